@@ -1,0 +1,243 @@
+//! Taking and giving back a pool's slot and VRAM.
+
+use core::fmt;
+
+use heapless::Vec;
+
+use crate::limits::{DEVICES_MAX, RESIDENT_MODELS_MAX, TOKENS_MAX};
+use crate::rows::{DeviceRow, JobRow, NameId, PoolFlags, PoolLists, PoolRow, PoolTableMut};
+use crate::rule::devices::{DevicePositions, by_free_vram, choose, eligible, share_bytes};
+use crate::values::index::index;
+
+/// What one device gave to a lease.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct DeviceShare {
+    /// The device's position in its pool's list.
+    pub position: u8,
+    /// Bytes of KV cache: given back on release.
+    pub kv_bytes: u64,
+    /// Bytes of weights: they stay.
+    pub weight_bytes: u64,
+}
+
+/// What a commit took from a pool: the means to give it back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lease {
+    /// The pool's rank.
+    pub rank: u32,
+    /// KV bytes taken from the pool in all.
+    pub kv_bytes: u64,
+    /// Weight bytes taken from the pool in all.
+    pub weight_bytes: u64,
+    /// What each device gave; empty for a pool without devices.
+    pub devices: Vec<DeviceShare, DEVICES_MAX, u8>,
+    /// Whether the model is resident now. False only where 64 others are, or the owner's storage is full. COMMIT-4.
+    pub resident: bool,
+}
+
+/// A commit that the pool's state does not allow: the decision was made on an older one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum CommitError {
+    /// No pool has this rank.
+    NoSuchPool,
+    /// The pool has no free slot.
+    NoSlot,
+    /// The pool, or its devices, have too little free VRAM.
+    NoVram,
+}
+
+impl fmt::Display for CommitError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NoSuchPool => "no pool has this rank: decide again",
+            Self::NoSlot => "the pool has no free slot any more: decide again",
+            Self::NoVram => "the pool has too little free VRAM by now: decide again",
+        })
+    }
+}
+
+impl core::error::Error for CommitError {}
+
+/// Takes a slot and the job's VRAM from the pool at `rank`, and makes its model resident. COMMIT-1 to COMMIT-4.
+///
+/// Changes nothing on an error. O(devices + resident models).
+///
+/// # Errors
+/// When the pool's state no longer allows it.
+pub fn commit(table: &mut PoolTableMut<'_>, job: &JobRow, rank: u32) -> Result<Lease, CommitError> {
+    let (Some(row), Some(lists)) = (table.rows.get_mut(index(rank)), table.lists.get_mut(index(rank))) else {
+        return Err(CommitError::NoSuchPool);
+    };
+    if row.slots_free == 0 {
+        return Err(CommitError::NoSlot);
+    }
+    let resident = is_resident(row, lists, table.residents, job.model);
+    let devices = lists.devices.of_mut(table.devices);
+    let mut lease = take_vram(row, devices, job, rank, resident)?;
+    row.slots_free = row.slots_free.saturating_sub(1);
+    lease.resident = resident || add_resident(lists, table.residents, job.model);
+    Ok(lease)
+}
+
+/// Gives back the lease's slot and KV bytes. Weights, residency and warmth stay. COMMIT-6.
+///
+/// Never lifts a pool above its totals, also when called twice. O(devices).
+pub fn release(table: &mut PoolTableMut<'_>, lease: &Lease) {
+    let (Some(row), Some(lists)) = (
+        table.rows.get_mut(index(lease.rank)),
+        table.lists.get(index(lease.rank)),
+    ) else {
+        return;
+    };
+    row.slots_free = row.slots_free.saturating_add(1).min(row.slots_total);
+    if lease.devices.is_empty() {
+        row.vram_free_bytes = row
+            .vram_free_bytes
+            .saturating_add(lease.kv_bytes)
+            .min(row.vram_total_bytes);
+        return;
+    }
+    let devices = lists.devices.of_mut(table.devices);
+    for share in &lease.devices {
+        if let Some(device) = devices.get_mut(usize::from(share.position)) {
+            let given_back = device.vram_free_bytes.saturating_add(share.kv_bytes);
+            device.vram_free_bytes = given_back.min(device.vram_total_bytes);
+        }
+    }
+    row.vram_free_bytes = sum_free(devices);
+}
+
+/// What the session table records for a committed job: `min(2^24 - 1, prompt + output)`. COMMIT-5.
+#[must_use]
+pub fn committed_tokens(job: &JobRow) -> u32 {
+    job.prompt_tokens.saturating_add(job.output_tokens).min(TOKENS_MAX)
+}
+
+fn take_vram(
+    row: &mut PoolRow,
+    devices: &mut [DeviceRow],
+    job: &JobRow,
+    rank: u32,
+    resident: bool,
+) -> Result<Lease, CommitError> {
+    let need = job.need_bytes(resident);
+    if need > row.vram_free_bytes {
+        return Err(CommitError::NoVram);
+    }
+    let kv_bytes = job.est_kv_bytes;
+    let mut lease = Lease {
+        rank,
+        kv_bytes,
+        weight_bytes: need.saturating_sub(kv_bytes),
+        devices: Vec::new(),
+        resident,
+    };
+    if devices.is_empty() {
+        row.vram_free_bytes = row.vram_free_bytes.saturating_sub(need);
+        return Ok(lease);
+    }
+    lease.devices = if job.split_degree == 0 {
+        fill_devices(devices, need, kv_bytes)
+    } else {
+        let able = eligible(row, devices, job);
+        split_devices(devices, &choose(devices, able, job.split_degree), need, job)?
+    };
+    for share in &lease.devices {
+        if let Some(device) = devices.get_mut(usize::from(share.position)) {
+            let taken = share.kv_bytes.saturating_add(share.weight_bytes);
+            device.vram_free_bytes = device.vram_free_bytes.saturating_sub(taken);
+        }
+    }
+    row.vram_free_bytes = sum_free(devices);
+    Ok(lease)
+}
+
+/// An equal, rounded-up share from each chosen device. COMMIT-2.
+fn split_devices(
+    devices: &[DeviceRow],
+    chosen: &DevicePositions,
+    need: u64,
+    job: &JobRow,
+) -> Result<Vec<DeviceShare, DEVICES_MAX, u8>, CommitError> {
+    let share = share_bytes(need, job.split_degree);
+    let kv_bytes = share_bytes(job.est_kv_bytes, job.split_degree);
+    let has_share = |position: &u8| {
+        devices
+            .get(usize::from(*position))
+            .is_some_and(|device| device.vram_free_bytes >= share)
+    };
+    if chosen.len() < usize::from(job.split_degree) || !chosen.iter().all(has_share) {
+        return Err(CommitError::NoVram);
+    }
+    let weight_bytes = share.saturating_sub(kv_bytes);
+    Ok(chosen
+        .iter()
+        .map(|&position| DeviceShare {
+            position,
+            kv_bytes,
+            weight_bytes,
+        })
+        .collect())
+}
+
+/// From the devices with most free VRAM, each as far as it goes, KV first. COMMIT-3.
+fn fill_devices(devices: &[DeviceRow], need: u64, kv_bytes: u64) -> Vec<DeviceShare, DEVICES_MAX, u8> {
+    let mut kv_left = kv_bytes;
+    let mut weights_left = need.saturating_sub(kv_bytes);
+    let mut shares = Vec::new();
+    for position in by_free_vram(devices) {
+        let free = devices
+            .get(usize::from(position))
+            .map_or(0, |device| device.vram_free_bytes);
+        let kv_bytes = kv_left.min(free);
+        let weight_bytes = weights_left.min(free.saturating_sub(kv_bytes));
+        kv_left = kv_left.saturating_sub(kv_bytes);
+        weights_left = weights_left.saturating_sub(weight_bytes);
+        if kv_bytes > 0 || weight_bytes > 0 {
+            // As many shares as devices at most.
+            let _ = shares.push(DeviceShare {
+                position,
+                kv_bytes,
+                weight_bytes,
+            });
+        }
+    }
+    shares
+}
+
+fn sum_free(devices: &[DeviceRow]) -> u64 {
+    // At most 16 terms below 2^48.
+    devices
+        .iter()
+        .fold(0, |sum, device| sum.saturating_add(device.vram_free_bytes))
+}
+
+fn is_resident(row: &PoolRow, lists: &PoolLists, residents: &[NameId], model: NameId) -> bool {
+    !row.flags.has(PoolFlags::RESIDENCY_PUBLISHED) || lists.residents.of(residents).binary_search(&model).is_ok()
+}
+
+/// Inserts the model in order; says whether there was room. COMMIT-4.
+fn add_resident(lists: &mut PoolLists, residents: &mut [NameId], model: NameId) -> bool {
+    let len = index(lists.residents.len);
+    let has_room = lists.residents.len < lists.residents_capacity && len < RESIDENT_MODELS_MAX;
+    // A model without a number of its own cannot be told from another such model.
+    if !has_room || model.0 >= NameId::LIMIT {
+        return false;
+    }
+    let place = lists.residents.of(residents).partition_point(|&other| other < model);
+    let mut grown = lists.residents;
+    grown.len = grown.len.saturating_add(1);
+    let list = grown.of_mut(residents);
+    if let Some(tail) = list.get_mut(place..) {
+        tail.rotate_right(1.min(tail.len()));
+    }
+    if let Some(entry) = list.get_mut(place) {
+        *entry = model;
+        lists.residents = grown;
+        return true;
+    }
+    false
+}

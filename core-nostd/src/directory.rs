@@ -1,0 +1,160 @@
+//! From a job's names to the numbers that a fleet's rows use.
+//!
+//! A fleet interns its names; whoever owns them answers through [`Directory`]. [`ValidJob::resolve`] looks a job up
+//! once, so that a scan compares numbers only. A name that only the job knows becomes one that no pool has: never an
+//! error (UNIT-8).
+
+use heapless::Vec;
+
+use crate::input::{PlacementMode, ValidJob};
+use crate::limits::HINTS_MAX;
+use crate::rows::{Hints, JobFlags, JobQuery, JobRow, LabelRow, NameId, RankRange, SessionEntry};
+
+/// What a name names. Names of different kinds never meet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum NameKind {
+    /// An engine, without regard to ASCII case.
+    Engine,
+    /// A quantisation, without regard to ASCII case; its number is a bit position.
+    Quantization,
+    /// An extension; its number is a bit position.
+    Extension,
+    /// A model.
+    Model,
+    /// A version, profile, digest, label key or label value.
+    Text,
+    /// A session.
+    Session,
+}
+
+/// Looks names and pool ids up in one fleet.
+pub trait Directory {
+    /// The number of a name, if a pool of the fleet has it.
+    fn find(&self, kind: NameKind, name: &str) -> Option<NameId>;
+
+    /// The ranks of all replicas of a pool id; empty when there is none.
+    fn ranks_of(&self, pool_id: &str) -> RankRange;
+}
+
+/// A job whose names are numbers of one fleet, with storage for its hints.
+#[derive(Debug, Clone)]
+pub struct ResolvedJob {
+    row: JobRow,
+    pin: RankRange,
+    prefer: Vec<RankRange, HINTS_MAX>,
+    avoid: Vec<RankRange, HINTS_MAX>,
+    labels: Vec<LabelRow, HINTS_MAX>,
+}
+
+impl ResolvedJob {
+    /// The job's numbers.
+    #[must_use]
+    pub const fn row(&self) -> &JobRow {
+        &self.row
+    }
+
+    /// The job for a decision; `session` is what the session table says of its session.
+    #[must_use]
+    pub fn query(&self, session: Option<SessionEntry>) -> JobQuery<'_> {
+        let hints = Hints {
+            pin: self.pin,
+            prefer: &self.prefer,
+            avoid: &self.avoid,
+            labels: &self.labels,
+        };
+        JobQuery {
+            row: &self.row,
+            hints,
+            session,
+        }
+    }
+}
+
+impl ValidJob<'_> {
+    /// Looks the job's names up in a fleet. O(hints²) at worst for hints out of order, with at most 64 of a kind.
+    #[must_use]
+    pub fn resolve(&self, fleet: &impl Directory) -> ResolvedJob {
+        let (spec, mut row) = (self.spec(), *self.facts());
+        let text = |name: Option<&str>| asked(fleet, NameKind::Text, name);
+        row.engine = asked(fleet, NameKind::Engine, Some(spec.engine));
+        row.model = asked(fleet, NameKind::Model, Some(spec.model_id));
+        row.engine_version = text(spec.determinism.engine_version);
+        row.sampler_profile = text(spec.determinism.sampler_profile_version);
+        row.digest = text(spec.determinism.model_digest);
+        row.session = spec
+            .session_id
+            .and_then(|id| fleet.find(NameKind::Session, id))
+            .unwrap_or(NameId::NONE);
+        row.flags.set_mode(self.mode(), spec.placement.allow_fallback);
+        self.resolve_bits(fleet, &mut row);
+
+        let hints = &spec.placement;
+        let pinned = hints.pin_pool_id.filter(|_| self.mode() == PlacementMode::Pin);
+        let (labels, foreign) = resolve_labels(fleet, hints.require_labels);
+        row.flags.set(JobFlags::FOREIGN_LABEL, foreign);
+        ResolvedJob {
+            row,
+            pin: pinned.map_or(RankRange::default(), |id| fleet.ranks_of(id)),
+            prefer: resolve_pools(fleet, hints.prefer_pools),
+            avoid: resolve_pools(fleet, hints.avoid_pools),
+            labels,
+        }
+    }
+
+    fn resolve_bits(&self, fleet: &impl Directory, row: &mut JobRow) {
+        let requirements = &self.spec().requirements;
+        if let Some(name) = requirements.quantization {
+            match bit(fleet, NameKind::Quantization, name) {
+                Some(bit) => row.quantization = bit,
+                None => row.flags.set(JobFlags::FOREIGN_QUANTIZATION, true),
+            }
+        }
+        for name in requirements.required_extensions {
+            match bit(fleet, NameKind::Extension, name) {
+                Some(bit) => row.extensions |= bit,
+                None => row.flags.set(JobFlags::FOREIGN_EXTENSION, true),
+            }
+        }
+    }
+}
+
+fn asked(fleet: &impl Directory, kind: NameKind, name: Option<&str>) -> NameId {
+    name.map_or(NameId::NONE, |name| fleet.find(kind, name).unwrap_or(NameId::FOREIGN))
+}
+
+fn bit(fleet: &impl Directory, kind: NameKind, name: &str) -> Option<u64> {
+    fleet.find(kind, name).and_then(|id| 1u64.checked_shl(id.0))
+}
+
+/// The replicas of all pools named, in ascending order, each once.
+fn resolve_pools(fleet: &impl Directory, ids: &[&str]) -> Vec<RankRange, HINTS_MAX> {
+    let mut ranges = Vec::new();
+    for id in ids {
+        let range = fleet.ranks_of(id);
+        if !range.is_empty() {
+            insert_sorted(&mut ranges, range);
+        }
+    }
+    ranges
+}
+
+/// The labels in ascending order, and whether one of them is on no pool of the fleet.
+fn resolve_labels(fleet: &impl Directory, labels: &[(&str, &str)]) -> (Vec<LabelRow, HINTS_MAX>, bool) {
+    let mut rows = Vec::new();
+    let mut foreign = false;
+    for (key, value) in labels {
+        match (fleet.find(NameKind::Text, key), fleet.find(NameKind::Text, value)) {
+            (Some(key), Some(value)) => insert_sorted(&mut rows, LabelRow { key, value }),
+            _ => foreign = true,
+        }
+    }
+    (rows, foreign)
+}
+
+/// Inserts in order, once. Validation bounds the number of items by the capacity, so nothing is dropped.
+fn insert_sorted<T: Ord, const N: usize>(items: &mut Vec<T, N>, item: T) {
+    if let Err(place) = items.binary_search(&item) {
+        let _ = items.insert(place, item);
+    }
+}

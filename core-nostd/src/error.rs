@@ -1,0 +1,105 @@
+//! What was wrong with an input, and in which field.
+//!
+//! A refusal names the field by its path in the wire format (`requirements.min_vram_bytes`), the limit that was broken
+//! and thereby what to do. Errors are small `Copy` values: they are made without an allocator.
+
+use core::fmt;
+
+/// Why one value was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum Problem {
+    /// A required field is absent.
+    Missing,
+    /// The value has another type than the field takes.
+    WrongType {
+        /// What the field takes, in words.
+        expected: &'static str,
+    },
+    /// A number below zero.
+    Negative,
+    /// NaN or infinite.
+    NotFinite,
+    /// A number above its limit.
+    TooLarge {
+        /// The largest value that is accepted.
+        max: u64,
+    },
+    /// A text that must not be empty is.
+    Empty,
+    /// A text longer than its limit.
+    TooLong {
+        /// The most bytes that are accepted.
+        max_bytes: usize,
+    },
+    /// A list with more entries than its limit.
+    TooMany {
+        /// The most entries that are accepted.
+        max: usize,
+    },
+    /// An entry stands twice where it may stand once.
+    Repeated,
+    /// A text that does not have the form it must have.
+    Malformed {
+        /// The form, in words.
+        expected: &'static str,
+    },
+    /// Fields that contradict each other.
+    Contradiction {
+        /// How they do.
+        why: &'static str,
+    },
+    /// This owner's fixed storage for such entries is full; a larger one would take it.
+    StorageFull {
+        /// Its capacity.
+        capacity: usize,
+    },
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Missing => f.write_str("required, but absent"),
+            Self::WrongType { expected } => write!(f, "wrong type: expected {expected}"),
+            Self::Negative => f.write_str("must not be negative"),
+            Self::NotFinite => f.write_str("must be a finite number"),
+            Self::TooLarge { max } => write!(f, "above its limit: at most {max}"),
+            Self::Empty => f.write_str("must not be empty"),
+            Self::TooLong { max_bytes } => write!(f, "too long: at most {max_bytes} bytes"),
+            Self::TooMany { max } => write!(f, "too many entries: at most {max}"),
+            Self::Repeated => f.write_str("stands more than once"),
+            Self::Malformed { expected } => write!(f, "malformed: expected {expected}"),
+            Self::Contradiction { why } => f.write_str(why),
+            Self::StorageFull { capacity } => write!(f, "no room: the capacity of {capacity} is used up"),
+        }
+    }
+}
+
+impl core::error::Error for Problem {}
+
+/// A refused value and the path of its field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct FieldError {
+    /// The field's path on the wire, such as `supports.ctx_max`.
+    pub field: &'static str,
+    /// What is wrong with its value.
+    pub problem: Problem,
+}
+
+impl FieldError {
+    /// An error about `field`.
+    #[must_use]
+    pub const fn new(field: &'static str, problem: Problem) -> Self {
+        Self { field, problem }
+    }
+}
+
+impl fmt::Display for FieldError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.field, self.problem)
+    }
+}
+
+impl core::error::Error for FieldError {}

@@ -1,0 +1,10 @@
+//! A fleet in fixed storage, for node agents: pools come, change, age and go; the table stays sorted.
+//!
+//! [`SmallFleet`] owns what a [`PoolTable`](crate::rows::PoolTable) borrows, at sizes chosen at compile time. Every
+//! pool keeps its own stride of the list arenas, so an update never moves another pool's lists. A full table is a typed
+//! refusal that names the capacity, and changes nothing.
+
+mod names;
+mod small;
+
+pub use small::{FleetError, SmallFleet};

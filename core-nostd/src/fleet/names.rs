@@ -1,0 +1,111 @@
+//! Names as numbers, in fixed storage.
+//!
+//! Numbers are only compared for equality. When the table is full, names that no pool uses any more make room.
+
+use heapless::Vec;
+
+use crate::directory::NameKind;
+use crate::error::Problem;
+use crate::limits::{EXTENSIONS_MAX, NAME_BYTES_MAX, QUANTIZATIONS_MAX};
+use crate::rows::NameId;
+use crate::values::index::position;
+use crate::values::text::{Name, fold_case};
+
+#[derive(Debug, Clone)]
+struct Entry {
+    kind: NameKind,
+    number: u32,
+    name: Name,
+    /// Seen since [`NameTable::begin`]: spared by [`NameTable::retain`], though no row uses it yet.
+    fresh: bool,
+}
+
+/// At most `N` names of all kinds.
+#[derive(Debug, Clone, Default)]
+pub(super) struct NameTable<const N: usize> {
+    entries: Vec<Entry, N>,
+}
+
+impl<const N: usize> NameTable<N> {
+    pub(super) const fn new() -> Self {
+        Self { entries: Vec::new() }
+    }
+
+    /// Starts an update: from here on, names that are interned are in use.
+    pub(super) fn begin(&mut self) {
+        for entry in &mut self.entries {
+            entry.fresh = false;
+        }
+    }
+
+    /// The number of a name, if the table has it.
+    pub(super) fn find(&self, kind: NameKind, name: &str) -> Option<NameId> {
+        let folded = canonical(kind, name)?;
+        let entry = self
+            .entries
+            .iter()
+            .find(|entry| entry.kind == kind && entry.name == folded)?;
+        Some(NameId(entry.number))
+    }
+
+    /// The number of a name, new if need be.
+    pub(super) fn intern(&mut self, kind: NameKind, name: &str) -> Result<NameId, Problem> {
+        let folded = canonical(kind, name).ok_or(Problem::TooLong {
+            max_bytes: NAME_BYTES_MAX,
+        })?;
+        if let Some(entry) = self
+            .entries
+            .iter_mut()
+            .find(|entry| entry.kind == kind && entry.name == folded)
+        {
+            entry.fresh = true;
+            return Ok(NameId(entry.number));
+        }
+        let number = self.free_number(kind)?;
+        let entry = Entry {
+            kind,
+            number,
+            name: folded,
+            fresh: true,
+        };
+        self.entries
+            .push(entry)
+            .map_err(|_| Problem::StorageFull { capacity: N })?;
+        Ok(NameId(number))
+    }
+
+    /// Drops the names that are neither fresh nor in use.
+    pub(super) fn retain(&mut self, is_used: impl Fn(NameKind, NameId) -> bool) {
+        self.entries
+            .retain(|entry| entry.fresh || is_used(entry.kind, NameId(entry.number)));
+    }
+
+    /// The smallest number that no name of the kind has; bits have 64.
+    fn free_number(&self, kind: NameKind) -> Result<u32, Problem> {
+        let is_free = |number: &u32| {
+            !self
+                .entries
+                .iter()
+                .any(|entry| entry.kind == kind && entry.number == *number)
+        };
+        // Of len + 1 numbers one is free.
+        let number = (0..=position(self.entries.len())).find(is_free).unwrap_or(u32::MAX);
+        let max = match kind {
+            NameKind::Quantization => QUANTIZATIONS_MAX,
+            NameKind::Extension => EXTENSIONS_MAX,
+            NameKind::Engine | NameKind::Model | NameKind::Text | NameKind::Session => N,
+        };
+        if number < position(max) {
+            Ok(number)
+        } else {
+            Err(Problem::StorageFull { capacity: max })
+        }
+    }
+}
+
+fn canonical(kind: NameKind, name: &str) -> Option<Name> {
+    match kind {
+        NameKind::Engine | NameKind::Quantization => fold_case(name),
+        NameKind::Extension | NameKind::Model | NameKind::Text | NameKind::Session => Name::try_from(name).ok(),
+    }
+}

@@ -1,0 +1,512 @@
+//! The owner of a small fleet's rows, lists and names.
+
+use core::fmt;
+
+use heapless::Vec;
+
+use super::names::NameTable;
+use crate::commit::{CommitError, Lease, commit, release};
+use crate::directory::{Directory, NameKind};
+use crate::error::{FieldError, Problem};
+use crate::input::{PoolSnapshot, ValidJob, ValidPool};
+use crate::limits::{RESIDENT_MODELS_MAX, TIME_MAX_US};
+use crate::placement::{Assignment, Explanation, PlacementDecision, PlacementInput, decide, explain, rank_best};
+use crate::policy::Policy;
+use crate::rows::{
+    DeviceRow, LabelRow, NameId, PoolFlags, PoolLists, PoolRow, PoolTable, PoolTableMut, RankRange, SessionEntry, Span,
+    WarmRow,
+};
+use crate::values::hash::spread_pool_hash;
+use crate::values::index::position;
+use crate::values::text::Id;
+
+/// A pool that was not taken in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum FleetError {
+    /// A field of the snapshot breaks a rule, or does not fit this fleet's storage.
+    Field(FieldError),
+    /// Every place for a pool is taken.
+    Full {
+        /// The number of places.
+        capacity: usize,
+    },
+}
+
+impl From<FieldError> for FleetError {
+    fn from(error: FieldError) -> Self {
+        Self::Field(error)
+    }
+}
+
+impl fmt::Display for FleetError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Field(error) => error.fmt(f),
+            Self::Full { capacity } => write!(f, "the fleet is full: at most {capacity} pools"),
+        }
+    }
+}
+
+impl core::error::Error for FleetError {}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct PoolName {
+    id: Id,
+    replica_id: Id,
+}
+
+/// At most `POOLS` pools with at most `LISTS` entries in each of their lists, and `NAMES` names in all.
+///
+/// ```
+/// use orchestrator_core::{PoolSnapshot, SmallFleet};
+///
+/// let mut fleet: SmallFleet<2, 4, 16> = SmallFleet::new();
+/// fleet.upsert(&PoolSnapshot::new("b", "vllm", 8, 8, 80 << 30, 80 << 30)).unwrap();
+/// fleet.upsert(&PoolSnapshot::new("a", "vllm", 8, 8, 80 << 30, 80 << 30)).unwrap();
+/// assert_eq!(fleet.pool_id(0), Some(("a", ""))); // sorted by id
+/// assert!(fleet.set_draining("b", "", true));
+/// assert!(fleet.remove("a", ""));
+/// assert_eq!(fleet.len(), 1);
+/// ```
+#[derive(Debug, Clone)]
+pub struct SmallFleet<const POOLS: usize, const LISTS: usize, const NAMES: usize> {
+    names: NameTable<NAMES>,
+    /// Sorted; rows, lists and strides have the same order.
+    pools: Vec<PoolName, POOLS>,
+    rows: Vec<PoolRow, POOLS>,
+    lists: Vec<PoolLists, POOLS>,
+    /// Which stride of the arenas each pool has.
+    strides: Vec<u32, POOLS>,
+    models: [[NameId; LISTS]; POOLS],
+    digests: [[NameId; LISTS]; POOLS],
+    labels: [[LabelRow; LISTS]; POOLS],
+    devices: [[DeviceRow; LISTS]; POOLS],
+    residents: [[NameId; LISTS]; POOLS],
+    warm: [[WarmRow; LISTS]; POOLS],
+}
+
+/// A pool's row and lists before they are put in place.
+struct Staged<const LISTS: usize> {
+    row: PoolRow,
+    models: Vec<NameId, LISTS>,
+    digests: Vec<NameId, LISTS>,
+    labels: Vec<LabelRow, LISTS>,
+    residents: Vec<NameId, LISTS>,
+    warm: Vec<WarmRow, LISTS>,
+}
+
+impl<const POOLS: usize, const LISTS: usize, const NAMES: usize> Default for SmallFleet<POOLS, LISTS, NAMES> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<const POOLS: usize, const LISTS: usize, const NAMES: usize> SmallFleet<POOLS, LISTS, NAMES> {
+    /// A fleet without pools.
+    #[must_use]
+    pub fn new() -> Self {
+        const NO_LABEL: LabelRow = LabelRow {
+            key: NameId::NONE,
+            value: NameId::NONE,
+        };
+        const NO_WARMTH: WarmRow = WarmRow {
+            session: NameId::NONE,
+            cached_tokens: 0,
+        };
+        Self {
+            names: NameTable::new(),
+            pools: Vec::new(),
+            rows: Vec::new(),
+            lists: Vec::new(),
+            strides: Vec::new(),
+            models: [[NameId::NONE; LISTS]; POOLS],
+            digests: [[NameId::NONE; LISTS]; POOLS],
+            labels: [[NO_LABEL; LISTS]; POOLS],
+            devices: [[DeviceRow::new(0, 0, None); LISTS]; POOLS],
+            residents: [[NameId::NONE; LISTS]; POOLS],
+            warm: [[NO_WARMTH; LISTS]; POOLS],
+        }
+    }
+
+    /// The number of pools.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.pools.len()
+    }
+
+    /// Whether there are no pools.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.pools.is_empty()
+    }
+
+    /// The `(id, replica_id)` of the pool at `rank`. Ranks hold until a pool is added or removed.
+    #[must_use]
+    pub fn pool_id(&self, rank: u32) -> Option<(&str, &str)> {
+        let name = self.pools.get(crate::values::index::index(rank))?;
+        Some((&name.id, &name.replica_id))
+    }
+
+    /// The rank of a pool.
+    #[must_use]
+    pub fn rank_of(&self, id: &str, replica_id: &str) -> Option<u32> {
+        self.place_of(id, replica_id).ok().map(position)
+    }
+
+    /// Adds a pool, or replaces what is known of it. O(pools + names).
+    ///
+    /// # Errors
+    /// A field that breaks a rule or does not fit the storage, or no place for another pool. The fleet is as before.
+    pub fn upsert(&mut self, snapshot: &PoolSnapshot<'_>) -> Result<(), FleetError> {
+        let valid = snapshot.validate()?;
+        let place = self.place_of(snapshot.id, snapshot.replica_id);
+        if place.is_err() && self.pools.is_full() {
+            return Err(FleetError::Full { capacity: POOLS });
+        }
+        if valid.devices().len() > LISTS {
+            return Err(storage_full("devices", LISTS).into());
+        }
+        let staged = match self.stage(&valid) {
+            Err(FieldError {
+                problem: Problem::StorageFull { .. },
+                ..
+            }) => {
+                self.forget_unused_names();
+                self.stage(&valid)?
+            }
+            staged => staged?,
+        };
+        let place = match place {
+            Ok(place) => place,
+            Err(place) => self.open_place(place, snapshot)?,
+        };
+        self.write(place, &staged, valid.devices());
+        Ok(())
+    }
+
+    /// Removes a pool; says whether it was there. O(pools).
+    pub fn remove(&mut self, id: &str, replica_id: &str) -> bool {
+        let Ok(place) = self.place_of(id, replica_id) else {
+            return false;
+        };
+        self.pools.remove(place);
+        self.rows.remove(place);
+        self.lists.remove(place);
+        self.strides.remove(place);
+        true
+    }
+
+    /// Marks a pool as draining or not; says whether it was there. O(log pools).
+    pub fn set_draining(&mut self, id: &str, replica_id: &str, draining: bool) -> bool {
+        let place = self.place_of(id, replica_id);
+        let row = place.ok().and_then(|place| self.rows.get_mut(place));
+        row.map(|row| row.flags.set(PoolFlags::DRAINING, draining)).is_some()
+    }
+
+    /// Makes every snapshot older by `elapsed_us`. O(pools).
+    pub fn age(&mut self, elapsed_us: u64) {
+        for row in &mut self.rows {
+            row.age_us = row.age_us.saturating_add(elapsed_us).min(TIME_MAX_US);
+        }
+    }
+
+    /// The pools as a table for decisions under policies that do not spread.
+    #[must_use]
+    pub fn table(&self) -> PoolTable<'_> {
+        PoolTable {
+            rows: &self.rows,
+            lists: &self.lists,
+            models: self.models.as_flattened(),
+            digests: self.digests.as_flattened(),
+            labels: self.labels.as_flattened(),
+            devices: self.devices.as_flattened(),
+            residents: self.residents.as_flattened(),
+            warm: self.warm.as_flattened(),
+            spread_hashes: &[],
+        }
+    }
+
+    /// Decides which pool takes the job, without a session table. O(pools).
+    #[must_use]
+    pub fn decide(&self, job: &ValidJob<'_>, policy: &Policy) -> PlacementDecision {
+        self.decide_with(job, policy, None)
+    }
+
+    /// Decides which pool takes the job; `session` is what the session table says of its session. O(pools).
+    #[must_use]
+    pub fn decide_with(&self, job: &ValidJob<'_>, policy: &Policy, session: Option<SessionEntry>) -> PlacementDecision {
+        self.with_input(job, policy, session, decide)
+    }
+
+    /// Fills `best` with the best pools, best first, and returns how many there are. O(pools * k).
+    pub fn rank_best(&self, job: &ValidJob<'_>, policy: &Policy, best: &mut [Option<Assignment>]) -> usize {
+        self.with_input(job, policy, None, |input| rank_best(input, best))
+    }
+
+    /// Explains the decision of [`SmallFleet::decide_with`]. O(pools).
+    #[must_use]
+    pub fn explain(&self, job: &ValidJob<'_>, policy: &Policy, session: Option<SessionEntry>) -> Explanation {
+        self.with_input(job, policy, session, explain)
+    }
+
+    /// Takes the pool's slot and VRAM for the job. O(devices + resident models).
+    ///
+    /// A model that was in no pool's lists gets a number now, so that it can become resident; when the name table is
+    /// full of names in use it does not become resident.
+    ///
+    /// # Errors
+    /// When the pool's state no longer allows it.
+    pub fn commit(&mut self, job: &ValidJob<'_>, rank: u32) -> Result<Lease, CommitError> {
+        self.names.begin();
+        if self.names.intern(NameKind::Model, job.spec().model_id).is_err() {
+            self.forget_unused_names();
+            let _ = self.names.intern(NameKind::Model, job.spec().model_id);
+        }
+        let resolved = job.resolve(self);
+        commit(&mut self.table_mut(), resolved.row(), rank)
+    }
+
+    /// Gives back a lease's slot and KV bytes. `lease.rank` must still be the rank of its pool.
+    pub fn release(&mut self, lease: &Lease) {
+        release(&mut self.table_mut(), lease);
+    }
+
+    fn table_mut(&mut self) -> PoolTableMut<'_> {
+        PoolTableMut {
+            rows: &mut self.rows,
+            lists: &mut self.lists,
+            devices: self.devices.as_flattened_mut(),
+            residents: self.residents.as_flattened_mut(),
+        }
+    }
+
+    fn with_input<R>(
+        &self,
+        job: &ValidJob<'_>,
+        policy: &Policy,
+        session: Option<SessionEntry>,
+        answer: impl FnOnce(&PlacementInput<'_>) -> R,
+    ) -> R {
+        let resolved = job.resolve(self);
+        let mut hashes: Vec<u64, POOLS> = Vec::new();
+        if let Some(seed) = policy.spread_seed() {
+            hashes.extend(
+                self.pools
+                    .iter()
+                    .map(|name| spread_pool_hash(seed, &name.id, &name.replica_id)),
+            );
+        }
+        let table = PoolTable {
+            spread_hashes: &hashes,
+            ..self.table()
+        };
+        answer(&PlacementInput::assembled(table, resolved.query(session), policy))
+    }
+
+    fn place_of(&self, id: &str, replica_id: &str) -> Result<usize, usize> {
+        self.pools
+            .binary_search_by(|name| (name.id.as_str(), name.replica_id.as_str()).cmp(&(id, replica_id)))
+    }
+
+    /// Interns the pool's names and sorts its lists.
+    fn stage(&mut self, valid: &ValidPool<'_>) -> Result<Staged<LISTS>, FieldError> {
+        self.names.begin();
+        let (snapshot, mut row) = (valid.snapshot(), *valid.facts());
+        row.engine = self.name("engine", NameKind::Engine, snapshot.engine)?;
+        row.engine_version = self.optional_text("engine_version", snapshot.engine_version)?;
+        row.sampler_profile = self.optional_text("sampler_profile_version", snapshot.sampler_profile_version)?;
+        row.quantizations = self.bits(
+            "supports.quantizations",
+            NameKind::Quantization,
+            snapshot.supports.quantizations,
+        )?;
+        row.extensions = self.bits("supports.extensions", NameKind::Extension, snapshot.supports.extensions)?;
+        let models = snapshot.supports.models.unwrap_or_default();
+        let residents = snapshot.resident_models.unwrap_or_default();
+        Ok(Staged {
+            row,
+            models: self.name_list("supports.models", NameKind::Model, models)?,
+            digests: self.name_list(
+                "supports.model_digests",
+                NameKind::Text,
+                snapshot.supports.model_digests,
+            )?,
+            labels: self.label_list(snapshot.labels)?,
+            residents: self.name_list("resident_models", NameKind::Model, residents)?,
+            warm: self.warm_list(valid)?,
+        })
+    }
+
+    fn name(&mut self, field: &'static str, kind: NameKind, name: &str) -> Result<NameId, FieldError> {
+        self.names
+            .intern(kind, name)
+            .map_err(|problem| FieldError::new(field, problem))
+    }
+
+    fn optional_text(&mut self, field: &'static str, name: Option<&str>) -> Result<NameId, FieldError> {
+        name.map_or(Ok(NameId::NONE), |name| self.name(field, NameKind::Text, name))
+    }
+
+    fn bits(&mut self, field: &'static str, kind: NameKind, names: &[&str]) -> Result<u64, FieldError> {
+        names.iter().try_fold(0, |bits, name| {
+            let number = self.name(field, kind, name)?.0;
+            Ok(bits | 1u64.checked_shl(number).unwrap_or(0))
+        })
+    }
+
+    fn name_list(
+        &mut self,
+        field: &'static str,
+        kind: NameKind,
+        names: &[&str],
+    ) -> Result<Vec<NameId, LISTS>, FieldError> {
+        let mut list = Vec::new();
+        for name in names {
+            let id = self.name(field, kind, name)?;
+            insert_sorted(&mut list, id).map_err(|()| storage_full(field, LISTS))?;
+        }
+        Ok(list)
+    }
+
+    fn label_list(&mut self, labels: &[(&str, &str)]) -> Result<Vec<LabelRow, LISTS>, FieldError> {
+        let mut list = Vec::new();
+        for (key, value) in labels {
+            let key = self.name("labels", NameKind::Text, key)?;
+            let value = self.name("labels", NameKind::Text, value)?;
+            insert_sorted(&mut list, LabelRow { key, value }).map_err(|()| storage_full("labels", LISTS))?;
+        }
+        Ok(list)
+    }
+
+    fn warm_list(&mut self, valid: &ValidPool<'_>) -> Result<Vec<WarmRow, LISTS>, FieldError> {
+        let mut list = Vec::new();
+        for (session_id, cached_tokens) in valid.warm_sessions() {
+            let session = self.name("warm_sessions", NameKind::Session, session_id)?;
+            let row = WarmRow { session, cached_tokens };
+            insert_sorted(&mut list, row).map_err(|()| storage_full("warm_sessions", LISTS))?;
+        }
+        Ok(list)
+    }
+
+    /// Makes a place for a new pool, with a stride that no other pool has.
+    fn open_place(&mut self, place: usize, snapshot: &PoolSnapshot<'_>) -> Result<usize, FleetError> {
+        let full = FleetError::Full { capacity: POOLS };
+        let too_long = |_| FleetError::Full { capacity: POOLS };
+        // Validation bounded both ids.
+        let id = Id::try_from(snapshot.id).map_err(too_long)?;
+        let replica_id = Id::try_from(snapshot.replica_id).map_err(too_long)?;
+        let stride = (0..position(POOLS))
+            .find(|stride| !self.strides.contains(stride))
+            .ok_or(full)?;
+        self.pools
+            .insert(place, PoolName { id, replica_id })
+            .map_err(|_| full)?;
+        self.rows.insert(place, PoolRow::UNNAMED).map_err(|_| full)?;
+        self.lists.insert(place, PoolLists::default()).map_err(|_| full)?;
+        self.strides.insert(place, stride).map_err(|_| full)?;
+        Ok(place)
+    }
+
+    /// Puts a staged pool into its place and its stride.
+    fn write(&mut self, place: usize, staged: &Staged<LISTS>, devices: &[DeviceRow]) {
+        let Some(&stride) = self.strides.get(place) else { return };
+        let start = stride.saturating_mul(position(LISTS));
+        let span = |len: usize| Span {
+            start,
+            len: position(len),
+        };
+        let lists = PoolLists {
+            models: span(staged.models.len()),
+            digests: span(staged.digests.len()),
+            labels: span(staged.labels.len()),
+            devices: span(devices.len()),
+            residents: span(staged.residents.len()),
+            residents_capacity: position(LISTS.min(RESIDENT_MODELS_MAX)),
+            reserved: 0,
+            warm: span(staged.warm.len()),
+        };
+        copy_into(lists.models.of_mut(self.models.as_flattened_mut()), &staged.models);
+        copy_into(lists.digests.of_mut(self.digests.as_flattened_mut()), &staged.digests);
+        copy_into(lists.labels.of_mut(self.labels.as_flattened_mut()), &staged.labels);
+        copy_into(lists.devices.of_mut(self.devices.as_flattened_mut()), devices);
+        copy_into(
+            lists.residents.of_mut(self.residents.as_flattened_mut()),
+            &staged.residents,
+        );
+        copy_into(lists.warm.of_mut(self.warm.as_flattened_mut()), &staged.warm);
+        if let (Some(row), Some(own)) = (self.rows.get_mut(place), self.lists.get_mut(place)) {
+            *row = staged.row;
+            *own = lists;
+        }
+    }
+
+    fn forget_unused_names(&mut self) {
+        let Self {
+            names,
+            rows,
+            lists,
+            models,
+            digests,
+            labels,
+            residents,
+            warm,
+            ..
+        } = self;
+        let (models, digests) = (models.as_flattened(), digests.as_flattened());
+        let (labels, residents, warm) = (labels.as_flattened(), residents.as_flattened(), warm.as_flattened());
+        let is_bit = |bits: u64, id: NameId| 1u64.checked_shl(id.0).is_some_and(|bit| bits & bit != 0);
+        names.retain(|kind, id| {
+            rows.iter().zip(lists.iter()).any(|(row, lists)| match kind {
+                NameKind::Engine => row.engine == id,
+                NameKind::Quantization => is_bit(row.quantizations, id),
+                NameKind::Extension => is_bit(row.extensions, id),
+                NameKind::Model => lists.models.of(models).contains(&id) || lists.residents.of(residents).contains(&id),
+                NameKind::Session => lists.warm.of(warm).iter().any(|warm| warm.session == id),
+                NameKind::Text => {
+                    row.engine_version == id
+                        || row.sampler_profile == id
+                        || lists.digests.of(digests).contains(&id)
+                        || lists
+                            .labels
+                            .of(labels)
+                            .iter()
+                            .any(|label| label.key == id || label.value == id)
+                }
+            })
+        });
+    }
+}
+
+impl<const POOLS: usize, const LISTS: usize, const NAMES: usize> Directory for SmallFleet<POOLS, LISTS, NAMES> {
+    fn find(&self, kind: NameKind, name: &str) -> Option<NameId> {
+        self.names.find(kind, name)
+    }
+
+    fn ranks_of(&self, pool_id: &str) -> RankRange {
+        let start = self.pools.partition_point(|name| name.id.as_str() < pool_id);
+        let end = self.pools.partition_point(|name| name.id.as_str() <= pool_id);
+        RankRange {
+            start: position(start),
+            end: position(end),
+        }
+    }
+}
+
+fn storage_full(field: &'static str, capacity: usize) -> FieldError {
+    FieldError::new(field, Problem::StorageFull { capacity })
+}
+
+fn insert_sorted<T: Ord, const N: usize>(list: &mut Vec<T, N>, item: T) -> Result<(), ()> {
+    match list.binary_search(&item) {
+        Ok(_) => Ok(()),
+        Err(place) => list.insert(place, item).map_err(|_| ()),
+    }
+}
+
+fn copy_into<T: Copy>(target: &mut [T], source: &[T]) {
+    for (to, from) in target.iter_mut().zip(source) {
+        *to = *from;
+    }
+}

@@ -1,0 +1,160 @@
+//! One pool against one job: its score, its key, and what the decision would say of it.
+
+use super::decision::Assignment;
+use crate::limits::END_UNKNOWN_US;
+use crate::policy::{Order, Policy, Weights};
+use crate::rows::{JobFlags, JobQuery, JobRow, PoolRef, PoolRow};
+use crate::rule::devices::{choose, eligible, ids_of};
+use crate::rule::feasibility::{check, is_preferred};
+use crate::rule::key::{Key, KeyParts};
+use crate::rule::rejection::Rejection;
+use crate::rule::score::{ScoreTerms, uncached_tokens};
+use crate::values::device_mask::DeviceMask;
+use crate::values::hash::spread_value;
+
+/// A job and a policy, with what does not depend on the pool worked out once.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Scorer<'a> {
+    pub(crate) job: &'a JobQuery<'a>,
+    pub(crate) policy: &'a Policy,
+    has_weights: bool,
+    uses_warmth: bool,
+}
+
+impl<'a> Scorer<'a> {
+    pub(crate) fn new(job: &'a JobQuery<'a>, policy: &'a Policy) -> Self {
+        let has_session = job.session.is_some() || job.row.session != crate::rows::NameId::NONE;
+        Self {
+            job,
+            policy,
+            has_weights: *policy.weights() != Weights::ONE,
+            uses_warmth: has_session && !job.row.flags.has(JobFlags::COLD),
+        }
+    }
+
+    /// The pool's key, or the first rule it fails.
+    #[inline]
+    pub(crate) fn key(&self, pool: &PoolRef<'_>) -> Result<Key, Rejection> {
+        let resident = check(pool, self.job, self.policy)?;
+        let cached = self.cached_tokens(pool);
+        let parts = self.parts(pool, resident, cached);
+        Ok(match self.policy.order() {
+            Order::PredictedEnd => Key::by_predicted_end(&parts, self.policy.quantum_shift()),
+            Order::VramFirst => Key::by_free_vram(&parts),
+        })
+    }
+
+    /// What the pool brings to the comparison.
+    #[inline]
+    pub(crate) fn parts(&self, pool: &PoolRef<'_>, resident: bool, cached_tokens: u32) -> KeyParts {
+        let PoolRow {
+            vram_free_bytes,
+            milli_tps,
+            slots_total,
+            slots_free,
+            ..
+        } = *pool.row;
+        let job = self.job.row;
+        let terms = self.terms(pool, resident);
+        let weighted = if self.has_weights {
+            terms.weighted(self.policy.weights())
+        } else {
+            terms
+        };
+        KeyParts {
+            preferred: is_preferred(job, &self.job.hints, pool.rank),
+            weighted_end_us: end_us(&weighted, job, cached_tokens),
+            warm: cached_tokens > 0,
+            // Validation clamped slots_free, and a feasible pool has need <= free.
+            active_leases: slots_total.saturating_sub(slots_free),
+            slots_free,
+            vram_free_bytes,
+            residual_vram_bytes: vram_free_bytes.saturating_sub(job.need_bytes(resident)),
+            milli_tps,
+            spread: self.spread(pool),
+            rank: pool.rank,
+        }
+    }
+
+    /// The summands of the predicted end, without weights. SCORE-1, SCORE-4.
+    #[inline]
+    pub(crate) fn terms(&self, pool: &PoolRef<'_>, resident: bool) -> ScoreTerms {
+        let row = pool.row;
+        let known_first_token = row.first_token_us != PoolRow::FIRST_TOKEN_UNKNOWN;
+        let first_token_us = if known_first_token {
+            Some(row.first_token_us)
+        } else {
+            self.policy.default_first_token_us()
+        };
+        let decode_q10 = if row.decode_q10 == 0 {
+            self.policy.default_decode_q10()
+        } else {
+            Some(row.decode_q10)
+        };
+        let aware = self.policy.performance_aware();
+        ScoreTerms {
+            admission_latency_us: row.admission_latency_us,
+            load_us: if resident { 0 } else { row.model_load_us },
+            first_token_us: first_token_us.filter(|_| aware),
+            prefill_q10: row.prefill_q10,
+            decode_q10: decode_q10.filter(|_| aware),
+        }
+    }
+
+    /// Tokens that the pool holds warm for the job's session. SCORE-3.
+    #[inline]
+    pub(crate) fn cached_tokens(&self, pool: &PoolRef<'_>) -> u32 {
+        if !self.uses_warmth {
+            return 0;
+        }
+        match self.job.session {
+            Some(entry) if entry.pool == pool.rank => entry.cached_tokens,
+            _ => pool.published_tokens(self.job.row.session),
+        }
+    }
+
+    #[inline]
+    fn spread(&self, pool: &PoolRef<'_>) -> u32 {
+        if self.policy.spread_seed().is_some() {
+            spread_value(pool.spread_hash(), self.job.row.spread_hash)
+        } else {
+            0
+        }
+    }
+
+    /// What the decision says of the winner.
+    pub(crate) fn assignment(&self, pool: &PoolRef<'_>) -> Assignment {
+        let job = self.job.row;
+        let resident = pool.is_resident(job.model);
+        let cached = self.cached_tokens(pool);
+        let terms = self.terms(pool, resident);
+        let end = end_us(&terms, job, cached);
+        let end_us = (end != END_UNKNOWN_US).then_some(end);
+        let has_deadline = job.deadline_us != JobRow::NO_DEADLINE;
+        Assignment {
+            rank: pool.rank,
+            devices: self.split_devices(pool),
+            start_us: terms.start_us(),
+            end_us,
+            warm: cached > 0,
+            fallback: job.flags.has(JobFlags::PREFER) && !is_preferred(job, &self.job.hints, pool.rank),
+            on_time: end_us.filter(|_| has_deadline).map(|end| end <= job.deadline_us),
+        }
+    }
+
+    /// The devices of a split; none without one. DEV-2.
+    pub(crate) fn split_devices(&self, pool: &PoolRef<'_>) -> DeviceMask {
+        let job = self.job.row;
+        if job.split_degree == 0 {
+            return DeviceMask::EMPTY;
+        }
+        let devices = pool.devices();
+        let chosen = choose(devices, eligible(pool.row, devices, job), job.split_degree);
+        ids_of(pool.row.device_mask, &chosen)
+    }
+}
+
+#[inline]
+fn end_us(terms: &ScoreTerms, job: &JobRow, cached_tokens: u32) -> u64 {
+    terms.end_us(uncached_tokens(job.prompt_tokens, cached_tokens), job.output_tokens)
+}

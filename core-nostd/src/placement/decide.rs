@@ -1,0 +1,92 @@
+//! The scan: every pool once, the smallest key kept.
+
+use super::candidate::Scorer;
+use super::decision::{Assignment, PlacementDecision};
+use crate::policy::Policy;
+use crate::rows::{JobQuery, PoolTable, TableError};
+use crate::rule::key::Key;
+use crate::rule::rejection::Rejection;
+
+/// Everything that one decision depends on.
+#[derive(Debug, Clone, Copy)]
+pub struct PlacementInput<'a> {
+    pools: PoolTable<'a>,
+    job: JobQuery<'a>,
+    policy: &'a Policy,
+}
+
+impl<'a> PlacementInput<'a> {
+    /// Pools, a job looked up among them, and a policy. O(1).
+    ///
+    /// # Errors
+    /// The parts of `pools` that do not belong together or to `policy`.
+    pub fn new(pools: PoolTable<'a>, job: JobQuery<'a>, policy: &'a Policy) -> Result<Self, TableError> {
+        pools.check(policy)?;
+        Ok(Self { pools, job, policy })
+    }
+
+    /// Parts that belong together by construction.
+    pub(crate) const fn assembled(pools: PoolTable<'a>, job: JobQuery<'a>, policy: &'a Policy) -> Self {
+        Self { pools, job, policy }
+    }
+
+    /// The pools.
+    #[must_use]
+    pub const fn pools(&self) -> &PoolTable<'a> {
+        &self.pools
+    }
+
+    pub(crate) fn scorer(&self) -> Scorer<'_> {
+        Scorer::new(&self.job, self.policy)
+    }
+
+    pub(crate) const fn job(&self) -> &JobQuery<'a> {
+        &self.job
+    }
+}
+
+/// Decides which pool takes the job: O(pools), no allocation, the same answer for every order of pools.
+#[must_use]
+pub fn decide(input: &PlacementInput<'_>) -> PlacementDecision {
+    let scorer = input.scorer();
+    let mut best: Option<Key> = None;
+    let mut headline: Option<Rejection> = None;
+    for pool in input.pools.pools() {
+        match scorer.key(&pool) {
+            Ok(key) => best = Some(best.map_or(key, |smallest| smallest.min(key))),
+            Err(rejection) => headline = Some(headline.map_or(rejection, |so_far| so_far.headline(rejection))),
+        }
+    }
+    let winner = best.and_then(|key| input.pools.pool(key.rank()));
+    winner.map_or_else(
+        || PlacementDecision::no_capacity(headline, &input.job),
+        |pool| PlacementDecision::Assigned(scorer.assignment(&pool)),
+    )
+}
+
+/// Fills `best` with the best feasible pools, best first, and returns how many there are: at most `best.len()`.
+///
+/// The first equals [`decide`]'s. O(pools * k) at worst, no allocation.
+pub fn rank_best(input: &PlacementInput<'_>, best: &mut [Option<Assignment>]) -> usize {
+    let scorer = input.scorer();
+    let mut filled = 0;
+    let mut floor: Option<Key> = None;
+    for place in best.iter_mut() {
+        // Selection by repeated minimum keeps the keys out of the caller's storage.
+        let next = input
+            .pools
+            .pools()
+            .filter_map(|pool| scorer.key(&pool).ok())
+            .filter(|key| floor.is_none_or(|taken| *key > taken))
+            .min();
+        *place = next
+            .and_then(|key| input.pools.pool(key.rank()))
+            .map(|pool| scorer.assignment(&pool));
+        if place.is_none() {
+            break;
+        }
+        floor = next;
+        filled = usize::saturating_add(filled, 1);
+    }
+    filled
+}

@@ -1,0 +1,219 @@
+//! All pools of a fleet as borrowed slices: what a node agent with eight pools and a host with a million share.
+
+use core::fmt;
+
+use super::{DeviceRow, LabelRow, NameId, PoolFlags, PoolLists, PoolRow, WarmRow};
+use crate::limits::POOLS_MAX;
+use crate::policy::Policy;
+use crate::values::index::index;
+
+/// Ranks `start` to `end`, without `end`: the replicas of one pool id lie next to each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct RankRange {
+    /// The first rank.
+    pub start: u32,
+    /// The rank after the last.
+    pub end: u32,
+}
+
+impl RankRange {
+    /// Whether `rank` is inside.
+    #[inline]
+    #[must_use]
+    pub const fn contains(self, rank: u32) -> bool {
+        self.start <= rank && rank < self.end
+    }
+
+    /// Whether no rank is inside.
+    #[must_use]
+    pub const fn is_empty(self) -> bool {
+        self.start >= self.end
+    }
+
+    /// Whether one of `ranges`, in ascending order, contains `rank`. O(log n).
+    #[inline]
+    #[must_use]
+    pub fn any_contains(ranges: &[Self], rank: u32) -> bool {
+        let after = ranges.partition_point(|range| range.end <= rank);
+        ranges.get(after).is_some_and(|range| range.contains(rank))
+    }
+}
+
+/// A table whose parts do not belong together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum TableError {
+    /// Another number of list rows than of pools.
+    Lists,
+    /// The policy spreads and there is not one hash per pool, or it does not and there are hashes.
+    SpreadHashes,
+    /// More pools than a rank can number.
+    TooManyPools,
+}
+
+impl fmt::Display for TableError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Lists => "every pool needs one row of lists",
+            Self::SpreadHashes => "a policy with a spread seed needs one hash per pool, any other none",
+            Self::TooManyPools => "a fleet has at most 2^30 pools",
+        })
+    }
+}
+
+impl core::error::Error for TableError {}
+
+/// The pools of a fleet, in ascending order of `(id, replica_id)`: the index of a pool is its rank.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct PoolTable<'a> {
+    /// Hot facts, one row per pool.
+    pub rows: &'a [PoolRow],
+    /// Where each pool's lists lie.
+    pub lists: &'a [PoolLists],
+    /// Arena of model lists.
+    pub models: &'a [NameId],
+    /// Arena of digest lists.
+    pub digests: &'a [NameId],
+    /// Arena of labels.
+    pub labels: &'a [LabelRow],
+    /// Arena of devices.
+    pub devices: &'a [DeviceRow],
+    /// Arena of resident models.
+    pub residents: &'a [NameId],
+    /// Arena of warm sessions.
+    pub warm: &'a [WarmRow],
+    /// One hash per pool under a policy that spreads, else empty. KEY-8.
+    pub spread_hashes: &'a [u64],
+}
+
+impl PoolTable<'_> {
+    /// The number of pools.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Whether there are no pools.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// Checks that the parts belong together and to `policy`. O(1).
+    ///
+    /// # Errors
+    /// The part that does not.
+    pub const fn check(&self, policy: &Policy) -> Result<(), TableError> {
+        let hashes_due = if policy.spread_seed().is_some() {
+            self.rows.len()
+        } else {
+            0
+        };
+        if self.rows.len() > POOLS_MAX {
+            Err(TableError::TooManyPools)
+        } else if self.lists.len() != self.rows.len() {
+            Err(TableError::Lists)
+        } else if self.spread_hashes.len() != hashes_due {
+            Err(TableError::SpreadHashes)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// The pool at `rank`.
+    pub(crate) fn pool(&self, rank: u32) -> Option<PoolRef<'_>> {
+        let row = self.rows.get(index(rank))?;
+        let lists = self.lists.get(index(rank))?;
+        Some(PoolRef {
+            rank,
+            row,
+            lists,
+            table: self,
+        })
+    }
+
+    /// All pools in rank order.
+    pub(crate) fn pools(&self) -> impl Iterator<Item = PoolRef<'_>> {
+        let pairs = self.rows.iter().zip(self.lists);
+        (0u32..).zip(pairs).map(|(rank, (row, lists))| PoolRef {
+            rank,
+            row,
+            lists,
+            table: self,
+        })
+    }
+}
+
+/// One pool of a table.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PoolRef<'a> {
+    pub(crate) rank: u32,
+    pub(crate) row: &'a PoolRow,
+    lists: &'a PoolLists,
+    table: &'a PoolTable<'a>,
+}
+
+impl<'a> PoolRef<'a> {
+    /// Whether the pool serves `model`: it lists it, or lists none.
+    pub(crate) fn serves(&self, model: NameId) -> bool {
+        !self.row.flags.has(PoolFlags::MODELS_LISTED) || contains(self.lists.models.of(self.table.models), &model)
+    }
+
+    /// Whether the pool has `digest`.
+    pub(crate) fn has_digest(&self, digest: NameId) -> bool {
+        contains(self.lists.digests.of(self.table.digests), &digest)
+    }
+
+    /// Whether the pool has every one of `labels`.
+    pub(crate) fn has_labels(&self, labels: &[LabelRow]) -> bool {
+        let own = self.lists.labels.of(self.table.labels);
+        labels.iter().all(|label| contains(own, label))
+    }
+
+    /// Whether `model` needs no loading. NEED-1.
+    pub(crate) fn is_resident(&self, model: NameId) -> bool {
+        !self.row.flags.has(PoolFlags::RESIDENCY_PUBLISHED)
+            || contains(self.lists.residents.of(self.table.residents), &model)
+    }
+
+    /// The pool's devices in ascending order of their ids.
+    pub(crate) fn devices(&self) -> &'a [DeviceRow] {
+        self.lists.devices.of(self.table.devices)
+    }
+
+    /// Tokens that the pool published as warm for `session`. SCORE-3.
+    pub(crate) fn published_tokens(&self, session: NameId) -> u32 {
+        if !self.row.flags.has(PoolFlags::WARM_SESSIONS) {
+            return 0;
+        }
+        let warm = self.lists.warm.of(self.table.warm);
+        warm.binary_search_by_key(&session, |row| row.session)
+            .ok()
+            .and_then(|found| warm.get(found))
+            .map_or(0, |row| row.cached_tokens)
+    }
+
+    /// The pool's share of the spread key; 0 without one. KEY-8.
+    pub(crate) fn spread_hash(&self) -> u64 {
+        self.table.spread_hashes.get(index(self.rank)).copied().unwrap_or(0)
+    }
+}
+
+fn contains<T: Ord>(sorted: &[T], item: &T) -> bool {
+    sorted.binary_search(item).is_ok()
+}
+
+/// The parts of a table that a commit changes.
+#[derive(Debug)]
+pub struct PoolTableMut<'a> {
+    /// Hot facts, one row per pool.
+    pub rows: &'a mut [PoolRow],
+    /// Where each pool's lists lie.
+    pub lists: &'a mut [PoolLists],
+    /// Arena of devices.
+    pub devices: &'a mut [DeviceRow],
+    /// Arena of resident models.
+    pub residents: &'a mut [NameId],
+}

@@ -1,0 +1,90 @@
+//! When would this pool start the job, and when would it end?
+//!
+//! Rules: SCORE-1 to SCORE-5. Times are µs below 2^46, an unknown end is [`END_UNKNOWN_US`]. The proof that nothing
+//! here overflows stands in [`crate::limits`]; the saturating operations below therefore never saturate, except where
+//! a rule says `min`.
+
+use crate::limits::{END_UNKNOWN_US, TIME_MAX_US};
+use crate::policy::Weights;
+
+/// The summands of a predicted end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct ScoreTerms {
+    /// Admission latency in µs.
+    pub admission_latency_us: u64,
+    /// Time to load the model in µs; 0 when it is resident.
+    pub load_us: u64,
+    /// Time to first token in µs, if known.
+    pub first_token_us: Option<u64>,
+    /// Prefill time per token in 1/1024 µs; 0 when prefill is inside the first-token time.
+    pub prefill_q10: u32,
+    /// Decode time per token in 1/1024 µs, if known.
+    pub decode_q10: Option<u32>,
+}
+
+impl ScoreTerms {
+    /// The predicted start in µs, known even where the end is not. SCORE-1.
+    #[inline]
+    #[must_use]
+    pub const fn start_us(&self) -> u64 {
+        let start = self.admission_latency_us.saturating_add(self.load_us);
+        if start > TIME_MAX_US { TIME_MAX_US } else { start }
+    }
+
+    /// The predicted end in µs, or [`END_UNKNOWN_US`]. SCORE-2.
+    #[inline]
+    #[must_use]
+    pub fn end_us(&self, uncached_prompt_tokens: u32, output_tokens: u32) -> u64 {
+        let (Some(first_token_us), Some(decode_q10)) = (self.first_token_us, self.decode_q10) else {
+            return END_UNKNOWN_US;
+        };
+        let prefill = u64::from(self.prefill_q10).saturating_mul(u64::from(uncached_prompt_tokens));
+        let decode = u64::from(decode_q10).saturating_mul(u64::from(output_tokens));
+        let tokens_us = prefill.saturating_add(decode) >> 10;
+        self.start_us()
+            .saturating_add(first_token_us)
+            .saturating_add(tokens_us)
+            .min(TIME_MAX_US)
+    }
+
+    /// The terms under policy weights. SCORE-5.
+    #[inline]
+    #[must_use]
+    pub fn weighted(&self, weights: &Weights) -> Self {
+        Self {
+            admission_latency_us: weigh_time(self.admission_latency_us, weights.admission),
+            load_us: weigh_time(self.load_us, weights.model_load),
+            first_token_us: self.first_token_us.map(|us| weigh_time(us, weights.first_token)),
+            prefill_q10: weigh_rate(self.prefill_q10, weights.prefill),
+            decode_q10: self.decode_q10.map(|q10| weigh_rate(q10, weights.decode)),
+        }
+    }
+}
+
+/// `min(2^46 - 1, round(time * weight / 256))`. SCORE-5.
+#[inline]
+#[must_use]
+pub fn weigh_time(time_us: u64, weight_256: u16) -> u64 {
+    weigh(time_us, weight_256).min(TIME_MAX_US)
+}
+
+/// `min(2^32 - 1, round(rate * weight / 256))`. SCORE-5.
+#[inline]
+#[must_use]
+pub fn weigh_rate(q10: u32, weight_256: u16) -> u32 {
+    u32::try_from(weigh(u64::from(q10), weight_256)).unwrap_or(u32::MAX)
+}
+
+const fn weigh(value: u64, weight_256: u16) -> u64 {
+    #[allow(clippy::cast_lossless, reason = "`From` is not const")]
+    let weight = weight_256 as u64;
+    value.saturating_mul(weight).saturating_add(128) >> 8
+}
+
+/// Prompt tokens that need a prefill. SCORE-2.
+#[inline]
+#[must_use]
+pub const fn uncached_tokens(prompt_tokens: u32, cached_tokens: u32) -> u32 {
+    prompt_tokens.saturating_sub(cached_tokens)
+}

@@ -1,0 +1,52 @@
+//! Importers: tables that other people publish become the fleets and jobs of `docs/spec.md` sections 2 and 3.
+//!
+//! Measured tables say what a GPU is and how fast it served a model once; they do not say what *your* pools run, how
+//! many slots they have or which of them is draining. Those facts are declared in one **deployment file**
+//! ([`Deployment`]), and nothing else is ever made up: a fact that neither a table nor the deployment gives stays
+//! unknown in the output, and is counted in the [`ImportSummary`].
+//!
+//! ```text
+//! nodes.csv  specs.csv  profiles.csv ─┐
+//!                                     ├─ import_fleet ─> {"version":1,"deployment":{…},"pools":[…]}
+//! deployment.toml ────────────────────┤
+//!                                     ├─ import_jobs  ─> one job per line
+//! azure.csv  mooncake.jsonl ──────────┘
+//! ```
+//!
+//! Example:
+//!
+//! ```text
+//! orchestrator import fleet --nodes nodes.csv --specs specs.csv --profiles profiles.csv \
+//!     --deployment deployment.toml -o fleet.json
+//! orchestrator import jobs --trace azure2023_conv_1000.csv --deployment deployment.toml -o jobs.jsonl
+//! ```
+//!
+//! Invariants:
+//! - The same files give the same bytes: pools come in node order, jobs by arrival, then file, then row.
+//! - A row that cannot be read is left out, reported with file, line and column, and counted; it never stops the others
+//!   and is never repaired. A file that is not what it should be (no such columns, not a trace) is an [`ImportError`].
+//! - Every pool and job that is written is inside the limits of `docs/spec.md` section 1.
+//! - Nothing is printed here: the output goes to the writer that the caller gives, the summary is returned.
+
+mod args;
+mod check;
+mod deployment;
+mod error;
+mod fleet;
+mod jobs;
+mod output;
+mod pool;
+mod provenance;
+mod summary;
+mod tables;
+mod traces;
+
+pub use args::{FleetArgs, ImportArgs, ImportCommand, JobsArgs};
+pub use deployment::{
+    DeclaredSession, Deployment, GpusPerPool, JobsSection, PoolOverride, Priority, ProfileKey, Serving, TraceSection,
+};
+pub use error::ImportError;
+pub use fleet::{FleetSources, import_fleet, import_fleet_with_provenance};
+pub use jobs::{JobSources, import_jobs};
+pub use summary::{FleetCounts, ImportSummary, Imported, RefusedRow, Refusals, SkipReason, TraceCount, Unknowns};
+pub use traces::TraceKind;
