@@ -1,1 +1,2 @@
+//! Build facts for `--version`.
 fn main() {}

@@ -1,1 +1,3 @@
+//! The orchestrator command.
+
 fn main() {}

@@ -1,9 +1,9 @@
 //! The placement rules of `docs/spec.md`, written a second time and as plainly as possible.
 //!
-//! This file exists to disagree. It was written from the specification alone, without sight of the code under test, and
-//! avoids every technique that code may use: no packed keys, no interned names, no bitmasks, no incremental state, wide
-//! integers everywhere, keys compared part by part. It is slow on purpose; where it looks clumsy, it follows the wording
-//! of a rule.
+//! This file exists to disagree. It was written from the specification alone, without sight of the code under test,
+//! and avoids every technique that code may use: no packed keys, no interned names, no bitmasks, no incremental state,
+//! wide integers everywhere, keys compared part by part. It is slow on purpose; where it looks clumsy, it follows the
+//! wording of a rule.
 //!
 //! Inputs are rows that are valid on their own (UNIT-9 is tested elsewhere). Wire values are converted here as well
 //! (UNIT-1, UNIT-2, UNIT-4, UNIT-6, the clamping of UNIT-9, POOL-2, POOL-3, JOB-1, JOB-2, JOB-4), so a disagreement in
@@ -387,10 +387,6 @@ fn mask(text: &str) -> BTreeSet<u8> {
     text.split(',').map(id).collect()
 }
 
-fn div_ceil(bytes: u128, degree: u128) -> u128 {
-    bytes.div_ceil(degree)
-}
-
 struct Device {
     id: u8,
     total: u128,
@@ -724,7 +720,7 @@ fn context_is_too_long(case: &Case<'_>) -> bool {
 fn vram_is_short(case: &Case<'_>) -> bool {
     let need = case.job.need(case.pool);
     let devices_are_short = |degree: u128| {
-        let share = div_ceil(need, degree);
+        let share = need.div_ceil(degree);
         let roomy = eligible_devices(case.job, case.pool)
             .iter()
             .filter(|device| device.free >= share)
@@ -740,7 +736,7 @@ fn eligible_devices<'p>(job: &Job<'_>, pool: &'p Pool<'_>) -> Vec<&'p Device> {
     let is_eligible = |device: &&Device| {
         let in_mask = job.device_mask.as_ref().is_none_or(|asked| asked.contains(&device.id));
         let capable = !given_and_below(job.min_capability, device.capability.or(pool.capability));
-        in_mask && capable && div_ceil(job.weights + job.kv, degree) <= device.total
+        in_mask && capable && (job.weights + job.kv).div_ceil(degree) <= device.total
     };
     pool.devices.iter().filter(is_eligible).collect()
 }
@@ -1089,7 +1085,7 @@ fn commit_to_pool<'a>(pool: &mut Pool<'a>, job: &Job<'a>) {
     } else if let Some(degree) = job.split {
         let chosen = chosen_devices(job, pool);
         for device in pool.devices.iter_mut().filter(|device| chosen.contains(&device.id)) {
-            device.free -= div_ceil(need, degree);
+            device.free -= need.div_ceil(degree);
         }
     } else {
         take_from_roomiest(&mut pool.devices, need);
@@ -1226,7 +1222,7 @@ pub(crate) fn snapshot_hash(pools: &[RefPool]) -> u64 {
     out.hash()
 }
 
-/// The fields of section 2 from `id` to `queue_depth`.
+/// The fields of section 2 from `id` to `age_ms`; HASH-2 leaves `queue_depth` out.
 fn encode_capacity_and_speed(out: &mut Encoder, pool: &Pool<'_>) {
     out.text(&pool.wire.id);
     out.text(&pool.wire.engine.to_ascii_lowercase());
@@ -1241,11 +1237,10 @@ fn encode_capacity_and_speed(out: &mut Encoder, pool: &Pool<'_>) {
     // UNIT-2 gives an unknown rate a value, so a rate is never an optional value.
     out.integer(pool.decode.milli_tps);
     out.optional(pool.first_token, Encoder::integer);
-    out.integer(pool.prefill.milli_tps);
+    out.integer(pool.prefill.q10.unwrap_or(0));
     out.integer(pool.admission);
     out.integer(pool.model_load);
     out.integer(pool.age);
-    out.integer(pool.wire.queue_depth);
 }
 
 /// The fields of section 2 from `supports.quantizations` to `draining`.
@@ -1386,6 +1381,8 @@ mod tests {
         // 1,024,000,000,000 / 239 = 4,284,518,828.4…, below 2^32 = 4,294,967,296; over 238 it is above.
         assert_eq!(rate(Some(0.239)).q10, Some(4_284_518_828));
         assert_eq!(rate(Some(0.238)).milli_tps, 0);
+        assert_eq!(micros(70_368_744_177.663), TIME_MAX);
+        assert_eq!(rate(Some(4_294_967.295)).milli_tps, (1 << 32) - 1);
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! Random worlds, rich in ties and near misses, over every field of the specification.
 //!
-//! A world is read off *tapes* of bytes: each byte picks one of a few values, the plainest half of the time. The pools of
-//! a fleet are siblings: they read one tape, each with a few bytes changed, so that most of their facts tie and what is
-//! left to decide lies anywhere in the key. One reading serves both sources: [`world`] lets proptest draw the tapes, so
-//! that a failure shrinks to fewer pools, jobs and changes and, byte by byte towards 0, to plain values;
+//! A world is read off *tapes* of bytes: each byte picks one of a few values, the plainest half of the time. The pools
+//! of a fleet are siblings: they read one tape, each with a few bytes changed, so that most of their facts tie and what
+//! is left to decide lies anywhere in the key. One reading serves both sources: [`world`] lets proptest draw the tapes,
+//! so that a failure shrinks to fewer pools, jobs and changes and, byte by byte towards 0, to plain values;
 //! [`random_world`] fills them from a small generator, for millions of cases.
 //!
 //! Every row is valid on its own, and no two pools share a name: refusals are tested elsewhere.

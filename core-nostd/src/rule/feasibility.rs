@@ -106,8 +106,8 @@ fn check_devices(pool: &PoolRef<'_>, job: &JobRow) -> Result<(), Rejection> {
     let row = pool.row;
     let capability_known = row.flags.has(PoolFlags::CAPABILITY_KNOWN);
     if job.split_degree == 0 {
-        let mask_known = !row.device_mask.is_empty();
-        if !job.device_mask.is_empty() && !(mask_known && row.device_mask.is_within(job.device_mask)) {
+        let within = !row.device_mask.is_empty() && row.device_mask.is_within(job.device_mask);
+        if !job.device_mask.is_empty() && !within {
             return Err(Rejection::MaskNotWithin);
         }
         let reaches = capability_known && row.capability >= job.min_capability;

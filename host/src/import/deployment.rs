@@ -33,7 +33,7 @@
 //! ```
 //!
 //! Invariants: an unknown key is an error (a typing mistake must not pass for a declaration), a key stands once, every
-//! value is inside the limits of `docs/spec.md` section 1 ([`check`](super::check)), and a **measured speed cannot be
+//! value is inside the limits of `docs/spec.md` section 1 (module `check`), and a **measured speed cannot be
 //! declared**: `profile` names the row of the profiles table that stands in for the pool, exactly.
 
 use std::collections::BTreeMap;
@@ -229,7 +229,9 @@ impl<'de> Deserialize<'de> for GpusPerPool {
             }
             fn visit_i64<E: de::Error>(self, value: i64) -> Result<GpusPerPool, E> {
                 let count = u8::try_from(value).ok().filter(|count| (1..=16).contains(count));
-                count.map(GpusPerPool::Count).ok_or_else(|| E::invalid_value(de::Unexpected::Signed(value), &self))
+                count
+                    .map(GpusPerPool::Count)
+                    .ok_or_else(|| E::invalid_value(de::Unexpected::Signed(value), &self))
             }
             fn visit_u64<E: de::Error>(self, value: u64) -> Result<GpusPerPool, E> {
                 self.visit_i64(i64::try_from(value).unwrap_or(i64::MAX))
@@ -323,8 +325,10 @@ impl Deployment {
     pub fn load(path: &Path) -> Result<Self, ImportError> {
         let text = read_text(path)?;
         let parsed: Result<Self, _> = toml::from_str(&text);
-        let deployment =
-            parsed.map_err(|error| ImportError::Toml { path: path.to_owned(), message: error.to_string() })?;
+        let deployment = parsed.map_err(|error| ImportError::Toml {
+            path: path.to_owned(),
+            message: error.to_string(),
+        })?;
         check::deployment(&deployment).map_err(|fault| fault.in_file(path))?;
         Ok(deployment)
     }

@@ -48,5 +48,8 @@ pub use deployment::{
 pub use error::ImportError;
 pub use fleet::{FleetSources, import_fleet, import_fleet_with_provenance};
 pub use jobs::{JobSources, import_jobs};
-pub use summary::{FleetCounts, ImportSummary, Imported, RefusedRow, Refusals, SkipReason, TraceCount, Unknowns};
+pub use summary::{FleetCounts, ImportSummary, Imported, Refusals, RefusedRow, SkipReason, TraceCount, Unknowns};
 pub use traces::TraceKind;
+
+#[cfg(test)]
+mod tests;

@@ -54,7 +54,7 @@ pub struct FleetCounts {
     pub unknown: Unknowns,
     /// Rows of the profiles table that were used, with the number of pools each stands in for.
     pub profiles: BTreeMap<String, u64>,
-    /// Pools whose profile row was measured on another GPU type or number of GPUs.
+    /// Pools whose profile row was measured on another GPU type or number of GPUs, or does not state the number.
     pub foreign_profiles: u64,
     /// Pools whose profile row is marked `suspect` in the table.
     pub suspect_profiles: u64,
@@ -132,7 +132,11 @@ pub struct RefusedRow {
 impl fmt::Display for RefusedRow {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}: ", self.file.display(), self.line)?;
-        if self.column.is_empty() { write!(f, "{}", self.why) } else { write!(f, "`{}` {}", self.column, self.why) }
+        if self.column.is_empty() {
+            write!(f, "{}", self.why)
+        } else {
+            write!(f, "`{}` {}", self.column, self.why)
+        }
     }
 }
 
@@ -150,7 +154,12 @@ impl Refusals {
         self.total += 1;
         if self.first.len() < REFUSALS_KEPT {
             let (column, why) = (column.to_owned(), why.into());
-            self.first.push(RefusedRow { file: file.to_owned(), line, column, why });
+            self.first.push(RefusedRow {
+                file: file.to_owned(),
+                line,
+                column,
+                why,
+            });
         }
     }
 }
@@ -178,8 +187,16 @@ impl fmt::Display for FleetCounts {
         count_line(f, self.unknown.rate, "pools without a measured rate")?;
         count_line(f, self.unknown.first_token, "pools without a measured first-token time")?;
         count_line(f, self.unknown.capability, "pools without a compute capability")?;
-        count_line(f, self.foreign_profiles, "pools with a profile of another GPU type or number of GPUs")?;
-        count_line(f, self.suspect_profiles, "pools with a profile that its table marks as suspect")?;
+        count_line(
+            f,
+            self.foreign_profiles,
+            "pools with a profile of another, or an unstated, GPU type or number of GPUs",
+        )?;
+        count_line(
+            f,
+            self.suspect_profiles,
+            "pools with a profile that its table marks as suspect",
+        )?;
         for (row, pools) in &self.profiles {
             writeln!(f, "  profile {row}: {pools} pools")?;
         }
@@ -188,7 +205,11 @@ impl fmt::Display for FleetCounts {
 }
 
 fn count_line(f: &mut fmt::Formatter<'_>, count: u64, what: &str) -> fmt::Result {
-    if count == 0 { Ok(()) } else { writeln!(f, "  {count} {what}") }
+    if count == 0 {
+        Ok(())
+    } else {
+        writeln!(f, "  {count} {what}")
+    }
 }
 
 impl fmt::Display for TraceCount {

@@ -1,0 +1,126 @@
+//! The command line of `orchestrator import`.
+//!
+//! The options name files; what they cannot say (engines, slots, states) is in the deployment file.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use super::error::ImportError;
+use super::fleet::{FleetSources, import_fleet, import_fleet_with_provenance};
+use super::jobs::{JobSources, import_jobs};
+use super::output::write_to;
+use super::summary::ImportSummary;
+
+/// Make fleets and jobs from published tables and traces.
+#[derive(Debug, Clone, Args)]
+pub struct ImportArgs {
+    /// What to import.
+    #[command(subcommand)]
+    pub command: ImportCommand,
+}
+
+/// What to import.
+#[derive(Debug, Clone, Subcommand)]
+pub enum ImportCommand {
+    /// Make a fleet file from tables of nodes, GPU types and measured speeds
+    #[command(after_help = "\
+Example:
+  orchestrator import fleet --nodes nodes.csv --specs specs.csv --profiles profiles.csv \\
+      --deployment deployment.toml -o fleet.json
+
+The deployment file declares what no table knows: engines, models, slots, states.
+What neither says stays unknown.
+Exit code 1: a row was refused. The rest was written; the rows are named on standard error.")]
+    Fleet(FleetArgs),
+    /// Make a job file from request traces
+    #[command(after_help = "\
+Example:
+  orchestrator import jobs --trace conv.csv --trace code.csv \\
+      --deployment deployment.toml -o jobs.jsonl
+
+Traces: Azure CSV (arrival_ms,input_tokens,output_tokens) and Mooncake JSON Lines.
+The answer's real length becomes expected_tokens, as if a perfect predictor had said it.
+Engine and model come from [jobs] of the deployment file.
+Exit code 1: a row was refused. The rest was written; the rows are named on standard error.")]
+    Jobs(JobsArgs),
+}
+
+/// Files of `import fleet`.
+#[derive(Debug, Clone, Args)]
+pub struct FleetArgs {
+    /// Nodes: node_id,gpu,gpu_count,vram_bytes_per_gpu,compute_capability
+    #[arg(long, value_name = "CSV")]
+    pub nodes: PathBuf,
+    /// GPU types: gpu,vram_bytes,compute_capability
+    #[arg(long, value_name = "CSV")]
+    pub specs: Option<PathBuf>,
+    /// Measured speeds: gpu,gpu_count,model,quant,engine,perf_tokens_per_s,first_token_ms
+    #[arg(long, value_name = "CSV")]
+    pub profiles: Option<PathBuf>,
+    /// What no table knows
+    #[arg(long, value_name = "TOML")]
+    pub deployment: PathBuf,
+    /// Write the fleet here instead of to standard output
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Also write where each number comes from, as CSV
+    #[arg(long, value_name = "FILE")]
+    pub provenance: Option<PathBuf>,
+}
+
+/// Files of `import jobs`.
+#[derive(Debug, Clone, Args)]
+pub struct JobsArgs {
+    /// A trace; several are merged by arrival time
+    #[arg(long = "trace", value_name = "FILE", required = true)]
+    pub traces: Vec<PathBuf>,
+    /// What the requests ask for, in its section `jobs`
+    #[arg(long, value_name = "TOML")]
+    pub deployment: Option<PathBuf>,
+    /// Write the jobs here instead of to standard output
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
+impl ImportArgs {
+    /// Runs the import; the result goes to the file named by `-o`, else to `stdout`.
+    ///
+    /// # Errors
+    /// As [`import_fleet`] and [`import_jobs`]; a file named by `-o` is then left as it was.
+    pub fn run(&self, stdout: &mut dyn Write) -> Result<ImportSummary, ImportError> {
+        match &self.command {
+            ImportCommand::Fleet(args) => args.run(stdout),
+            ImportCommand::Jobs(args) => args.run(stdout),
+        }
+    }
+}
+
+impl FleetArgs {
+    fn run(&self, stdout: &mut dyn Write) -> Result<ImportSummary, ImportError> {
+        let sources = FleetSources {
+            nodes: self.nodes.clone(),
+            specs: self.specs.clone(),
+            profiles: self.profiles.clone(),
+            deployment: self.deployment.clone(),
+        };
+        write_to(self.output.as_deref(), stdout, |out| match &self.provenance {
+            None => import_fleet(&sources, out),
+            // Standard output is taken by the fleet; the sink stands for it and is never reached.
+            Some(path) => write_to(Some(path), &mut std::io::sink(), |provenance| {
+                import_fleet_with_provenance(&sources, out, provenance)
+            }),
+        })
+    }
+}
+
+impl JobsArgs {
+    fn run(&self, stdout: &mut dyn Write) -> Result<ImportSummary, ImportError> {
+        let sources = JobSources {
+            traces: self.traces.clone(),
+            deployment: self.deployment.clone(),
+        };
+        write_to(self.output.as_deref(), stdout, |out| import_jobs(&sources, out))
+    }
+}

@@ -1,0 +1,183 @@
+//! Jobs from request traces, in the order of arrival.
+//!
+//! ```text
+//! arrival_ms,input_tokens,output_tokens          {"id":"azure2023_conv_1000-0001","engine":"vllm",
+//! 0,374,44                                  ->    "model_id":"…","prompt_tokens":374,"expected_tokens":44}
+//! ```
+//!
+//! A trace says when a request came and how long it and its answer were. The answer's **real** length becomes
+//! `expected_tokens`: it stands in for a prediction, so that placements on a trace are those of a perfect length
+//! predictor. Engine, model, priority, quantisation and weights are what the deployment's `[jobs]` declares.
+//!
+//! Invariants: ids are `<file stem>-<row>`, the row zero-padded to the width of the file's number of rows, so that a
+//! refused row changes no other id; several traces are merged by arrival, then the order in which they were named, then
+//! row. Arrival times are on each trace's own clock, and no job has them: a job is placed when its turn comes.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::PathBuf;
+
+use orchestrator_core::limits::ID_BYTES_MAX;
+use serde::Serialize;
+
+use super::deployment::{Deployment, JobsSection, Priority};
+use super::error::ImportError;
+use super::summary::{ImportSummary, Imported, Refusals, TraceCount};
+use super::traces::{self, Request, Trace};
+
+/// The files that jobs are made from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JobSources {
+    /// The traces; they are merged by arrival.
+    pub traces: Vec<PathBuf>,
+    /// What the requests ask for, in its section `[jobs]`.
+    pub deployment: Option<PathBuf>,
+}
+
+/// Writes the requests of `sources` as jobs, one JSON object per line.
+///
+/// # Errors
+/// A file that cannot be used, an undeclared engine or model, or an output that cannot be written.
+pub fn import_jobs(sources: &JobSources, out: &mut dyn Write) -> Result<ImportSummary, ImportError> {
+    let deployment = sources.deployment.as_deref().map(Deployment::load).transpose()?;
+    let section = deployment.and_then(|deployment| deployment.jobs).unwrap_or_default();
+    let mut refused = Refusals::default();
+    let mut traces = Vec::with_capacity(sources.traces.len());
+    for path in &sources.traces {
+        traces.push(traces::read(path, &mut refused)?);
+    }
+    check_names(&traces)?;
+    let asks: Vec<Ask<'_>> = traces
+        .iter()
+        .map(|trace| Ask::of(trace, &section, sources))
+        .collect::<Result<_, _>>()?;
+    for (trace, request) in merged(&traces) {
+        write_job(out, &traces[trace], &asks[trace], request)?;
+    }
+    out.flush()?;
+    let counts = traces.iter().map(count).collect();
+    Ok(ImportSummary {
+        imported: Imported::Jobs(counts),
+        refused,
+    })
+}
+
+/// Two traces of one name would give two jobs one id; a long name gives ids over the limit.
+fn check_names(traces: &[Trace]) -> Result<(), ImportError> {
+    let mut stems: BTreeMap<&str, &Trace> = BTreeMap::new();
+    for trace in traces {
+        let error = |problem| ImportError::TraceName {
+            path: trace.file.clone(),
+            problem,
+        };
+        if let Some(earlier) = stems.insert(&trace.stem, trace) {
+            return Err(error(format!(
+                "its name without extension is also that of {}",
+                earlier.file.display()
+            )));
+        }
+        if job_id(trace, trace.rows).len() > ID_BYTES_MAX {
+            return Err(error(format!("its name makes ids longer than {ID_BYTES_MAX} bytes")));
+        }
+    }
+    Ok(())
+}
+
+/// What the requests of one trace ask for.
+struct Ask<'a> {
+    engine: &'a str,
+    model_id: &'a str,
+    priority: Option<Priority>,
+    requirements: Option<Requirements<'a>>,
+}
+
+impl<'a> Ask<'a> {
+    /// The trace's own section first, then `[jobs]`.
+    fn of(trace: &Trace, section: &'a JobsSection, sources: &JobSources) -> Result<Self, ImportError> {
+        let own = section.trace.iter().find(|own| own.stem == trace.stem);
+        let engine = own.and_then(|own| own.engine.as_ref()).or(section.engine.as_ref());
+        let model = own.and_then(|own| own.model.as_ref()).or(section.model.as_ref());
+        let quantization = own
+            .and_then(|own| own.quantization.as_ref())
+            .or(section.quantization.as_ref());
+        let min_vram_bytes = own.and_then(|own| own.min_vram_bytes).or(section.min_vram_bytes);
+        let undeclared = |key| {
+            let (stem, deployment) = (trace.stem.clone(), sources.deployment.clone());
+            ImportError::JobsUndeclared { key, stem, deployment }
+        };
+        let asks_more = min_vram_bytes.is_some() || quantization.is_some();
+        let requirements = Requirements {
+            min_vram_bytes,
+            quantization: quantization.map(String::as_str),
+        };
+        Ok(Self {
+            engine: engine.ok_or_else(|| undeclared("engine"))?,
+            model_id: model.ok_or_else(|| undeclared("model"))?,
+            priority: own.and_then(|own| own.priority).or(section.priority),
+            requirements: asks_more.then_some(requirements),
+        })
+    }
+}
+
+/// A job of `docs/spec.md` section 3, its fields in the order of the table there.
+#[derive(Serialize)]
+struct Job<'a> {
+    id: &'a str,
+    engine: &'a str,
+    model_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    priority: Option<Priority>,
+    prompt_tokens: u32,
+    expected_tokens: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    requirements: Option<&'a Requirements<'a>>,
+}
+
+#[derive(Serialize)]
+struct Requirements<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    min_vram_bytes: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    quantization: Option<&'a str>,
+}
+
+/// All requests with the position of their trace, by arrival, then trace, then row.
+fn merged(traces: &[Trace]) -> Vec<(usize, &Request)> {
+    let of_trace = |(position, trace)| -> Vec<_> {
+        let trace: &Trace = trace;
+        trace.requests.iter().map(|request| (position, request)).collect()
+    };
+    let mut all: Vec<(usize, &Request)> = traces.iter().enumerate().flat_map(of_trace).collect();
+    all.sort_unstable_by_key(|(position, request)| (request.arrival_ms, *position, request.row));
+    all
+}
+
+fn job_id(trace: &Trace, row: u64) -> String {
+    let width = trace.rows.to_string().len();
+    format!("{}-{row:0width$}", trace.stem)
+}
+
+fn write_job(out: &mut dyn Write, trace: &Trace, ask: &Ask<'_>, request: &Request) -> Result<(), ImportError> {
+    let job = Job {
+        id: &job_id(trace, request.row),
+        engine: ask.engine,
+        model_id: ask.model_id,
+        priority: ask.priority,
+        prompt_tokens: request.prompt_tokens,
+        expected_tokens: request.output_tokens,
+        requirements: ask.requirements.as_ref(),
+    };
+    serde_json::to_writer(&mut *out, &job).map_err(|error| ImportError::Write { source: error.into() })?;
+    out.write_all(b"\n")?;
+    Ok(())
+}
+
+fn count(trace: &Trace) -> TraceCount {
+    let arrivals = || trace.requests.iter().map(|request| request.arrival_ms);
+    TraceCount {
+        file: trace.file.clone(),
+        kind: trace.kind,
+        jobs: trace.requests.len() as u64,
+        arrivals_ms: arrivals().min().zip(arrivals().max()),
+    }
+}

@@ -1,0 +1,376 @@
+//! CSV tables by column name, and the two that describe hardware: specs and profiles.
+//!
+//! A table's first line names its columns; their order is free and further ones are ignored. A missing column is an
+//! error of the file. A bad row is refused with its line and column, and reading goes on:
+//!
+//! ```text
+//! nodes.csv:17: `gpu_count` is `two`, no whole number
+//! ```
+//!
+//! Invariant: a cell is used exactly as it stands, apart from spaces around it; blank means unknown.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::str;
+
+use csv::{ByteRecord, ReaderBuilder};
+use orchestrator_core::limits::BYTES_MAX;
+
+use super::check;
+use super::deployment::ProfileKey;
+use super::error::ImportError;
+use super::summary::Refusals;
+
+/// Opens a file for reading; a folder is an error of its own, because the system reports it only at the first read.
+pub(super) fn open(path: &Path) -> Result<File, ImportError> {
+    if fs::metadata(path).is_ok_and(|found| found.is_dir()) {
+        return Err(ImportError::NotAFile { path: path.to_owned() });
+    }
+    File::open(path).map_err(|source| ImportError::Open {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+/// Reads a whole text file.
+pub(super) fn read_text(path: &Path) -> Result<String, ImportError> {
+    io::read_to_string(open(path)?).map_err(|source| ImportError::Read {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+/// A CSV file whose header has been read.
+pub(super) struct Table {
+    path: PathBuf,
+    reader: csv::Reader<File>,
+    columns: Vec<String>,
+    record: ByteRecord,
+}
+
+impl Table {
+    /// Opens a table that must have the columns `required`.
+    pub(super) fn open(path: &Path, required: &[&str]) -> Result<Self, ImportError> {
+        // Rows of another width are refused one by one below; for the csv crate they would end the file.
+        let mut reader = ReaderBuilder::new().flexible(true).from_reader(open(path)?);
+        let header = reader.byte_headers().map_err(|error| read_error(path, error))?;
+        let columns: Vec<String> = header
+            .iter()
+            .map(|name| String::from_utf8_lossy(name).trim().to_owned())
+            .collect();
+        if columns.is_empty() {
+            let expected = format!("a CSV table with the columns {}", required.join(", "));
+            return Err(ImportError::Empty {
+                path: path.to_owned(),
+                expected,
+            });
+        }
+        let is_missing = |name: &&&str| !columns.iter().any(|column| column == **name);
+        let missing: Vec<String> = required
+            .iter()
+            .filter(is_missing)
+            .map(|name| (*name).to_owned())
+            .collect();
+        if !missing.is_empty() {
+            return Err(ImportError::MissingColumns {
+                path: path.to_owned(),
+                missing,
+                found: columns,
+            });
+        }
+        Ok(Self {
+            path: path.to_owned(),
+            reader,
+            columns,
+            record: ByteRecord::new(),
+        })
+    }
+
+    /// The next row of the right width; rows of another width are refused on the way.
+    pub(super) fn next_row(&mut self, refused: &mut Refusals) -> Result<Option<Row<'_>>, ImportError> {
+        loop {
+            let more = self.reader.read_byte_record(&mut self.record);
+            if !more.map_err(|error| read_error(&self.path, error))? {
+                return Ok(None);
+            }
+            let (cells, columns) = (self.record.len(), self.columns.len());
+            if cells == columns {
+                break;
+            }
+            let why = format!("the row has {cells} cells where the header has {columns}");
+            refused.push(&self.path, line_of(&self.record), "", why);
+        }
+        Ok(Some(Row {
+            path: &self.path,
+            columns: &self.columns,
+            record: &self.record,
+        }))
+    }
+}
+
+fn line_of(record: &ByteRecord) -> u64 {
+    record.position().map_or(0, csv::Position::line)
+}
+
+fn read_error(path: &Path, error: csv::Error) -> ImportError {
+    ImportError::Read {
+        path: path.to_owned(),
+        source: io::Error::other(error),
+    }
+}
+
+/// One row of a [`Table`].
+pub(super) struct Row<'a> {
+    path: &'a Path,
+    columns: &'a [String],
+    record: &'a ByteRecord,
+}
+
+/// Why a cell could not be used.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct BadCell {
+    column: &'static str,
+    why: String,
+}
+
+impl BadCell {
+    pub(super) fn new(column: &'static str, why: impl Into<String>) -> Self {
+        Self {
+            column,
+            why: why.into(),
+        }
+    }
+}
+
+impl<'a> Row<'a> {
+    /// The line that the row starts on.
+    pub(super) fn line(&self) -> u64 {
+        line_of(self.record)
+    }
+
+    /// Reports what is wrong with this row.
+    pub(super) fn refuse(&self, bad: BadCell, refused: &mut Refusals) {
+        refused.push(self.path, self.line(), bad.column, bad.why);
+    }
+
+    /// A cell's text; `None` when it is blank or the table has no such column.
+    pub(super) fn text(&self, column: &'static str) -> Result<Option<&'a str>, BadCell> {
+        let position = self.columns.iter().position(|name| name == column);
+        let Some(bytes) = position.and_then(|position| self.record.get(position)) else {
+            return Ok(None);
+        };
+        let text = str::from_utf8(bytes)
+            .map_err(|_| BadCell::new(column, "is no UTF-8"))?
+            .trim();
+        Ok(Some(text).filter(|text| !text.is_empty()))
+    }
+
+    /// A cell's text that must stand.
+    pub(super) fn required(&self, column: &'static str) -> Result<&'a str, BadCell> {
+        self.text(column)?.ok_or_else(|| BadCell::new(column, "is blank"))
+    }
+
+    /// A whole number from 0 to `max`, if the cell is not blank.
+    pub(super) fn integer(&self, column: &'static str, max: u64) -> Result<Option<u64>, BadCell> {
+        let parse = |text: &str| match text.parse::<u64>() {
+            Ok(value) if value <= max => Ok(value),
+            Ok(value) => Err(BadCell::new(column, format!("is {value}, above {max}"))),
+            Err(_) => Err(BadCell::new(column, format!("is `{}`, no whole number", excerpt(text)))),
+        };
+        self.text(column)?.map(parse).transpose()
+    }
+
+    /// A whole number from 0 to `max` that must stand.
+    pub(super) fn required_integer(&self, column: &'static str, max: u64) -> Result<u64, BadCell> {
+        self.integer(column, max)?
+            .ok_or_else(|| BadCell::new(column, "is blank"))
+    }
+
+    /// A finite number of at least 0, if the cell is not blank.
+    pub(super) fn number(&self, column: &'static str) -> Result<Option<f64>, BadCell> {
+        let parse = |text: &str| match text.parse::<f64>() {
+            Ok(value) if value.is_finite() && value >= 0.0 => Ok(value),
+            _ => Err(BadCell::new(
+                column,
+                format!("is `{}`, no number of at least 0", excerpt(text)),
+            )),
+        };
+        self.text(column)?.map(parse).transpose()
+    }
+
+    /// A compute capability, if the cell is not blank.
+    pub(super) fn capability(&self, column: &'static str) -> Result<Option<&'a str>, BadCell> {
+        match self.text(column)? {
+            Some(text) if !check::is_capability(text) => Err(BadCell::new(
+                column,
+                format!("is `{}`, no compute capability like 8.6", excerpt(text)),
+            )),
+            capability => Ok(capability),
+        }
+    }
+
+    fn owned(&self, column: &'static str) -> Result<String, BadCell> {
+        Ok(self.text(column)?.unwrap_or_default().to_owned())
+    }
+}
+
+/// The start of a text that may be of any length, for a message.
+pub(super) fn excerpt(text: &str) -> String {
+    const SHOWN: usize = 60;
+    let mut shown: String = text.chars().take(SHOWN).filter(|letter| !letter.is_control()).collect();
+    if text.chars().nth(SHOWN).is_some() {
+        shown.push('…');
+    }
+    shown
+}
+
+/// Where a number of a table comes from, as its optional columns say.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Origin {
+    pub(super) source_id: String,
+    pub(super) reference: String,
+    pub(super) licence: String,
+}
+
+impl Origin {
+    pub(super) fn of_row(row: &Row<'_>, reference: &'static str) -> Result<Self, BadCell> {
+        let (source_id, licence) = (row.owned("source_id")?, row.owned("licence")?);
+        Ok(Self {
+            source_id,
+            reference: row.owned(reference)?,
+            licence,
+        })
+    }
+}
+
+/// A value of a table with its origin.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Sourced<T> {
+    pub(super) value: T,
+    pub(super) origin: Origin,
+}
+
+impl<T> Sourced<T> {
+    fn read(value: Option<T>, row: &Row<'_>, reference: &'static str) -> Result<Option<Self>, BadCell> {
+        value
+            .map(|value| {
+                Ok(Self {
+                    value,
+                    origin: Origin::of_row(row, reference)?,
+                })
+            })
+            .transpose()
+    }
+}
+
+/// What the specs table says about one GPU type.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Spec {
+    pub(super) vram_bytes: Option<Sourced<u64>>,
+    pub(super) compute_capability: Option<Sourced<String>>,
+}
+
+/// The specs table, by GPU type.
+pub(super) type Specs = BTreeMap<String, Spec>;
+
+/// Reads the specs table.
+pub(super) fn specs(path: &Path, refused: &mut Refusals) -> Result<Specs, ImportError> {
+    let mut table = Table::open(path, &["gpu", "vram_bytes", "compute_capability"])?;
+    let mut specs = Specs::new();
+    while let Some(row) = table.next_row(refused)? {
+        match spec(&row).and_then(|(gpu, spec)| insert_once(&mut specs, "gpu", gpu, spec)) {
+            Ok(()) => {}
+            Err(bad) => row.refuse(bad, refused),
+        }
+    }
+    Ok(specs)
+}
+
+fn spec(row: &Row<'_>) -> Result<(String, Spec), BadCell> {
+    let vram = row.integer("vram_bytes", BYTES_MAX)?;
+    let capability = row.capability("compute_capability")?.map(str::to_owned);
+    let spec = Spec {
+        vram_bytes: Sourced::read(vram, row, "vram_source")?,
+        compute_capability: Sourced::read(capability, row, "cc_source")?,
+    };
+    Ok((row.required("gpu")?.to_owned(), spec))
+}
+
+/// What the profiles table says about one deployment that was measured.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Profile {
+    pub(super) tokens_per_s: Option<Sourced<f64>>,
+    pub(super) first_token_ms: Option<Sourced<f64>>,
+    pub(super) suspect: bool,
+}
+
+/// The profiles table, by its key.
+pub(super) type Profiles = BTreeMap<ProfileKey, Profile>;
+
+/// Reads the profiles table.
+pub(super) fn profiles(path: &Path, refused: &mut Refusals) -> Result<Profiles, ImportError> {
+    let required = [
+        "gpu",
+        "gpu_count",
+        "model",
+        "quant",
+        "engine",
+        "perf_tokens_per_s",
+        "first_token_ms",
+    ];
+    let mut table = Table::open(path, &required)?;
+    let mut profiles = Profiles::new();
+    while let Some(row) = table.next_row(refused)? {
+        match profile(&row).and_then(|(key, profile)| insert_once(&mut profiles, "model", key, profile)) {
+            Ok(()) => {}
+            Err(bad) => row.refuse(bad, refused),
+        }
+    }
+    Ok(profiles)
+}
+
+fn profile(row: &Row<'_>) -> Result<(ProfileKey, Profile), BadCell> {
+    let gpu_count = row.integer("gpu_count", u64::from(u32::MAX))?;
+    let key = ProfileKey {
+        gpu: row.required("gpu")?.to_owned(),
+        gpu_count: gpu_count.and_then(|count| u32::try_from(count).ok()),
+        model: row.required("model")?.to_owned(),
+        quant: row.owned("quant")?,
+        engine: row.required("engine")?.to_owned(),
+    };
+    let profile = Profile {
+        tokens_per_s: Sourced::read(rate(row)?, row, "perf_ref")?,
+        first_token_ms: Sourced::read(first_token(row)?, row, "ttft_ref")?,
+        suspect: row.text("suspect")?.is_some(),
+    };
+    Ok((key, profile))
+}
+
+/// A rate of UNIT-2: its thousandths fit 32 bits.
+fn rate(row: &Row<'_>) -> Result<Option<f64>, BadCell> {
+    match row.number("perf_tokens_per_s")? {
+        Some(rate) if (rate * 1000.0 + 0.5).floor() > f64::from(u32::MAX) => Err(BadCell::new(
+            "perf_tokens_per_s",
+            format!("is {rate}, above 4294967 tokens/s"),
+        )),
+        rate => Ok(rate),
+    }
+}
+
+fn first_token(row: &Row<'_>) -> Result<Option<f64>, BadCell> {
+    match row.number("first_token_ms")? {
+        Some(ms) if !check::is_time(ms) => Err(BadCell::new("first_token_ms", format!("is {ms}, above 2^46 µs"))),
+        ms => Ok(ms),
+    }
+}
+
+/// The first row with a key stands; a second one is refused, for nobody can say which is meant.
+fn insert_once<K: Ord, V>(map: &mut BTreeMap<K, V>, column: &'static str, key: K, value: V) -> Result<(), BadCell> {
+    if map.contains_key(&key) {
+        return Err(BadCell::new(column, "repeats the key of an earlier row"));
+    }
+    map.insert(key, value);
+    Ok(())
+}

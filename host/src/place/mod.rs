@@ -1,0 +1,180 @@
+//! Many jobs, one after the other: look up, decide, explain if asked, commit if sequential.
+//!
+//! A [`Placer`] owns the fleet and the session table of one run. It keeps nothing per job, so a stream of a million
+//! independent jobs needs no memory for a million jobs.
+//!
+//! Invariants: [`Mode::Independent`] changes nothing between jobs (MODE-2); [`Mode::Sequential`] equals deciding and
+//! committing one by one (MODE-1). An explanation is made before the commit, of the state that was decided on.
+//!
+//! ```
+//! use orchestrator_core::{JobSpec, PlacementDecision, Policy, PoolSnapshot};
+//! use orchestrator_host::fleet::FleetBuilder;
+//! use orchestrator_host::place::{Mode, Placer, Wanted};
+//!
+//! let mut builder = FleetBuilder::default();
+//! builder.add(1, &PoolSnapshot::new("only", "vllm", 1, 1, 1 << 36, 1 << 36).validate().unwrap()).unwrap();
+//! let mut placer = Placer::new(builder.finish().fleet, Policy::default(), Mode::Sequential);
+//! let job = JobSpec::new("job", "vllm", "some/model");
+//! assert!(placer.place(&job, None, Wanted::default()).unwrap().decision.assignment().is_some());
+//! // The only slot is taken now.
+//! let second = placer.place(&job, None, Wanted::default()).unwrap().decision;
+//! assert!(matches!(second, PlacementDecision::NoCapacity { .. }));
+//! ```
+
+mod digest;
+mod summary;
+
+pub use digest::DecisionDigest;
+pub use summary::Summary;
+
+use orchestrator_core::commit::committed_tokens;
+use orchestrator_core::{
+    Assignment, Explanation, FieldError, JobSpec, KvLayout, ModelDims, PlacementDecision, PlacementInput, Policy,
+    PoolVerdict, ResolvedJob, ValidJob, decide, explain, explain_pool, rank_best,
+};
+
+use crate::fleet::{Fleet, Sessions};
+
+/// Whether a placement changes what the next job sees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Mode {
+    /// Each placement is committed before the next decision. MODE-1.
+    #[default]
+    Sequential,
+    /// Every job sees the same snapshot. MODE-2.
+    Independent,
+}
+
+/// What a caller wants to know besides the decision.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Wanted {
+    /// Why it is what it is.
+    pub explanation: bool,
+    /// How many of the best pools, the winner first.
+    pub best: usize,
+}
+
+/// A decision and what was wanted besides.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Placed {
+    /// The decision.
+    pub decision: PlacementDecision,
+    /// Why, if wanted.
+    pub explanation: Option<Explanation>,
+    /// The best pools, as many as wanted and feasible.
+    pub best: Vec<Assignment>,
+}
+
+/// The state of one run: a fleet, a policy and, in sequential mode, what was committed so far.
+#[derive(Debug, Clone)]
+pub struct Placer {
+    fleet: Fleet,
+    policy: Policy,
+    mode: Mode,
+    sessions: Sessions,
+}
+
+impl Placer {
+    /// A run over `fleet` as it is now.
+    #[must_use]
+    pub fn new(mut fleet: Fleet, policy: Policy, mode: Mode) -> Self {
+        fleet.prepare_for(&policy);
+        let capacity = match mode {
+            Mode::Sequential => policy.session_capacity() as usize,
+            Mode::Independent => 0,
+        };
+        Self {
+            fleet,
+            policy,
+            mode,
+            sessions: Sessions::with_capacity(capacity),
+        }
+    }
+
+    /// The fleet with what was committed so far.
+    #[must_use]
+    pub const fn fleet(&self) -> &Fleet {
+        &self.fleet
+    }
+
+    /// The policy.
+    #[must_use]
+    pub const fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// Places one job; in sequential mode its placement is committed. O(pools).
+    ///
+    /// # Errors
+    /// A field of the job that breaks a rule: the job is refused and changes nothing.
+    pub fn place(
+        &mut self,
+        job: &JobSpec<'_>,
+        dims: Option<(&ModelDims, KvLayout)>,
+        wanted: Wanted,
+    ) -> Result<Placed, FieldError> {
+        let valid = job.validate(&self.policy, dims)?;
+        let resolved = self.resolve(&valid);
+        let placed = self.decide(&valid, &resolved, wanted);
+        if let (Mode::Sequential, PlacementDecision::Assigned(assignment)) = (self.mode, &placed.decision) {
+            self.commit(&valid, &resolved, assignment.rank);
+        }
+        Ok(placed)
+    }
+
+    /// What the pool at `rank` is to the job; `None` when there is no such pool. O(pools).
+    ///
+    /// # Errors
+    /// A field of the job that breaks a rule.
+    pub fn verdict(
+        &mut self,
+        job: &JobSpec<'_>,
+        dims: Option<(&ModelDims, KvLayout)>,
+        rank: u32,
+    ) -> Result<Option<PoolVerdict>, FieldError> {
+        let valid = job.validate(&self.policy, dims)?;
+        let resolved = self.resolve(&valid);
+        Ok(self.with_input(&valid, &resolved, |input| explain_pool(input, rank)))
+    }
+
+    /// Only commits can make a job's own model resident, so only they need a number for it.
+    fn resolve(&mut self, job: &ValidJob<'_>) -> ResolvedJob {
+        if self.mode == Mode::Sequential {
+            self.fleet.intern_model(job.spec().model_id);
+        }
+        job.resolve(&self.fleet)
+    }
+
+    fn decide(&self, valid: &ValidJob<'_>, resolved: &ResolvedJob, wanted: Wanted) -> Placed {
+        self.with_input(valid, resolved, |input| {
+            let mut best = vec![None; wanted.best];
+            rank_best(input, &mut best);
+            Placed {
+                decision: decide(input),
+                explanation: wanted.explanation.then(|| explain(input)),
+                best: best.into_iter().flatten().collect(),
+            }
+        })
+    }
+
+    fn with_input<R>(
+        &self,
+        valid: &ValidJob<'_>,
+        resolved: &ResolvedJob,
+        answer: impl FnOnce(&PlacementInput<'_>) -> R,
+    ) -> R {
+        let session = valid.spec().session_id.and_then(|id| self.sessions.get(id));
+        let input = PlacementInput::new(self.fleet.table(), resolved.query(session), &self.policy)
+            .expect("the fleet was prepared for this policy when the run began");
+        answer(&input)
+    }
+
+    fn commit(&mut self, valid: &ValidJob<'_>, resolved: &ResolvedJob, rank: u32) {
+        self.fleet
+            .commit(resolved.row(), rank)
+            .expect("nothing came between the decision and its commit");
+        if let Some(session_id) = valid.spec().session_id {
+            self.sessions.record(session_id, rank, committed_tokens(resolved.row()));
+        }
+    }
+}
