@@ -177,6 +177,7 @@ impl Fleet {
             some(&EXTENSIONS, index, 4, 3)
         };
         let digest = format!("sha256:{:02x}", pick(index, 5, MODELS));
+        let digests = [digest.as_str()];
         let labels = [
             ("zone", choice(&ZONES, index, 6)),
             ("tier", choice(&["a", "b"], index, 7)),
@@ -225,7 +226,7 @@ impl Fleet {
             quantizations: &quantizations,
             extensions: &extensions,
             models: (open || !one_in(35, 8)).then_some(&*served),
-            model_digests: &[&digest],
+            model_digests: &digests,
             ctx_max: Some(16_384 << pick(index, 36, 4)),
             min_compute_cap: one_in(37, 4).then_some("8.0"),
         };
@@ -360,7 +361,7 @@ pub(crate) fn job(index: u64, fleet: &Fleet, mix: Mix, policy: &Policy) -> Job {
         let valid = spec.validate(policy, None).expect("the generator keeps every limit");
         Job {
             resolved: valid.resolve(fleet),
-            session: (index % 2 == 0).then(|| SessionEntry {
+            session: index.is_multiple_of(2).then(|| SessionEntry {
                 pool: pick(index, 130, fleet.ids.len() as u64) as u32,
                 cached_tokens: 1024,
             }),

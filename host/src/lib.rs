@@ -1,4 +1,25 @@
 //! The host of orchestrator: fleets of any size, files, and the command.
+//!
+//! The rules and every decision are the core's (`orchestrator-core`); this crate brings memory, files and people to it.
+//!
+//! ```text
+//! import ──▶ files ──▶ input ──▶ fleet ──▶ place ──▶ report ──▶ cli
+//!                       (rows)   (sorted)  (decide,   (lines,
+//!                                           commit)    tables)
+//! ```
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`input`] | fleets, jobs, policies and model tables from files: tolerant, row by row |
+//! | [`fleet`] | the pools of a fleet of any size, and the session table |
+//! | [`place`] | the run: decide, explain, commit; digest and summary |
+//! | [`report`] | decisions as lines and tables |
+//! | [`import`] | fleets and jobs made from published tables and traces |
+//! | [`cli`] | the command `orchestrator` |
 
+pub mod cli;
 pub mod fleet;
+pub mod import;
+pub mod input;
 pub mod place;
+pub mod report;

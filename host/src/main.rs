@@ -1,3 +1,7 @@
-//! The orchestrator command.
+//! The command `orchestrator`; see [`orchestrator_host::cli`].
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    orchestrator_host::cli::run()
+}

@@ -99,7 +99,7 @@ fn assigned(fleet: &Fleet, assignment: &Assignment, explanation: &Explanation) -
 
 pub(crate) fn fleet(pools: &[RefPool]) -> Fleet {
     let mut builder = FleetBuilder::default();
-    for (line, pool) in pools.iter().enumerate() {
+    for (line, pool) in (1..).zip(pools) {
         with_pool(pool, |snapshot| {
             builder.add(line, &snapshot.validate().expect("a valid pool"))
         })

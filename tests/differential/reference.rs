@@ -760,7 +760,12 @@ fn no_capacity(fleet: &[Pool<'_>], job: &Job<'_>, policy: &Policy<'_>) -> RefOut
             .any(|pool| Some(&pool.wire.id) == job.wire.pin_pool_id.as_ref());
     let rejections = fleet.iter().filter_map(|pool| rejection(&Case { job, pool, policy }));
     // Highest stage first, then the place in the table.
-    let headline = rejections.min_by_key(|index| (u8::MAX - RULES[*index].stage, *index));
+    // The furthest stage, its first reason, and of that reason the last rule.
+    let usefulness = |index: &usize| {
+        let first_of_reason = RULES.iter().position(|rule| rule.reason == RULES[*index].reason);
+        (RULES[*index].stage, std::cmp::Reverse(first_of_reason), *index)
+    };
+    let headline = rejections.max_by_key(usefulness);
     let Some(index) = headline else {
         let code = if pin_is_unknown {
             "INVALID_PARAMS"

@@ -108,6 +108,8 @@ pub struct Decided {
 /// A feasible pool and everything that its key is made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Standing {
+    /// Its key: smaller is better.
+    pub key: Key,
     /// The parts of its key.
     pub parts: KeyParts,
     /// The summands of its score, without weights.
@@ -177,6 +179,16 @@ pub struct NearestMiss {
     pub shortfall: Option<Shortfall>,
 }
 
+/// Why a pool cannot take a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Unfit {
+    /// The first rule it fails.
+    pub rejection: Rejection,
+    /// By how much, where the rule has a measure.
+    pub shortfall: Option<Shortfall>,
+}
+
 /// Why a decision is what it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Explanation {
@@ -202,12 +214,7 @@ pub struct Explanation {
 )]
 pub enum PoolVerdict {
     /// It cannot take it.
-    Infeasible {
-        /// The first rule it fails.
-        rejection: Rejection,
-        /// By how much, where the rule has a measure.
-        shortfall: Option<Shortfall>,
-    },
+    Infeasible(Unfit),
     /// It could.
     Feasible {
         /// What its key is made of.
@@ -237,7 +244,7 @@ pub fn explain(input: &PlacementInput<'_>) -> Explanation {
             }
         }
     }
-    let standing = |key: Key| input.pools().pool(key.rank()).map(|pool| standing_of(&scorer, &pool));
+    let standing = |key: Key| input.pools().pool(key.rank()).map(|pool| standing_of(&scorer, &pool, key));
     let winner = two_best.best.and_then(standing);
     let runner_up = two_best.second.and_then(standing);
     Explanation {
@@ -250,20 +257,27 @@ pub fn explain(input: &PlacementInput<'_>) -> Explanation {
     }
 }
 
-/// Explains one pool: why it cannot take the job, or what it lacks to win. `None` when there is no such rank. O(pools).
+/// What the pool at `rank` is to the job, by itself; `None` when there is no such rank. O(lists of the pool).
 #[must_use]
-pub fn explain_pool(input: &PlacementInput<'_>, rank: u32) -> Option<PoolVerdict> {
+pub fn inspect(input: &PlacementInput<'_>, rank: u32) -> Option<Result<Standing, Unfit>> {
     let scorer = input.scorer();
     let pool = input.pools().pool(rank)?;
     Some(match scorer.key(&pool) {
-        Err(rejection) => PoolVerdict::Infeasible {
-            rejection,
-            shortfall: shortfall(&pool, input.job(), scorer.policy, rejection),
-        },
-        Ok(_) => {
-            let standing = standing_of(&scorer, &pool);
+        Err(rejection) => {
+            Err(Unfit { rejection, shortfall: shortfall(&pool, input.job(), scorer.policy, rejection) })
+        }
+        Ok(key) => Ok(standing_of(&scorer, &pool, key)),
+    })
+}
+
+/// Explains one pool: why it cannot take the job, or what it lacks to win. `None` when there is no such rank. O(pools).
+#[must_use]
+pub fn explain_pool(input: &PlacementInput<'_>, rank: u32) -> Option<PoolVerdict> {
+    Some(match inspect(input, rank)? {
+        Err(unfit) => PoolVerdict::Infeasible(unfit),
+        Ok(standing) => {
             let winner = explain(input).winner.filter(|winner| winner.parts.rank != rank);
-            let loses_by = winner.map(|winner| decided_between(&winner, Some(&standing), scorer.policy));
+            let loses_by = winner.map(|winner| decided_between(&winner, Some(&standing), input.scorer().policy));
             PoolVerdict::Feasible { standing, loses_by }
         }
     })
@@ -287,11 +301,12 @@ impl TwoBest {
     }
 }
 
-fn standing_of(scorer: &Scorer<'_>, pool: &PoolRef<'_>) -> Standing {
+fn standing_of(scorer: &Scorer<'_>, pool: &PoolRef<'_>, key: Key) -> Standing {
     let resident = pool.is_resident(scorer.job.row.model);
     let cached_tokens = scorer.cached_tokens(pool);
     let assignment = scorer.assignment(pool);
     Standing {
+        key,
         parts: scorer.parts(pool, resident, cached_tokens),
         terms: scorer.terms(pool, resident),
         start_us: assignment.start_us,

@@ -2,6 +2,7 @@
 //!
 //! Invariant: the discriminants ascend in the order in which the rules are tried, so stages ascend with them.
 
+use core::cmp::Reverse;
 use core::fmt;
 
 /// The first rule that a pool fails.
@@ -221,16 +222,14 @@ impl Rejection {
         }
     }
 
-    /// The more useful headline of two: the higher stage, and within a stage the one listed first. NOCAP-1.
+    /// The more useful headline of two: the higher stage; within it the reason listed first; within that the detail
+    /// listed last, because its pool got furthest. NOCAP-1.
     ///
     /// Associative, commutative and idempotent, so pools may be visited in any order.
     #[must_use]
     pub fn headline(self, other: Self) -> Self {
-        match self.stage().cmp(&other.stage()) {
-            core::cmp::Ordering::Greater => self,
-            core::cmp::Ordering::Less => other,
-            core::cmp::Ordering::Equal => self.min(other),
-        }
+        let usefulness = |rejection: Self| (rejection.stage(), Reverse(rejection.reason()), rejection);
+        if usefulness(self) >= usefulness(other) { self } else { other }
     }
 }
 

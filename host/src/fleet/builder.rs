@@ -31,14 +31,14 @@ pub struct Built {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DuplicatePool {
     /// The line that was given with the row.
-    pub line: usize,
+    pub line: u64,
     /// The identity.
     pub name: PoolName,
 }
 
 #[derive(Debug)]
 struct StagedPool {
-    line: usize,
+    line: u64,
     name: PoolName,
     row: PoolRow,
     models: Vec<NameId>,
@@ -54,7 +54,7 @@ impl FleetBuilder {
     ///
     /// # Errors
     /// The fleet has too many names of a kind: it cannot be used at all.
-    pub fn add(&mut self, line: usize, pool: &ValidPool<'_>) -> Result<(), FleetLimit> {
+    pub fn add(&mut self, line: u64, pool: &ValidPool<'_>) -> Result<(), FleetLimit> {
         let snapshot = pool.snapshot();
         let supports = &snapshot.supports;
         let mut row = *pool.facts();

@@ -10,7 +10,7 @@
 //!
 //! let build = |ids: [&str; 2]| {
 //!     let mut builder = FleetBuilder::default();
-//!     for (line, id) in ids.into_iter().enumerate() {
+//!     for (line, id) in (1..).zip(ids) {
 //!         builder.add(line, &PoolSnapshot::new(id, "vllm", 8, 8, 1 << 36, 1 << 36).validate().unwrap()).unwrap();
 //!     }
 //!     builder.finish().fleet

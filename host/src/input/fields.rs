@@ -26,11 +26,16 @@ use super::objects::{Split, blame, check_json, split, string_text};
 use super::row_error::{ROW, RowError, Why, path_text};
 use super::warnings::Concern;
 
+/// Texts by their keys.
+pub(super) type TextMap<'a> = Vec<(Cow<'a, str>, Cow<'a, str>)>;
+
 /// An object: its fields in the order of their keys.
 pub(super) struct Object<'a> {
     path: &'static str,
     fields: Vec<Field<'a>>,
     broken: Option<RowError>,
+    /// Whether the text is JSON at all: only then is a field that was not found not there.
+    json: bool,
 }
 
 struct Field<'a> {
@@ -48,6 +53,7 @@ impl<'a> Object<'a> {
         // One pass over the whole text; only a row that fails is searched for its bad field.
         if let Err(error) = check_json(text) {
             object.broken = Some(object.syntax_error(text, &error));
+            object.json = false;
         }
         object
     }
@@ -60,6 +66,7 @@ impl<'a> Object<'a> {
                 path,
                 fields: Vec::new(),
                 broken: Some(expected),
+                json: true,
             };
         };
         let broken = broken.map(|reason| not_json(if path.is_empty() { ROW } else { path }, reason));
@@ -73,7 +80,12 @@ impl<'a> Object<'a> {
             })
             .collect();
         fields.sort_by(|left, right| left.key.cmp(&right.key));
-        let mut object = Self { path, fields, broken };
+        let mut object = Self {
+            path,
+            fields,
+            broken,
+            json: true,
+        };
         object.broken = object.broken.take().or_else(|| object.repeated_key());
         object
     }
@@ -87,7 +99,10 @@ impl<'a> Object<'a> {
     /// Which field of a row is no JSON: the first bad value in the file, else what the splitter found between fields.
     fn syntax_error(&self, text: &str, error: &serde_json::Error) -> RowError {
         // Fields are slices of the row: the lowest address stands first.
-        let bad = self.fields.iter().filter_map(|field| Some((field, check_json(field.text).err()?)));
+        let bad = self
+            .fields
+            .iter()
+            .filter_map(|field| Some((field, check_json(field.text).err()?)));
         if let Some((field, error)) = bad.min_by_key(|(field, _)| field.text.as_ptr()) {
             let path = blame(path_text("", &field.key), field.text);
             return not_json(path, syntax_text(&error));
@@ -111,9 +126,11 @@ impl<'a> Object<'a> {
         text_of(only.text).ok().map(Cow::into_owned)
     }
 
-    /// Whether a row has a field of this key, `null` or not.
-    pub(super) fn has(&self, key: &str) -> bool {
-        self.fields.binary_search_by(|field| (*field.key).cmp(key)).is_ok()
+    /// Whether a row certainly lacks this field: of a text that is no JSON, not every field may have been found.
+    pub(super) fn surely_lacks(&self, key: &str) -> bool {
+        let null = |field: &Field<'_>| field.key == key && field.text == "null";
+        let absent = self.fields.binary_search_by(|field| (*field.key).cmp(key)).is_err();
+        self.json && (absent || self.fields.iter().any(null))
     }
 
     /// The JSON text of a field; `None` when it is absent or `null`.
@@ -213,7 +230,7 @@ impl<'a> Object<'a> {
     }
 
     /// An object of texts, in the order of its keys; `null` entries are absent.
-    pub(super) fn text_map(&self, path: &'static str) -> Result<Vec<(Cow<'a, str>, Cow<'a, str>)>, RowError> {
+    pub(super) fn text_map(&self, path: &'static str) -> Result<TextMap<'a>, RowError> {
         let object = self.object(path)?;
         let entries = object.fields.into_iter().filter(|field| field.text != "null");
         let texts = entries.map(|field| match text_of(field.text) {
@@ -264,7 +281,8 @@ fn not_json(field: impl Into<Cow<'static, str>>, reason: impl Into<Cow<'static, 
 /// What serde_json says, without a place: a place in one value of a row would be taken for one in the file.
 fn syntax_text(error: &serde_json::Error) -> String {
     let text = error.to_string();
-    text.rsplit_once(" at line ").map_or(text.clone(), |(why, _)| why.to_owned())
+    text.rsplit_once(" at line ")
+        .map_or(text.clone(), |(why, _)| why.to_owned())
 }
 
 /// The text of a JSON string.
@@ -293,12 +311,24 @@ mod tests {
     fn syntax_errors_name_their_field() {
         let table = [
             (r#"{"slots_total": NaN}"#, "slots_total: not JSON: expected value"),
-            (r#"{"slots_total": 08, "x": NaN}"#, "slots_total: not JSON: invalid number"),
+            (
+                r#"{"slots_total": 08, "x": NaN}"#,
+                "slots_total: not JSON: invalid number",
+            ),
             (r#"{"z": NaN, "a": NaN}"#, "z: not JSON: expected value"),
-            (r#"{"supports": {"ctx_max": Infinity}}"#, "supports.ctx_max: not JSON: expected value"),
-            (r#"{"devices": [{"vram_total_bytes": -}]}"#, "devices.vram_total_bytes: not JSON: invalid number"),
+            (
+                r#"{"supports": {"ctx_max": Infinity}}"#,
+                "supports.ctx_max: not JSON: expected value",
+            ),
+            (
+                r#"{"devices": [{"vram_total_bytes": -}]}"#,
+                "devices.vram_total_bytes: not JSON: invalid number",
+            ),
             (r#"{"id": }"#, "id: not JSON: EOF while parsing a value"),
-            ("{\"id\": \"a\tb\"}", "id: not JSON: control character (\\u0000-\\u001F) found while parsing a string"),
+            (
+                "{\"id\": \"a\tb\"}",
+                "id: not JSON: control character (\\u0000-\\u001F) found while parsing a string",
+            ),
             (r#"{"id": "a" "b": 1}"#, "id: not JSON: trailing characters"),
             (r#"{"id": "a", b: 1}"#, "row: not JSON: expected a key in quotes"),
             (r#"{"id": "a""#, "row: not JSON: expected `,` or `}` after a value"),
@@ -319,7 +349,10 @@ mod tests {
         assert_eq!(refusal(row.check()), "id: stands more than once");
         assert_eq!(row.peek_text("id"), None);
         // Spelled in another way, it is the same key.
-        assert_eq!(refusal(Object::row(r#"{"a":1,"\u0061":1}"#).check()), "a: stands more than once");
+        assert_eq!(
+            refusal(Object::row(r#"{"a":1,"\u0061":1}"#).check()),
+            "a: stands more than once"
+        );
         let row = Object::row(r#"{"supports":{"x":1,"x":1},"labels":{"k":"a","k":"a"}}"#);
         assert!(row.check().is_ok());
         assert_eq!(refusal(row.object("supports")), "supports.x: stands more than once");
@@ -331,7 +364,9 @@ mod tests {
         let row = Object::row(r#"{"slots_total": NaN, "id": "a\n", "replica_id": 7}"#);
         assert!(row.check().is_err());
         assert_eq!(row.peek_text("id").as_deref(), Some("a\n"));
-        assert_eq!((row.peek_text("replica_id"), row.has("replica_id"), row.has("x")), (None, true, false));
+        assert_eq!((row.peek_text("replica_id"), row.surely_lacks("x")), (None, false));
+        let row = Object::row(r#"{"id": "a", "null": null, "b": 1, "b": 2}"#);
+        assert!(row.surely_lacks("x") && row.surely_lacks("null") && !row.surely_lacks("id"));
     }
 
     #[test]
@@ -345,12 +380,24 @@ mod tests {
         assert_eq!((row.integer("f"), row.integer("none")), (Ok(None), Ok(None)));
         assert_eq!(row.integer("g"), Ok(Some(1000)));
         assert_eq!((row.float("h"), row.float("a")), (Ok(Some(0.1)), Ok(Some(8.0))));
-        assert_eq!((row.float("c"), row.float("d")), (Ok(Some(f64::INFINITY)), Ok(Some(f64::NEG_INFINITY))));
+        assert_eq!(
+            (row.float("c"), row.float("d")),
+            (Ok(Some(f64::INFINITY)), Ok(Some(f64::NEG_INFINITY)))
+        );
         assert_eq!(refusal(row.float("i")), "i: wrong type: expected a number");
-        assert_eq!(refusal(row.exact_integer("c")), "c: above its limit: at most 9223372036854775807");
-        assert_eq!(refusal(row.exact_integer("d")), "d: malformed: expected at least -9223372036854775808");
+        assert_eq!(
+            refusal(row.exact_integer("c")),
+            "c: above its limit: at most 9223372036854775807"
+        );
+        assert_eq!(
+            refusal(row.exact_integer("d")),
+            "d: malformed: expected at least -9223372036854775808"
+        );
         assert_eq!(row.exact_integer("a"), Ok(Some(8)));
-        assert_eq!(refusal(Object::required("n", row.integer("n").unwrap())), "n: required, but absent");
+        assert_eq!(
+            refusal(Object::required("n", row.integer("n").unwrap())),
+            "n: required, but absent"
+        );
     }
 
     #[test]
@@ -367,11 +414,17 @@ mod tests {
         assert_eq!(refusal(row.texts("m")), "m: wrong type: expected a list of texts");
         assert_eq!(refusal(row.texts("t")), "t: wrong type: expected a list of texts");
         let labels = row.text_map("o").unwrap();
-        assert_eq!(labels, [(Cow::from("a"), Cow::from("1")), (Cow::from("b"), Cow::from("2"))]);
+        assert_eq!(
+            labels,
+            [(Cow::from("a"), Cow::from("1")), (Cow::from("b"), Cow::from("2"))]
+        );
         assert_eq!(refusal(row.text_map("p")), "p.x: wrong type: expected a text");
         assert_eq!(refusal(row.text_map("l")), "l: wrong type: expected an object");
         assert_eq!(row.word("w", &[("auto", 7)], "auto"), Ok(Some(7)));
-        assert_eq!(refusal(row.word("v", &[("auto", 7)], "auto")), "v: malformed: expected auto");
+        assert_eq!(
+            refusal(row.word("v", &[("auto", 7)], "auto")),
+            "v: malformed: expected auto"
+        );
         assert_eq!(refusal(row.objects("d")), "d: wrong type: expected a list of objects");
         assert_eq!(refusal(row.boolean("b")), "b: wrong type: expected true or false");
     }
@@ -381,7 +434,10 @@ mod tests {
         let row = Object::row(r#"{"id":"a","gpu":1,"supports":{"ctx_max":null,"y\n":2}}"#);
         let mut notes = Vec::new();
         let supports = row.object("supports").unwrap();
-        assert_eq!((row.text("id").is_ok(), supports.integer("supports.ctx_max")), (true, Ok(None)));
+        assert_eq!(
+            (row.text("id").is_ok(), supports.integer("supports.ctx_max")),
+            (true, Ok(None))
+        );
         row.finish(&mut notes);
         supports.finish(&mut notes);
         let unknown = ["gpu", "supports.y\\n"].map(|path| Concern::UnknownField(path.to_owned()));

@@ -51,9 +51,7 @@ pub use fleet_error::FleetFileError;
 pub use fleet_file::{FleetReader, FleetRow, MAX_ROW_BYTES};
 pub use job_row::{JobText, RefusedJob, read_job, read_job_line};
 pub use lines::{Line, LineProblem, LineReader, MAX_LINE_BYTES};
-pub use model_dims::{
-    DimsFileError, MAX_DIMS_BYTES, ModelTable, RefusedDims, read_model_dims, read_model_dims_file,
-};
+pub use model_dims::{DimsFileError, MAX_DIMS_BYTES, ModelTable, RefusedDims, read_model_dims, read_model_dims_file};
 pub use policy_file::{MAX_POLICY_BYTES, PolicyFileError, parse_policy, read_policy};
 pub use pool_row::{PoolText, RefusedPool, read_pool};
 pub use row_error::{ROW, RowError, Why};

@@ -47,7 +47,11 @@ pub(super) fn whole(text: &str) -> Result<i64, NotWhole> {
         .exponent
         .saturating_sub(length(decimal.fraction.len()))
         .saturating_add(length(zeros));
-    let beyond = if decimal.negative { NotWhole::TooSmall } else { NotWhole::TooLarge };
+    let beyond = if decimal.negative {
+        NotWhole::TooSmall
+    } else {
+        NotWhole::TooLarge
+    };
     if scale < 0 {
         return Err(NotWhole::Fractional);
     }
@@ -94,7 +98,10 @@ impl<'a> Decimal<'a> {
 
 /// The leading digits of a text, and the rest of it.
 fn digits(text: &str) -> (&str, &str) {
-    let end = text.bytes().position(|byte| !byte.is_ascii_digit()).unwrap_or(text.len());
+    let end = text
+        .bytes()
+        .position(|byte| !byte.is_ascii_digit())
+        .unwrap_or(text.len());
     text.split_at_checked(end).unwrap_or((text, ""))
 }
 
@@ -160,8 +167,27 @@ mod tests {
     #[test]
     fn what_json_does_not_call_a_number() {
         for text in [
-            "", "-", "+8", "08", "00", ".5", "5.", "1e", "1e+", "0x8", "8_0", "NaN", "Infinity", "-Infinity", "1 2", "٣",
-            "1.2.3", "1e5.0", " 8", "8 ", "--8",
+            "",
+            "-",
+            "+8",
+            "08",
+            "00",
+            ".5",
+            "5.",
+            "1e",
+            "1e+",
+            "0x8",
+            "8_0",
+            "NaN",
+            "Infinity",
+            "-Infinity",
+            "1 2",
+            "٣",
+            "1.2.3",
+            "1e5.0",
+            " 8",
+            "8 ",
+            "--8",
         ] {
             assert_eq!(whole(text), Err(NotWhole::NotANumber), "{text:?}");
             assert!(!is_number(text), "{text:?}");

@@ -35,7 +35,7 @@ pub(super) struct Split<'a> {
 /// Cuts an object into its fields; `None` when the text does not start like an object.
 pub(super) fn split(text: &str) -> Option<Split<'_>> {
     let inside = trim(text).strip_prefix('{')?;
-    let mut cursor = Cursor { rest: inside };
+    let mut cursor = Cursor::new(inside);
     let mut entries = Vec::new();
     let broken = cursor.entries(&mut entries).err();
     Some(Split { entries, broken })
@@ -68,7 +68,7 @@ fn blame_within(path: String, value: &str, depth: u8) -> String {
 
 /// The same for the elements of a list: their fields have the list's path.
 fn list_blame(path: String, list: &str, depth: u8) -> String {
-    let mut cursor = Cursor { rest: list };
+    let mut cursor = Cursor::new(list);
     loop {
         let element = cursor.value();
         if !element.is_empty() && check_json(element).is_err() {
@@ -87,9 +87,15 @@ fn trim(text: &str) -> &str {
 
 struct Cursor<'a> {
     rest: &'a str,
+    /// Whether the last value was a string that a line break ended; its comma may have gone with it.
+    unclosed: bool,
 }
 
 impl<'a> Cursor<'a> {
+    fn new(rest: &'a str) -> Self {
+        Self { rest, unclosed: false }
+    }
+
     /// All fields up to the closing bracket and the end of the text.
     fn entries(&mut self, entries: &mut Vec<(Cow<'a, str>, &'a str)>) -> Result<(), &'static str> {
         if self.take('}') {
@@ -104,7 +110,7 @@ impl<'a> Cursor<'a> {
             if self.take('}') {
                 return self.end();
             }
-            if !self.take(',') {
+            if !self.take(',') && !self.unclosed {
                 return Err("expected `,` or `}` after a value");
             }
         }
@@ -123,7 +129,11 @@ impl<'a> Cursor<'a> {
     }
 
     fn end(&self) -> Result<(), &'static str> {
-        if trim(self.rest).is_empty() { Ok(()) } else { Err("text after the closing `}`") }
+        if trim(self.rest).is_empty() {
+            Ok(())
+        } else {
+            Err("text after the closing `}`")
+        }
     }
 
     fn key(&mut self) -> Result<Cow<'a, str>, &'static str> {
@@ -141,9 +151,16 @@ impl<'a> Cursor<'a> {
     fn value(&mut self) -> &'a str {
         let bytes = self.rest.as_bytes();
         let (mut place, mut depth) = (0usize, 0usize);
+        self.unclosed = false;
         while let Some(&byte) = bytes.get(place) {
             match byte {
-                b'"' => place = string_end(bytes, place + 1),
+                b'"' => {
+                    place = string_end(bytes, place + 1);
+                    self.unclosed = depth == 0 && bytes.get(place) == Some(&b'\n');
+                    if self.unclosed {
+                        break;
+                    }
+                }
                 b'{' | b'[' => depth += 1,
                 b',' if depth == 0 => break,
                 b'}' | b']' => match depth.checked_sub(1) {
@@ -176,10 +193,15 @@ fn string_end(bytes: &[u8], mut place: usize) -> usize {
 
 /// The text of a string's content, without its quotes; `None` for bad escapes and control characters.
 pub(super) fn string_text(content: &str) -> Option<Cow<'_, str>> {
-    if content.bytes().all(|byte| byte >= b' ' && byte != b'\\' && byte != b'"') {
+    if content
+        .bytes()
+        .all(|byte| byte >= b' ' && byte != b'\\' && byte != b'"')
+    {
         Some(Cow::Borrowed(content))
     } else {
-        serde_json::from_str::<String>(&format!("\"{content}\"")).ok().map(Cow::Owned)
+        serde_json::from_str::<String>(&format!("\"{content}\""))
+            .ok()
+            .map(Cow::Owned)
     }
 }
 
@@ -191,12 +213,17 @@ mod tests {
 
     fn entries(text: &str) -> (Vec<(String, String)>, Option<&'static str>) {
         let split = split(text).unwrap();
-        let entries = split.entries.iter().map(|(key, value)| (key.to_string(), (*value).to_owned()));
+        let entries = split
+            .entries
+            .iter()
+            .map(|(key, value)| (key.to_string(), (*value).to_owned()));
         (entries.collect(), split.broken)
     }
 
     fn pairs(list: &[(&str, &str)]) -> Vec<(String, String)> {
-        list.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+        list.iter()
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+            .collect()
     }
 
     #[test]
@@ -235,8 +262,12 @@ mod tests {
 
     #[test]
     fn a_missing_quote_ends_with_its_line() {
-        let text = "{\"id\": \"a\n, \"engine\": \"vllm\"}";
-        assert_eq!(entries(text).0, pairs(&[("id", "\"a"), ("engine", "\"vllm\"")]));
+        for (text, id) in [
+            ("{\"id\": \"a\n, \"engine\": \"vllm\"}", "\"a"),
+            ("{\"id\": \"a,\n \"engine\": \"vllm\"}", "\"a,"),
+        ] {
+            assert_eq!(entries(text), (pairs(&[("id", id), ("engine", "\"vllm\"")]), None));
+        }
     }
 
     #[test]
@@ -254,7 +285,10 @@ mod tests {
             assert_eq!(blame("p".to_owned(), value), path, "{value}");
         }
         let deep = "{\"a\":".repeat(100_000);
-        assert_eq!(blame("p".to_owned(), &deep).matches(".a").count(), usize::from(BLAME_DEPTH));
+        assert_eq!(
+            blame("p".to_owned(), &deep).matches(".a").count(),
+            usize::from(BLAME_DEPTH)
+        );
     }
 
     fn any_json() -> impl Strategy<Value = serde_json::Value> {

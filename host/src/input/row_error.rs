@@ -106,7 +106,11 @@ impl RowError {
 /// The dotted path of `key` in the object at `parent` (empty for the row itself), fit for a message.
 pub(super) fn path_text(parent: &str, key: &str) -> String {
     let shown: String = key.chars().take(KEY_CHARS_MAX).flat_map(char::escape_debug).collect();
-    let cut = if key.chars().nth(KEY_CHARS_MAX).is_some() { "…" } else { "" };
+    let cut = if key.chars().nth(KEY_CHARS_MAX).is_some() {
+        "…"
+    } else {
+        ""
+    };
     if parent.is_empty() {
         shown + cut
     } else {

@@ -178,20 +178,38 @@ mod tests {
         let none: [&str; 0] = [];
         assert_eq!(pool_fields(|_| {}), none);
         assert_eq!(pool_fields(|pool| pool.vram_total_bytes = MIB), none);
-        assert_eq!(pool_fields(|pool| pool.vram_total_bytes = MIB - 1), ["vram_total_bytes"]);
+        assert_eq!(
+            pool_fields(|pool| pool.vram_total_bytes = MIB - 1),
+            ["vram_total_bytes"]
+        );
         assert_eq!(pool_fields(|pool| pool.vram_total_bytes = 0), none);
         assert_eq!(pool_fields(|pool| pool.vram_total_bytes = -5), none);
         assert_eq!(pool_fields(|pool| pool.devices = &SMALL), ["devices.vram_total_bytes"]);
-        assert_eq!(pool_fields(|pool| pool.supports.ctx_max = Some(511)), ["supports.ctx_max"]);
+        assert_eq!(
+            pool_fields(|pool| pool.supports.ctx_max = Some(511)),
+            ["supports.ctx_max"]
+        );
         assert_eq!(pool_fields(|pool| pool.supports.ctx_max = Some(512)), none);
-        assert_eq!(pool_fields(|pool| pool.perf_tokens_per_s = Some(0.2)), ["perf_tokens_per_s"]);
+        assert_eq!(
+            pool_fields(|pool| pool.perf_tokens_per_s = Some(0.2)),
+            ["perf_tokens_per_s"]
+        );
         assert_eq!(pool_fields(|pool| pool.perf_tokens_per_s = Some(1e6)), none);
-        assert_eq!(pool_fields(|pool| pool.prefill_tokens_per_s = Some(1.1e6)), ["prefill_tokens_per_s"]);
+        assert_eq!(
+            pool_fields(|pool| pool.prefill_tokens_per_s = Some(1.1e6)),
+            ["prefill_tokens_per_s"]
+        );
         assert_eq!(pool_fields(|pool| pool.first_token_ms = Some(0.2)), ["first_token_ms"]);
         assert_eq!(pool_fields(|pool| pool.first_token_ms = Some(1.0)), none);
-        assert_eq!(pool_fields(|pool| pool.first_token_ms = Some(HOUR_MS + 1.0)), ["first_token_ms"]);
+        assert_eq!(
+            pool_fields(|pool| pool.first_token_ms = Some(HOUR_MS + 1.0)),
+            ["first_token_ms"]
+        );
         assert_eq!(pool_fields(|pool| pool.admission_latency_ms = 0.01), none);
-        assert_eq!(pool_fields(|pool| pool.admission_latency_ms = 1e7), ["admission_latency_ms"]);
+        assert_eq!(
+            pool_fields(|pool| pool.admission_latency_ms = 1e7),
+            ["admission_latency_ms"]
+        );
         assert_eq!(pool_fields(|pool| pool.model_load_ms = 0.5), ["model_load_ms"]);
         assert_eq!(pool_fields(|pool| pool.model_load_ms = 1e8), ["model_load_ms"]);
         assert_eq!(pool_fields(|pool| pool.age_ms = 1.7e9), ["age_ms"]);
@@ -204,7 +222,10 @@ mod tests {
         assert_eq!(job_fields(|_| {}), none);
         assert_eq!(job_fields(|job| job.est_kv_bytes = Some(1023)), ["est_kv_bytes"]);
         assert_eq!(job_fields(|job| job.est_kv_bytes = Some(1024)), none);
-        assert_eq!(job_fields(|job| job.requirements.min_vram_bytes = 16), ["requirements.min_vram_bytes"]);
+        assert_eq!(
+            job_fields(|job| job.requirements.min_vram_bytes = 16),
+            ["requirements.min_vram_bytes"]
+        );
         assert_eq!(job_fields(|job| job.deadline_ms = Some(0.5)), ["deadline_ms"]);
         assert_eq!(job_fields(|job| job.deadline_ms = Some(1.7e9)), ["deadline_ms"]);
         assert_eq!(job_fields(|job| job.deadline_ms = Some(60_000.0)), none);

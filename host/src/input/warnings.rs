@@ -92,7 +92,9 @@ impl Warnings {
 
     /// Every warning with the number of its rows, in their fixed order.
     pub fn iter(&self) -> impl Iterator<Item = (Source, &Concern, u64)> {
-        self.counts.iter().map(|((source, concern), &count)| (*source, concern, count))
+        self.counts
+            .iter()
+            .map(|((source, concern), &count)| (*source, concern, count))
     }
 
     fn add(&mut self, source: Source, concern: Concern, rows: u64) {

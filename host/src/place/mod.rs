@@ -30,7 +30,7 @@ pub use summary::Summary;
 use orchestrator_core::commit::committed_tokens;
 use orchestrator_core::{
     Assignment, Explanation, FieldError, JobSpec, KvLayout, ModelDims, PlacementDecision, PlacementInput, Policy,
-    PoolVerdict, ResolvedJob, ValidJob, decide, explain, explain_pool, rank_best,
+    PoolVerdict, ResolvedJob, Standing, Unfit, ValidJob, decide, explain, explain_pool, inspect, rank_best,
 };
 
 use crate::fleet::{Fleet, Sessions};
@@ -63,6 +63,17 @@ pub struct Placed {
     pub explanation: Option<Explanation>,
     /// The best pools, as many as wanted and feasible.
     pub best: Vec<Assignment>,
+}
+
+/// What every pool is to one job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Examination {
+    /// The decision.
+    pub decision: PlacementDecision,
+    /// Why.
+    pub explanation: Explanation,
+    /// Every pool in rank order: what its key is made of, or why it cannot take the job.
+    pub pools: Vec<Result<Standing, Unfit>>,
 }
 
 /// The state of one run: a fleet, a policy and, in sequential mode, what was committed so far.
@@ -122,7 +133,25 @@ impl Placer {
         Ok(placed)
     }
 
-    /// What the pool at `rank` is to the job; `None` when there is no such pool. O(pools).
+    /// Looks at every pool for one job, and commits nothing. O(pools).
+    ///
+    /// # Errors
+    /// A field of the job that breaks a rule.
+    pub fn examine(
+        &mut self,
+        job: &JobSpec<'_>,
+        dims: Option<(&ModelDims, KvLayout)>,
+    ) -> Result<Examination, FieldError> {
+        let valid = job.validate(&self.policy, dims)?;
+        let resolved = self.resolve(&valid);
+        Ok(self.with_input(&valid, &resolved, |input| Examination {
+            decision: decide(input),
+            explanation: explain(input),
+            pools: (0..).map_while(|rank| inspect(input, rank)).collect(),
+        }))
+    }
+
+    /// What the pool at `rank` lacks to win the job; `None` when there is no such pool. O(pools).
     ///
     /// # Errors
     /// A field of the job that breaks a rule.

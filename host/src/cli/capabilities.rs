@@ -1,0 +1,93 @@
+//! `orchestrator capabilities`: what this build is and what it takes, for programs. FR-DV-001, FR-DV-002.
+
+use std::io::{self, Write};
+
+use orchestrator_core::{Order, Reason, Rejection, SCHEMA_VERSION, SEMANTICS_VERSION, limits};
+use serde_json::{Value, json};
+
+use super::{Completion, Failure};
+
+// SEMANTICS_VERSION stands in a text that must be a constant; the test below holds the two together.
+/// `-V`.
+pub(super) const SHORT_VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (semantics 1)");
+
+/// `--version`.
+pub(super) const LONG_VERSION: &str = concat!(
+    env!("CARGO_PKG_VERSION"),
+    "\nsemantics 1, schema 1",
+    "\ncommit ",
+    env!("ORCHESTRATOR_GIT_COMMIT"),
+    "\ntarget ",
+    env!("ORCHESTRATOR_TARGET"),
+    " (",
+    env!("ORCHESTRATOR_PROFILE"),
+    ", ",
+    env!("ORCHESTRATOR_RUSTC"),
+    ")"
+);
+
+pub(super) fn run() -> Result<Completion, Failure> {
+    let mut stdout = io::stdout().lock();
+    serde_json::to_writer_pretty(&mut stdout, &document())?;
+    writeln!(stdout)?;
+    Ok(Completion::Fine)
+}
+
+fn document() -> Value {
+    json!({
+        "versions": {
+            "crate": env!("CARGO_PKG_VERSION"),
+            "semantics": SEMANTICS_VERSION,
+            "schema": SCHEMA_VERSION,
+            "commit": env!("ORCHESTRATOR_GIT_COMMIT"),
+            "target": env!("ORCHESTRATOR_TARGET"),
+        },
+        "modes": ["sequential", "independent"],
+        "orders": Order::ALL.map(Order::name),
+        "backends": ["scalar"],
+        "reasons": Rejection::ALL.map(|rejection| json!({
+            "stage": rejection.stage(),
+            "reason": rejection.reason().name(),
+            "detail": rejection.detail(),
+            "retryable": rejection.reason().is_retryable(),
+        })),
+        "no_pools": { "stage": Reason::NoPools.stage(), "retryable": Reason::NoPools.is_retryable() },
+        "limits": limits_document(),
+    })
+}
+
+fn limits_document() -> Value {
+    json!({
+        "time_us_max": limits::TIME_MAX_US,
+        "bytes_max": limits::BYTES_MAX,
+        "tokens_max": limits::TOKENS_MAX,
+        "slots_max": limits::SLOTS_MAX,
+        "id_bytes_max": limits::ID_BYTES_MAX,
+        "name_bytes_max": limits::NAME_BYTES_MAX,
+        "devices_per_pool_max": limits::DEVICES_MAX,
+        "device_id_max": limits::DEVICE_ID_LIMIT - 1,
+        "split_degree_max": limits::SPLIT_DEGREE_MAX,
+        "warm_sessions_per_pool_max": limits::WARM_SESSIONS_MAX,
+        "labels_per_pool_max": limits::LABELS_MAX,
+        "resident_models_per_pool_max": limits::RESIDENT_MODELS_MAX,
+        "hints_per_job_max": limits::HINTS_MAX,
+        "quantizations_per_fleet_max": limits::QUANTIZATIONS_MAX,
+        "extensions_per_fleet_max": limits::EXTENSIONS_MAX,
+        "engines_per_fleet_max": limits::ENGINES_MAX,
+        "models_per_fleet_max": limits::MODELS_MAX,
+        "pools_per_fleet_max": limits::POOLS_MAX,
+        "session_capacity_max": limits::SESSION_CAPACITY_MAX,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_version_text_names_the_semantics() {
+        let semantics = format!("semantics {SEMANTICS_VERSION}");
+        assert!(SHORT_VERSION.contains(&semantics));
+        assert!(LONG_VERSION.contains(&format!("{semantics}, schema {SCHEMA_VERSION}")));
+    }
+}

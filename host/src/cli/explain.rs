@@ -1,0 +1,125 @@
+//! `orchestrator explain`: what every pool is to one job.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use clap::Args;
+use orchestrator_core::{Directory, JobSpec, KvLayout, ModelDims};
+
+use super::load::{self, LoadedModels};
+use super::{Completion, Failure};
+use crate::input::{Warnings, read_job_line};
+use crate::place::{Mode, Placer};
+use crate::report::{decision_sentences, pool_name, pool_table, verdict_sentence};
+
+/// Show what every pool is to one job.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  orchestrator explain --fleet examples/fleet.json --job examples/mixed-jobs.jsonl --id 01-pin
+  orchestrator explain --fleet examples/fleet.json --job job.json --pool h200-a/0
+
+With --pool: what that pool lacks to win. The job is decided on the fleet as it stands in
+the file; nothing is committed.")]
+pub(super) struct ExplainArgs {
+    /// The fleet: {"version": 1, "pools": [ … ]}
+    #[arg(long, value_name = "JSON")]
+    fleet: PathBuf,
+    /// The job: a file with one job per line
+    #[arg(long, value_name = "JSONL")]
+    job: PathBuf,
+    /// The job's id in its file; without one, the file's first job
+    #[arg(long, value_name = "ID")]
+    id: Option<String>,
+    /// Only this pool: what does it lack to win?
+    #[arg(long, value_name = "ID")]
+    pool: Option<String>,
+    /// The policy; without one the defaults stand
+    #[arg(long, value_name = "TOML")]
+    policy: Option<PathBuf>,
+    /// Model dimensions, to estimate the KV cache of a job that does not give it
+    #[arg(long, value_name = "CSV")]
+    models: Option<PathBuf>,
+}
+
+pub(super) fn run(args: &ExplainArgs) -> Result<Completion, Failure> {
+    let policy = load::policy(args.policy.as_deref())?;
+    let models = args.models.as_deref().map(load::models).transpose()?;
+    let loaded = load::fleet(&args.fleet)?;
+    let mut placer = Placer::new(loaded.fleet, policy, Mode::Independent);
+    let mut warnings = Warnings::default();
+    let text = explain_wanted_job(args, models.as_ref(), &mut placer, &mut warnings)?;
+    load::say_warnings(&warnings);
+    writeln!(io::stdout().lock(), "{text}")?;
+    let refused_models = models.map_or(0, |models| models.refused);
+    Ok(Completion::from_refusals(loaded.refused + refused_models > 0))
+}
+
+/// Finds the wanted line and explains its job.
+fn explain_wanted_job(
+    args: &ExplainArgs,
+    models: Option<&LoadedModels>,
+    placer: &mut Placer,
+    warnings: &mut Warnings,
+) -> Result<String, Failure> {
+    let (mut lines, _) = load::job_lines(&args.job)?;
+    while let Some(line) = lines.next_line()? {
+        let mut of_line = Warnings::default();
+        let answer = read_job_line(&line, &mut of_line, |job| {
+            let is_wanted = args.id.as_deref().is_none_or(|id| id == job.id);
+            let dims = models.and_then(|models| models.table.models.get(job.model_id));
+            is_wanted.then(|| explain(args.pool.as_deref(), placer, job, dims))
+        });
+        match answer {
+            Ok(None) => {}
+            Ok(Some(answer)) => {
+                warnings.merge(of_line);
+                return answer;
+            }
+            Err(refused) if args.id.is_none() || refused.id == args.id => {
+                return Err(format!("{}:{}: {}", args.job.display(), line.number(), refused.error).into());
+            }
+            Err(_) => {}
+        }
+    }
+    let what = args.id.as_ref().map_or_else(|| "no job".to_owned(), |id| format!("no job `{id}`"));
+    Err(format!("{}: {what} in this file", args.job.display()).into())
+}
+
+fn explain(
+    pool: Option<&str>,
+    placer: &mut Placer,
+    job: &JobSpec<'_>,
+    dims: Option<&ModelDims>,
+) -> Result<String, Failure> {
+    let dims = dims.map(|dims| (dims, KvLayout::default()));
+    match pool {
+        Some(pool_id) => explain_pool(pool_id, placer, job, dims),
+        None => {
+            let examination = placer.examine(job, dims)?;
+            let table = pool_table(&examination, placer.fleet());
+            let sentences = decision_sentences(&examination, placer.fleet());
+            Ok(format!("job: {}\n{sentences}\n\n{table}", job.id))
+        }
+    }
+}
+
+/// One sentence for each replica of the pool.
+fn explain_pool(
+    pool_id: &str,
+    placer: &mut Placer,
+    job: &JobSpec<'_>,
+    dims: Option<(&ModelDims, KvLayout)>,
+) -> Result<String, Failure> {
+    let ranks = placer.fleet().ranks_of(pool_id);
+    if ranks.is_empty() {
+        return Err(format!("no pool `{pool_id}` in this fleet").into());
+    }
+    let mut sentences = Vec::new();
+    for rank in ranks.start..ranks.end {
+        if let Some(verdict) = placer.verdict(job, dims, rank)? {
+            sentences.push(verdict_sentence(&pool_name(placer.fleet(), rank), &verdict));
+        }
+    }
+    Ok(sentences.join("\n"))
+}

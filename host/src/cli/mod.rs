@@ -1,0 +1,109 @@
+//! The command `orchestrator`: arguments in, results on standard output, talk on standard error.
+//!
+//! Exit codes: 0 fine, 1 some input lines were refused, 2 usage or unreadable input.
+
+mod capabilities;
+mod explain;
+mod kv;
+mod load;
+mod place;
+mod terminal;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::import::ImportArgs;
+
+/// Places LLM inference jobs on fleets of engine pools, deterministically, and says why.
+#[derive(Debug, Parser)]
+#[command(
+    name = "orchestrator",
+    version = capabilities::SHORT_VERSION,
+    long_version = capabilities::LONG_VERSION,
+    after_help = "\
+Example:
+  orchestrator place --fleet examples/fleet.json --jobs examples/jobs.jsonl
+
+Results go to standard output, everything else to standard error.
+Exit codes: 0 fine, 1 some input lines were refused, 2 usage or unreadable input."
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Place jobs on a fleet: one line per job, in the order of the file
+    Place(place::PlaceArgs),
+    /// Show what every pool is to one job: why the winner won, and what a pool lacks
+    Explain(explain::ExplainArgs),
+    /// Estimate KV cache bytes from a model's dimensions
+    Kv(kv::KvArgs),
+    /// Print versions, limits and policies as JSON
+    Capabilities,
+    /// Make fleets and jobs from published tables and traces
+    Import(ImportArgs),
+}
+
+/// How a command ended, if it ended well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Completion {
+    /// Everything was taken.
+    Fine,
+    /// Some input lines were refused.
+    SomeRefused,
+}
+
+impl Completion {
+    const fn from_refusals(any: bool) -> Self {
+        if any { Self::SomeRefused } else { Self::Fine }
+    }
+}
+
+/// A command that could not do its work.
+type Failure = Box<dyn std::error::Error>;
+
+/// Runs the command with the arguments of this process.
+#[must_use]
+pub fn run() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Place(args) => place::run(&args),
+        Command::Explain(args) => explain::run(&args),
+        Command::Kv(args) => kv::run(&args),
+        Command::Capabilities => capabilities::run(),
+        Command::Import(args) => import(&args),
+    };
+    match outcome {
+        Ok(Completion::Fine) => ExitCode::SUCCESS,
+        Ok(Completion::SomeRefused) => ExitCode::from(1),
+        Err(failure) if is_broken_pipe(&*failure) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("orchestrator: {failure}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn import(args: &ImportArgs) -> Result<Completion, Failure> {
+    let mut stdout = io::stdout().lock();
+    let summary = args.run(&mut stdout)?;
+    stdout.flush()?;
+    eprint!("{summary}");
+    Ok(Completion::from_refusals(summary.has_refusals()))
+}
+
+/// A reader that has seen enough, such as `head`, is no failure.
+fn is_broken_pipe(failure: &(dyn std::error::Error + 'static)) -> bool {
+    let mut cause = Some(failure);
+    while let Some(error) = cause {
+        let kind = error.downcast_ref::<io::Error>().map(io::Error::kind);
+        if kind == Some(io::ErrorKind::BrokenPipe) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}

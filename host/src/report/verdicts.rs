@@ -1,0 +1,184 @@
+//! What every pool is to one job, as a table and as sentences for people. EXPL-1 to EXPL-3.
+
+use comfy_table::presets::ASCII_MARKDOWN;
+use comfy_table::{ContentArrangement, Table};
+use orchestrator_core::{Decided, KeyPart, NearestMiss, PlacementDecision, PoolVerdict, Shortfall, Standing, Unfit, Unit};
+
+use crate::fleet::Fleet;
+use crate::place::Examination;
+
+/// The table of all pools: feasible ones first, best first; then the others, the furthest stage first.
+#[must_use]
+pub fn pool_table(examination: &Examination, fleet: &Fleet) -> Table {
+    let mut table = Table::new();
+    table.load_style(ASCII_MARKDOWN).set_content_arrangement(ContentArrangement::Disabled);
+    table.set_header([
+        "#", "pool", "end ms", "admission", "load", "first token", "cached", "warm", "active", "free slots",
+        "residual GiB", "tokens/s", "why not",
+    ]);
+    let mut feasible = Vec::new();
+    let mut infeasible = Vec::new();
+    for (rank, pool) in (0u32..).zip(&examination.pools) {
+        match pool {
+            Ok(standing) => feasible.push((rank, standing)),
+            Err(unfit) => infeasible.push((rank, unfit)),
+        }
+    }
+    feasible.sort_unstable_by_key(|(_, standing)| standing.key);
+    infeasible.sort_by_key(|(rank, unfit)| (std::cmp::Reverse(unfit.rejection.stage()), unfit.rejection, *rank));
+    for (place, (rank, standing)) in (1..).zip(feasible) {
+        table.add_row(feasible_row(place, &pool_name(fleet, rank), standing));
+    }
+    for (rank, unfit) in infeasible {
+        table.add_row(infeasible_row(&pool_name(fleet, rank), unfit));
+    }
+    table
+}
+
+/// The decision and what decided it, in sentences.
+#[must_use]
+pub fn decision_sentences(examination: &Examination, fleet: &Fleet) -> String {
+    let explanation = &examination.explanation;
+    let mut lines = Vec::new();
+    match &examination.decision {
+        PlacementDecision::Assigned(assignment) => {
+            lines.push(format!("winner: {}", pool_name(fleet, assignment.rank)));
+            let runner_up = explanation.runner_up.map(|standing| pool_name(fleet, standing.parts.rank));
+            let decided = explanation.decided.map(|decided| decided_words(&decided));
+            match (runner_up, decided) {
+                (Some(runner_up), Some(decided)) => {
+                    lines.push(format!("runner-up: {runner_up}"));
+                    lines.push(format!("decided by: {decided}"));
+                }
+                _ => lines.push("runner-up: none, it is the only feasible pool".to_owned()),
+            }
+        }
+        PlacementDecision::NoCapacity { reason, headline, code } => {
+            let detail = headline.map_or_else(String::new, |rejection| format!(" ({rejection})"));
+            let hope = if reason.is_retryable() { "waiting can help" } else { "waiting cannot help" };
+            lines.push(format!("no capacity: {reason}{detail}, stage {}, {code}; {hope}", reason.stage()));
+        }
+    }
+    if let Some(miss) = &explanation.nearest_miss {
+        lines.push(format!("nearest miss: {}", miss_words(miss)));
+    }
+    lines.join("\n")
+}
+
+/// What one pool lacks to win, in a sentence.
+#[must_use]
+pub fn verdict_sentence(name: &str, verdict: &PoolVerdict) -> String {
+    match verdict {
+        PoolVerdict::Infeasible(unfit) => format!("{name}: cannot take the job: {}", unfit_words(unfit)),
+        PoolVerdict::Feasible { loses_by: None, .. } => format!("{name}: is the winner"),
+        PoolVerdict::Feasible { loses_by: Some(decided), .. } => {
+            format!("{name}: loses by {}", decided_words(decided))
+        }
+    }
+}
+
+/// A pool's id, and its replica's where it has one.
+#[must_use]
+pub fn pool_name(fleet: &Fleet, rank: u32) -> String {
+    match fleet.name(rank) {
+        None => String::new(),
+        Some(pool) if pool.replica_id.is_empty() => pool.id.to_string(),
+        Some(pool) => format!("{} {}", pool.id, pool.replica_id),
+    }
+}
+
+fn feasible_row(place: usize, name: &str, standing: &Standing) -> Vec<String> {
+    let Standing { parts, terms, end_us, cached_tokens, .. } = standing;
+    vec![
+        place.to_string(),
+        name.to_owned(),
+        known(end_us.map(millis)),
+        millis(terms.admission_latency_us),
+        millis(terms.load_us),
+        known(terms.first_token_us.map(millis)),
+        cached_tokens.to_string(),
+        if parts.warm { "warm" } else { "-" }.to_owned(),
+        parts.active_leases.to_string(),
+        parts.slots_free.to_string(),
+        gib(parts.residual_vram_bytes),
+        known((parts.milli_tps > 0).then(|| thousandths(parts.milli_tps.into()))),
+        String::new(),
+    ]
+}
+
+fn infeasible_row(name: &str, unfit: &Unfit) -> Vec<String> {
+    let mut row = vec![String::new(); 13];
+    row[0] = "-".to_owned();
+    row[1] = name.to_owned();
+    row[12] = unfit_words(unfit);
+    row
+}
+
+fn unfit_words(unfit: &Unfit) -> String {
+    let rejection = unfit.rejection;
+    let rule = if rejection.reason().name() == rejection.detail() {
+        rejection.detail().to_owned()
+    } else {
+        format!("{}: {}", rejection.reason(), rejection)
+    };
+    let stage = rejection.stage();
+    match unfit.shortfall {
+        Some(shortfall) => format!("stage {stage} {rule}, {}", shortfall_words(&shortfall)),
+        None => format!("stage {stage} {rule}"),
+    }
+}
+
+fn miss_words(miss: &NearestMiss) -> String {
+    let pools = if miss.pools == 1 { "1 pool".to_owned() } else { format!("{} pools", miss.pools) };
+    match miss.shortfall {
+        Some(shortfall) => format!("{} on {pools}, {}", miss.rejection, shortfall_words(&shortfall)),
+        None => format!("{} on {pools}", miss.rejection),
+    }
+}
+
+fn shortfall_words(shortfall: &Shortfall) -> String {
+    let Shortfall { amount, unit } = *shortfall;
+    match unit {
+        Unit::Bytes => format!("{amount} bytes ({} GiB) short", gib(amount)),
+        Unit::Micros => format!("{} ms too old", millis(amount)),
+        Unit::Tokens | Unit::Devices | Unit::Slots => format!("{amount} {} short", unit.name()),
+        _ => format!("{amount} short"),
+    }
+}
+
+fn decided_words(decided: &Decided) -> String {
+    let part = decided.by.name();
+    let Some(margin) = decided.margin else { return format!("{part} (one of the two is unknown)") };
+    let amount = margin.unsigned_abs();
+    let less = if margin < 0 { "less" } else { "more" };
+    match decided.by {
+        KeyPart::Preferred | KeyPart::Warm => part.to_owned(),
+        KeyPart::PredictedEnd => {
+            format!("{part}: the winner ends {} ms {}", millis(amount), if margin < 0 { "earlier" } else { "later" })
+        }
+        KeyPart::ResidualVram | KeyPart::VramFree => format!("{part}: the winner has {} GiB {less}", gib(amount)),
+        KeyPart::TokensPerS => format!("{part}: the winner has {} tokens/s {less}", thousandths(amount)),
+        KeyPart::PoolId => format!("{part}: all else is equal, and the winner's id comes first"),
+        KeyPart::Spread => format!("{part}: all else is equal, and the winner's hash is lower"),
+        _ => format!("{part}: the winner has {amount} {} {less}", decided.by.unit()),
+    }
+}
+
+fn known(text: Option<String>) -> String {
+    text.unwrap_or_else(|| "unknown".to_owned())
+}
+
+/// Thousandths with a decimal point: exact, without floats.
+fn thousandths(value: u64) -> String {
+    format!("{}.{:03}", value / 1000, value % 1000)
+}
+
+fn millis(us: u64) -> String {
+    thousandths(us)
+}
+
+/// GiB with two decimals, rounded down.
+fn gib(bytes: u64) -> String {
+    let hundredths = u128::from(bytes) * 100 >> 30;
+    format!("{}.{:02}", hundredths / 100, hundredths % 100)
+}
