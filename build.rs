@@ -40,13 +40,13 @@ fn commit() -> Option<String> {
         .flatten()
 }
 
-/// The files that change when another commit is checked out or made: HEAD, the branch it names, and packed branches.
+/// The files that change when another commit is checked out or made: HEAD, its log, the branch it names, packed branches.
 ///
 /// Asked of git, because in a linked work tree they lie elsewhere. A file that does not exist is left out: cargo would
 /// take it as changed at every build.
 fn commit_files() -> Vec<PathBuf> {
     let branch = output("git", &["symbolic-ref", "--quiet", "HEAD"]);
-    ["HEAD", "packed-refs"]
+    ["HEAD", "logs/HEAD", "packed-refs"]
         .into_iter()
         .map(str::to_owned)
         .chain(branch)

@@ -5,7 +5,7 @@ use crate::limits::END_UNKNOWN_US;
 use crate::policy::{Order, Policy, Weights};
 use crate::rows::{JobFlags, JobQuery, JobRow, PoolRef, PoolRow};
 use crate::rule::devices::{choose, eligible, ids_of};
-use crate::rule::feasibility::{check, is_preferred};
+use crate::rule::feasibility::{check, has_hints, is_preferred};
 use crate::rule::key::{Key, KeyParts};
 use crate::rule::rejection::Rejection;
 use crate::rule::score::{ScoreTerms, uncached_tokens};
@@ -17,6 +17,7 @@ use crate::values::hash::spread_value;
 pub(crate) struct Scorer<'a> {
     pub(crate) job: &'a JobQuery<'a>,
     pub(crate) policy: &'a Policy,
+    has_hints: bool,
     has_weights: bool,
     uses_warmth: bool,
 }
@@ -27,15 +28,22 @@ impl<'a> Scorer<'a> {
         Self {
             job,
             policy,
+            has_hints: has_hints(job.row, &job.hints),
             has_weights: *policy.weights() != Weights::ONE,
             uses_warmth: has_session && !job.row.flags.has(JobFlags::COLD),
         }
     }
 
+    /// The first rule that the pool fails, or whether the job's model is resident.
+    #[inline(always)] // Once per pool of every scan.
+    pub(crate) fn check(&self, pool: &PoolRef<'_>) -> Result<bool, Rejection> {
+        check(pool, self.job, self.has_hints, self.policy)
+    }
+
     /// The pool's key, or the first rule it fails.
-    #[inline]
+    #[inline(always)] // Once per pool of every scan.
     pub(crate) fn key(&self, pool: &PoolRef<'_>) -> Result<Key, Rejection> {
-        let resident = check(pool, self.job, self.policy)?;
+        let resident = self.check(pool)?;
         let cached = self.cached_tokens(pool);
         let parts = self.parts(pool, resident, cached);
         Ok(match self.policy.order() {
@@ -45,7 +53,7 @@ impl<'a> Scorer<'a> {
     }
 
     /// What the pool brings to the comparison.
-    #[inline]
+    #[inline(always)] // Once per feasible pool of every scan.
     pub(crate) fn parts(&self, pool: &PoolRef<'_>, resident: bool, cached_tokens: u32) -> KeyParts {
         let PoolRow {
             vram_free_bytes,
@@ -77,7 +85,7 @@ impl<'a> Scorer<'a> {
     }
 
     /// The summands of the predicted end, without weights. SCORE-1, SCORE-4.
-    #[inline]
+    #[inline(always)] // As above.
     pub(crate) fn terms(&self, pool: &PoolRef<'_>, resident: bool) -> ScoreTerms {
         let row = pool.row;
         let known_first_token = row.first_token_us != PoolRow::FIRST_TOKEN_UNKNOWN;
@@ -102,7 +110,7 @@ impl<'a> Scorer<'a> {
     }
 
     /// Tokens that the pool holds warm for the job's session. SCORE-3.
-    #[inline]
+    #[inline(always)] // As above.
     pub(crate) fn cached_tokens(&self, pool: &PoolRef<'_>) -> u32 {
         if !self.uses_warmth {
             return 0;

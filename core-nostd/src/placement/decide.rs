@@ -46,22 +46,31 @@ impl<'a> PlacementInput<'a> {
 }
 
 /// Decides which pool takes the job: O(pools), no allocation, the same answer for every order of pools.
+///
+/// One pass when a pool can take it; a second one finds the headline when none can.
 #[must_use]
 pub fn decide(input: &PlacementInput<'_>) -> PlacementDecision {
     let scorer = input.scorer();
+    match best_key(input, &scorer).and_then(|key| input.pools.pool(key.rank())) {
+        Some(pool) => PlacementDecision::Assigned(scorer.assignment(&pool)),
+        None => PlacementDecision::no_capacity(headline(input, &scorer), &input.job),
+    }
+}
+
+fn best_key(input: &PlacementInput<'_>, scorer: &Scorer<'_>) -> Option<Key> {
     let mut best: Option<Key> = None;
-    let mut headline: Option<Rejection> = None;
     for pool in input.pools.pools() {
-        match scorer.key(&pool) {
-            Ok(key) => best = Some(best.map_or(key, |smallest| smallest.min(key))),
-            Err(rejection) => headline = Some(headline.map_or(rejection, |so_far| so_far.headline(rejection))),
+        if let Ok(key) = scorer.key(&pool) {
+            best = Some(best.map_or(key, |smallest| smallest.min(key)));
         }
     }
-    let winner = best.and_then(|key| input.pools.pool(key.rank()));
-    winner.map_or_else(
-        || PlacementDecision::no_capacity(headline, &input.job),
-        |pool| PlacementDecision::Assigned(scorer.assignment(&pool)),
-    )
+    best
+}
+
+/// Why no pool can take the job; `None` when there are no pools. NOCAP-1.
+fn headline(input: &PlacementInput<'_>, scorer: &Scorer<'_>) -> Option<Rejection> {
+    let rejections = input.pools.pools().filter_map(|pool| scorer.check(&pool).err());
+    rejections.reduce(Rejection::headline)
 }
 
 /// Fills `best` with the best feasible pools, best first, and returns how many there are: at most `best.len()`.

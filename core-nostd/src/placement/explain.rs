@@ -8,7 +8,6 @@ use crate::limits::END_UNKNOWN_US;
 use crate::policy::{Order, Policy};
 use crate::rows::{JobQuery, PoolRef, PoolRow};
 use crate::rule::devices::{by_free_vram, eligible, share_bytes};
-use crate::rule::feasibility::check;
 use crate::rule::key::{Key, KeyParts};
 use crate::rule::rejection::Rejection;
 use crate::rule::score::ScoreTerms;
@@ -244,7 +243,12 @@ pub fn explain(input: &PlacementInput<'_>) -> Explanation {
             }
         }
     }
-    let standing = |key: Key| input.pools().pool(key.rank()).map(|pool| standing_of(&scorer, &pool, key));
+    let standing = |key: Key| {
+        input
+            .pools()
+            .pool(key.rank())
+            .map(|pool| standing_of(&scorer, &pool, key))
+    };
     let winner = two_best.best.and_then(standing);
     let runner_up = two_best.second.and_then(standing);
     Explanation {
@@ -263,9 +267,10 @@ pub fn inspect(input: &PlacementInput<'_>, rank: u32) -> Option<Result<Standing,
     let scorer = input.scorer();
     let pool = input.pools().pool(rank)?;
     Some(match scorer.key(&pool) {
-        Err(rejection) => {
-            Err(Unfit { rejection, shortfall: shortfall(&pool, input.job(), scorer.policy, rejection) })
-        }
+        Err(rejection) => Err(Unfit {
+            rejection,
+            shortfall: shortfall(&pool, input.job(), scorer.policy, rejection),
+        }),
         Ok(key) => Ok(standing_of(&scorer, &pool, key)),
     })
 }
@@ -406,7 +411,7 @@ fn nearest_miss(input: &PlacementInput<'_>, rejection: Rejection, pools: u32) ->
     let smallest = input
         .pools()
         .pools()
-        .filter(|pool| check(pool, input.job(), scorer.policy) == Err(rejection))
+        .filter(|pool| scorer.check(pool) == Err(rejection))
         .filter_map(|pool| shortfall(&pool, input.job(), scorer.policy, rejection))
         .min_by_key(|shortfall| shortfall.amount);
     NearestMiss {

@@ -13,19 +13,36 @@ use crate::rows::{Hints, JobFlags, JobQuery, JobRow, NameId, PoolFlags, PoolRef,
 
 /// Tries all rules; a feasible pool says whether the job's model needs no loading.
 ///
+/// `has_hints` is [`has_hints`] of the job: most jobs have none, and then stage 1 rejects nothing.
+///
 /// # Errors
 /// The first rule that the pool fails.
-#[inline]
-pub(crate) fn check(pool: &PoolRef<'_>, job: &JobQuery<'_>, policy: &Policy) -> Result<bool, Rejection> {
-    check_hints(pool, job.row, &job.hints)?;
+#[inline(always)] // The scan calls it once per pool: a call costs as much as the usual path through it.
+pub(crate) fn check(
+    pool: &PoolRef<'_>,
+    job: &JobQuery<'_>,
+    has_hints: bool,
+    policy: &Policy,
+) -> Result<bool, Rejection> {
+    if has_hints {
+        check_hints(pool, job.row, &job.hints)?;
+    }
     check_static(pool, job.row)?;
     let resident = pool.is_resident(job.row.model);
     check_dynamic(pool, job.row, policy, resident)?;
     Ok(resident)
 }
 
+/// Whether stage 1 can reject a pool at all.
+#[must_use]
+pub fn has_hints(job: &JobRow, hints: &Hints<'_>) -> bool {
+    [JobFlags::PIN, JobFlags::NO_FALLBACK, JobFlags::FOREIGN_LABEL]
+        .into_iter()
+        .any(|flag| job.flags.has(flag))
+        || !(hints.avoid.is_empty() && hints.labels.is_empty() && job.require_device_mask.is_empty())
+}
+
 /// Stage 1: the job's own hints. FEAS-1 to FEAS-5.
-#[inline]
 fn check_hints(pool: &PoolRef<'_>, job: &JobRow, hints: &Hints<'_>) -> Result<(), Rejection> {
     let flags = job.flags;
     if flags.has(JobFlags::PIN) && !hints.pin.contains(pool.rank) {
@@ -55,13 +72,14 @@ pub fn is_preferred(job: &JobRow, hints: &Hints<'_>, rank: u32) -> bool {
 }
 
 /// Stages 2 to 4: engine, model and devices. FEAS-6 to FEAS-18.
-#[inline]
+#[inline(always)] // See `check`.
 fn check_static(pool: &PoolRef<'_>, job: &JobRow) -> Result<(), Rejection> {
     check_engine(pool.row, job)?;
     check_model(pool, job)?;
     check_devices(pool, job)
 }
 
+#[inline(always)] // See `check`.
 fn check_engine(pool: &PoolRow, job: &JobRow) -> Result<(), Rejection> {
     let asks_other = |asked: NameId, own: NameId| asked != NameId::NONE && asked != own;
     if job.engine != pool.engine {
@@ -75,6 +93,7 @@ fn check_engine(pool: &PoolRow, job: &JobRow) -> Result<(), Rejection> {
     }
 }
 
+#[inline(always)] // See `check`.
 fn check_model(pool: &PoolRef<'_>, job: &JobRow) -> Result<(), Rejection> {
     if !pool.serves(job.model) {
         Err(Rejection::ModelNotServed)
@@ -102,6 +121,7 @@ fn fits_context(pool: &PoolRow, job: &JobRow) -> bool {
     }
 }
 
+#[inline(always)] // See `check`.
 fn check_devices(pool: &PoolRef<'_>, job: &JobRow) -> Result<(), Rejection> {
     let row = pool.row;
     let capability_known = row.flags.has(PoolFlags::CAPABILITY_KNOWN);
@@ -126,7 +146,7 @@ fn check_devices(pool: &PoolRef<'_>, job: &JobRow) -> Result<(), Rejection> {
 }
 
 /// Stages 5 to 7: freshness, readiness and capacity. FEAS-19 to FEAS-23.
-#[inline]
+#[inline(always)] // See `check`.
 fn check_dynamic(pool: &PoolRef<'_>, job: &JobRow, policy: &Policy, resident: bool) -> Result<(), Rejection> {
     let row = pool.row;
     if row.age_us > policy.stale_after_us() {

@@ -2,7 +2,6 @@
 //!
 //! Invariant: the discriminants ascend in the order in which the rules are tried, so stages ascend with them.
 
-use core::cmp::Reverse;
 use core::fmt;
 
 /// The first rule that a pool fails.
@@ -226,10 +225,26 @@ impl Rejection {
     /// listed last, because its pool got furthest. NOCAP-1.
     ///
     /// Associative, commutative and idempotent, so pools may be visited in any order.
+    #[inline]
     #[must_use]
-    pub fn headline(self, other: Self) -> Self {
-        let usefulness = |rejection: Self| (rejection.stage(), Reverse(rejection.reason()), rejection);
-        if usefulness(self) >= usefulness(other) { self } else { other }
+    pub const fn headline(self, other: Self) -> Self {
+        if self.usefulness() >= other.usefulness() {
+            self
+        } else {
+            other
+        }
+    }
+
+    /// How much it says as a headline: stage, then how early its reason is listed, then how late its detail is.
+    const fn usefulness(self) -> u8 {
+        // Discriminants ascend with the rules; the two stages with two reasons swap them, so that the first reason wins.
+        match self {
+            Self::NotReady => Self::Draining as u8,
+            Self::Draining => Self::NotReady as u8,
+            Self::Slots => Self::Vram as u8,
+            Self::Vram => Self::Slots as u8,
+            other => other as u8,
+        }
     }
 }
 

@@ -1,8 +1,6 @@
 //! Section 7: commit and release.
 
-use orchestrator_core::commit::{
-    CommitError, Lease, SessionSlot, SessionTable, commit, committed_tokens, release,
-};
+use orchestrator_core::commit::{CommitError, Lease, SessionSlot, SessionTable, commit, committed_tokens, release};
 use orchestrator_core::rows::{JobRow, NameId, PoolLists, PoolRow, PoolTableMut, Span};
 use orchestrator_core::{JobSpec, Policy, PoolSnapshot};
 
@@ -27,7 +25,9 @@ fn commit_in(fleet: &mut Fleet, job: &JobSpec<'_>) -> Result<Lease, CommitError>
 
 fn shares(lease: &Lease) -> Vec<(u8, u64, u64)> {
     let shares = lease.devices.iter();
-    shares.map(|share| (share.position, share.kv_bytes, share.weight_bytes)).collect()
+    shares
+        .map(|share| (share.position, share.kv_bytes, share.weight_bytes))
+        .collect()
 }
 
 fn needing(kv: i64, weights: i64) -> JobSpec<'static> {
@@ -94,7 +94,12 @@ fn refused_commits() {
 #[test]
 fn splits() {
     let mut split = pool("a");
-    split.devices = leak([device(1000, 600), device(1000, 900), device(1000, 900), device(1000, 700)]);
+    split.devices = leak([
+        device(1000, 600),
+        device(1000, 900),
+        device(1000, 900),
+        device(1000, 700),
+    ]);
     split.resident_models = Some(&[]);
     let mut owner = fleet(&[split]);
     let mut asking = needing(400, 601);
@@ -122,12 +127,17 @@ fn shares_are_rounded_apart() {
     split.devices = leak([device(100, 100), device(100, 100)]);
     split.resident_models = Some(&[]);
     // kv, weights, KV share, weight share
-    for (kv, weights, kv_share, weight_share) in [(3, 3, 2, 1), (3, 4, 2, 2), (4, 3, 2, 2), (1, 0, 1, 0), (0, 1, 0, 1)] {
+    for (kv, weights, kv_share, weight_share) in [(3, 3, 2, 1), (3, 4, 2, 2), (4, 3, 2, 2), (1, 0, 1, 0), (0, 1, 0, 1)]
+    {
         let mut owner = fleet(&[split]);
         let mut asking = needing(kv, weights);
         asking.requirements.split_degree = Some(2);
         let lease = commit_in(&mut owner, &asking).unwrap();
-        assert_eq!(shares(&lease), [(0, kv_share, weight_share), (1, kv_share, weight_share)], "{kv} + {weights}");
+        assert_eq!(
+            shares(&lease),
+            [(0, kv_share, weight_share), (1, kv_share, weight_share)],
+            "{kv} + {weights}"
+        );
         let left = 100 - kv_share - weight_share;
         assert_eq!(state(&owner), (3, 2 * left, vec![left, left]));
     }
@@ -167,7 +177,12 @@ fn residency() {
     published.model_load_ms = 5.0;
     let mut owner = fleet(&[published]);
     let policy = exact().validate().unwrap();
-    let start = |owner: &Fleet| decide_in(owner, &needing(0, 100), &policy, None).assignment().unwrap().start_us;
+    let start = |owner: &Fleet| {
+        decide_in(owner, &needing(0, 100), &policy, None)
+            .assignment()
+            .unwrap()
+            .start_us
+    };
     assert_eq!(start(&owner), 5000);
     let lease = commit_in(&mut owner, &needing(0, 100)).unwrap();
     assert!(lease.resident);
@@ -181,7 +196,10 @@ fn residency() {
     // Another model does not become resident by it.
     let mut other = needing(0, 100);
     other.model_id = "other";
-    assert_eq!(decide_in(&owner, &other, &policy, None).assignment().unwrap().start_us, 5000);
+    assert_eq!(
+        decide_in(&owner, &other, &policy, None).assignment().unwrap().start_us,
+        5000
+    );
 
     let mut owner = fleet(&[pool("a")]);
     assert!(commit_in(&mut owner, &needing(0, 100)).unwrap().resident);
@@ -205,7 +223,10 @@ fn rows_with(residents: u32, capacity: u32) -> (Vec<PoolRow>, Vec<PoolLists>, Ve
     published.resident_models = Some(&[]);
     (published.slots_total, published.slots_free) = (100, 100);
     let lists = PoolLists {
-        residents: Span { start: 2, len: residents },
+        residents: Span {
+            start: 2,
+            len: residents,
+        },
         residents_capacity: capacity,
         ..PoolLists::default()
     };
@@ -241,7 +262,11 @@ fn sixty_four_residents() {
         assert!(!commit_rows(&mut rows, &job_row(6, 1, 10)).resident);
         assert_eq!((rows.1[0].residents.len, rows.0[0].vram_free_bytes), (64, free));
     }
-    let expected: Vec<NameId> = [5].into_iter().chain((1..=63).map(|place| 10 * place)).map(NameId).collect();
+    let expected: Vec<NameId> = [5]
+        .into_iter()
+        .chain((1..=63).map(|place| 10 * place))
+        .map(NameId)
+        .collect();
     assert_eq!(rows.1[0].residents.of(&rows.2), expected);
     // The entries of others are as they were.
     assert_eq!((rows.2[0], rows.2[1], rows.2[66]), (NameId(7), NameId(7), NameId(7)));
@@ -274,7 +299,10 @@ where
     S: AsRef<[SessionSlot]> + AsMut<[SessionSlot]>,
     B: AsRef<[u32]> + AsMut<[u32]>,
 {
-    sessions.iter().map(|(id, entry)| (id, entry.pool, entry.cached_tokens)).collect()
+    sessions
+        .iter()
+        .map(|(id, entry)| (id, entry.pool, entry.cached_tokens))
+        .collect()
 }
 
 /// COMMIT-5: the least recently committed entry goes; a look-up does not count.
@@ -302,7 +330,14 @@ fn session_table() {
         sessions.record("b", 6, 60);
         sessions.record("e", 7, 70);
         assert_eq!(order(&sessions), [("a", 4, 41), ("b", 6, 60), ("e", 7, 70)]);
-        for (id, found) in [("a", true), ("b", true), ("c", false), ("d", false), ("e", true), ("", false)] {
+        for (id, found) in [
+            ("a", true),
+            ("b", true),
+            ("c", false),
+            ("d", false),
+            ("e", true),
+            ("", false),
+        ] {
             assert_eq!(sessions.get(id).is_some(), found, "{id} in {buckets} buckets");
         }
         assert_eq!((sessions.len(), sessions.capacity()), (3, 3));
@@ -333,9 +368,13 @@ fn smallest_session_tables() {
 /// COMMIT-5: `min(2^24 - 1, prompt + output)`, also for a cold job.
 #[test]
 fn tokens_that_a_commit_records() {
-    for (prompt, output, tokens) in
-        [(0, 0, 0), (100, 20, 120), (16_777_214, 1, 16_777_215), (16_777_215, 1, 16_777_215), (16_777_215, 16_777_215, 16_777_215)]
-    {
+    for (prompt, output, tokens) in [
+        (0, 0, 0),
+        (100, 20, 120),
+        (16_777_214, 1, 16_777_215),
+        (16_777_215, 1, 16_777_215),
+        (16_777_215, 16_777_215, 16_777_215),
+    ] {
         for kv_hint in [orchestrator_core::KvHint::Reuse, orchestrator_core::KvHint::Cold] {
             let mut asking = job();
             (asking.prompt_tokens, asking.expected_tokens, asking.kv_hint) = (prompt, Some(output), kv_hint);
@@ -360,7 +399,10 @@ fn entries_and_published_counts() {
     let cached = |sessions: &SessionTable<Vec<SessionSlot>, Vec<u32>>| {
         let explained = owner.explain(&valid, &policy, sessions.get("s"));
         let (winner, other) = (explained.winner.unwrap(), explained.runner_up.unwrap());
-        let mut both = [(winner.parts.rank, winner.cached_tokens), (other.parts.rank, other.cached_tokens)];
+        let mut both = [
+            (winner.parts.rank, winner.cached_tokens),
+            (other.parts.rank, other.cached_tokens),
+        ];
         both.sort_unstable();
         both.map(|(_, tokens)| tokens)
     };
@@ -377,7 +419,10 @@ fn entries_and_published_counts() {
     // Only the table knows the session: warm there all the same.
     let mut unheard = asking;
     unheard.session_id = Some("t");
-    let entry = Some(orchestrator_core::rows::SessionEntry { pool: 1, cached_tokens: 5 });
+    let entry = Some(orchestrator_core::rows::SessionEntry {
+        pool: 1,
+        cached_tokens: 5,
+    });
     let given = assigned(&pools, &unheard, &exact(), entry);
     assert_eq!((given.rank, given.warm), (1, true));
     assert_eq!(winner(&pools, &unheard, &exact()), "a");

@@ -22,7 +22,13 @@ struct Rule {
     fail: Change,
 }
 
-const fn rule(id: &'static str, rejection: Rejection, wire: (u8, &'static str, &'static str), ask: Change, fail: Change) -> Rule {
+const fn rule(
+    id: &'static str,
+    rejection: Rejection,
+    wire: (u8, &'static str, &'static str),
+    ask: Change,
+    fail: Change,
+) -> Rule {
     Rule {
         id,
         rejection,
@@ -55,78 +61,170 @@ fn world() -> (Pool, Job) {
 }
 
 const RULES: [Rule; 23] = [
-    rule("FEAS-1", Rejection::NotPinned, (1, "excluded", "not_pinned"),
+    rule(
+        "FEAS-1",
+        Rejection::NotPinned,
+        (1, "excluded", "not_pinned"),
         |_, job| job.placement.pin_pool_id = Some("p"),
-        |_, job| job.placement.pin_pool_id = Some("other")),
-    rule("FEAS-2", Rejection::Avoided, (1, "excluded", "avoided"),
+        |_, job| job.placement.pin_pool_id = Some("other"),
+    ),
+    rule(
+        "FEAS-2",
+        Rejection::Avoided,
+        (1, "excluded", "avoided"),
         |_, job| job.placement.avoid_pools = &["other"],
-        |_, job| job.placement.avoid_pools = &["other", "p"]),
-    rule("FEAS-3", Rejection::NotPreferred, (1, "excluded", "not_preferred"),
+        |_, job| job.placement.avoid_pools = &["other", "p"],
+    ),
+    rule(
+        "FEAS-3",
+        Rejection::NotPreferred,
+        (1, "excluded", "not_preferred"),
         |_, job| (job.placement.prefer_pools, job.placement.allow_fallback) = (&["other", "p"], false),
-        |_, job| job.placement.prefer_pools = &["other"]),
-    rule("FEAS-4", Rejection::LabelMissing, (1, "excluded", "label_missing"),
+        |_, job| job.placement.prefer_pools = &["other"],
+    ),
+    rule(
+        "FEAS-4",
+        Rejection::LabelMissing,
+        (1, "excluded", "label_missing"),
         |_, job| job.placement.require_labels = &[("l", "w"), ("k", "v")],
-        |pool, _| pool.labels = &[("k", "w"), ("l", "w")]),
-    rule("FEAS-5", Rejection::DeviceMaskMismatch, (1, "excluded", "device_mask_mismatch"),
+        |pool, _| pool.labels = &[("k", "w"), ("l", "w")],
+    ),
+    rule(
+        "FEAS-5",
+        Rejection::DeviceMaskMismatch,
+        (1, "excluded", "device_mask_mismatch"),
         |_, job| job.placement.require_device_mask = Some("1,0"),
-        |_, job| job.placement.require_device_mask = Some("0,1,2")),
-    rule("FEAS-6", Rejection::EngineName, (2, "engine", "engine_name"),
+        |_, job| job.placement.require_device_mask = Some("0,1,2"),
+    ),
+    rule(
+        "FEAS-6",
+        Rejection::EngineName,
+        (2, "engine", "engine_name"),
         |_, _| (),
-        |pool, _| pool.engine = "trt"),
-    rule("FEAS-7", Rejection::EngineVersion, (2, "engine", "engine_version"),
+        |pool, _| pool.engine = "trt",
+    ),
+    rule(
+        "FEAS-7",
+        Rejection::EngineVersion,
+        (2, "engine", "engine_version"),
         |_, job| job.determinism.engine_version = Some("1"),
-        |pool, _| pool.engine_version = Some("2")),
-    rule("FEAS-8", Rejection::SamplerProfile, (2, "engine", "sampler_profile"),
+        |pool, _| pool.engine_version = Some("2"),
+    ),
+    rule(
+        "FEAS-8",
+        Rejection::SamplerProfile,
+        (2, "engine", "sampler_profile"),
         |_, job| job.determinism.sampler_profile_version = Some("s"),
-        |pool, _| pool.sampler_profile_version = Some("t")),
-    rule("FEAS-9", Rejection::ModelNotServed, (3, "model", "model_not_served"),
+        |pool, _| pool.sampler_profile_version = Some("t"),
+    ),
+    rule(
+        "FEAS-9",
+        Rejection::ModelNotServed,
+        (3, "model", "model_not_served"),
         |_, _| (),
-        |pool, _| pool.supports.models = Some(&["n", "o"])),
-    rule("FEAS-10", Rejection::ModelDigest, (3, "model", "model_digest"),
+        |pool, _| pool.supports.models = Some(&["n", "o"]),
+    ),
+    rule(
+        "FEAS-10",
+        Rejection::ModelDigest,
+        (3, "model", "model_digest"),
         |_, job| job.determinism.model_digest = Some("d"),
-        |pool, _| pool.supports.model_digests = &["c", "e"]),
-    rule("FEAS-11", Rejection::Quantization, (3, "model", "quantization"),
+        |pool, _| pool.supports.model_digests = &["c", "e"],
+    ),
+    rule(
+        "FEAS-11",
+        Rejection::Quantization,
+        (3, "model", "quantization"),
         |_, job| job.requirements.quantization = Some("q4"),
-        |pool, _| pool.supports.quantizations = &["q8"]),
-    rule("FEAS-12", Rejection::Context, (3, "model", "context"),
+        |pool, _| pool.supports.quantizations = &["q8"],
+    ),
+    rule(
+        "FEAS-12",
+        Rejection::Context,
+        (3, "model", "context"),
         |_, job| job.required_ctx = Some(100),
-        |pool, job| (pool.supports.ctx_max, job.required_ctx) = (Some(99), Some(100))),
-    rule("FEAS-13", Rejection::Extension, (3, "model", "extension"),
+        |pool, job| (pool.supports.ctx_max, job.required_ctx) = (Some(99), Some(100)),
+    ),
+    rule(
+        "FEAS-13",
+        Rejection::Extension,
+        (3, "model", "extension"),
         |_, job| job.requirements.required_extensions = &["e1", "e2"],
-        |pool, _| pool.supports.extensions = &["e2"]),
-    rule("FEAS-14", Rejection::VramTotal, (3, "model", "vram_total"),
+        |pool, _| pool.supports.extensions = &["e2"],
+    ),
+    rule(
+        "FEAS-14",
+        Rejection::VramTotal,
+        (3, "model", "vram_total"),
         |_, _| (),
         // 500 + 1,501 > 2,000
-        |_, job| job.requirements.min_vram_bytes = 1501),
-    rule("FEAS-15", Rejection::MaskNotWithin, (4, "device_mask", "mask_not_within"),
+        |_, job| job.requirements.min_vram_bytes = 1501,
+    ),
+    rule(
+        "FEAS-15",
+        Rejection::MaskNotWithin,
+        (4, "device_mask", "mask_not_within"),
         |_, job| job.requirements.device_mask = Some("0,1,2"),
-        |_, job| job.requirements.device_mask = Some("1,2")),
-    rule("FEAS-16", Rejection::Capability, (4, "device_mask", "capability"),
+        |_, job| job.requirements.device_mask = Some("1,2"),
+    ),
+    rule(
+        "FEAS-16",
+        Rejection::Capability,
+        (4, "device_mask", "capability"),
         |_, job| job.requirements.min_compute_cap = Some("8.0"),
-        |_, job| job.requirements.min_compute_cap = Some("8.1")),
-    rule("FEAS-17", Rejection::OwnMinCapability, (4, "device_mask", "own_min_capability"),
+        |_, job| job.requirements.min_compute_cap = Some("8.1"),
+    ),
+    rule(
+        "FEAS-17",
+        Rejection::OwnMinCapability,
+        (4, "device_mask", "own_min_capability"),
         |pool, _| pool.supports.min_compute_cap = Some("8.0"),
-        |pool, _| pool.supports.min_compute_cap = Some("8.1")),
-    rule("FEAS-18", Rejection::SplitDegree, (4, "device_mask", "split_degree"),
+        |pool, _| pool.supports.min_compute_cap = Some("8.1"),
+    ),
+    rule(
+        "FEAS-18",
+        Rejection::SplitDegree,
+        (4, "device_mask", "split_degree"),
         // ceil(2,000 / 2) = 1,000 is the total of each of two devices.
         |_, job| job.requirements.split_degree = Some(2),
-        |_, job| job.requirements.split_degree = Some(3)),
-    rule("FEAS-19", Rejection::Stale, (5, "stale", "stale"),
+        |_, job| job.requirements.split_degree = Some(3),
+    ),
+    rule(
+        "FEAS-19",
+        Rejection::Stale,
+        (5, "stale", "stale"),
         |pool, _| pool.age_ms = 30_000.0,
-        |pool, _| pool.age_ms = 30_000.001),
-    rule("FEAS-20", Rejection::NotReady, (6, "not_ready", "not_ready"),
+        |pool, _| pool.age_ms = 30_000.001,
+    ),
+    rule(
+        "FEAS-20",
+        Rejection::NotReady,
+        (6, "not_ready", "not_ready"),
         |pool, _| pool.ready = true,
-        |pool, _| pool.ready = false),
-    rule("FEAS-21", Rejection::Draining, (6, "draining", "draining"),
+        |pool, _| pool.ready = false,
+    ),
+    rule(
+        "FEAS-21",
+        Rejection::Draining,
+        (6, "draining", "draining"),
         |pool, _| pool.draining = false,
-        |pool, _| pool.draining = true),
-    rule("FEAS-22", Rejection::Slots, (7, "slots", "slots"),
+        |pool, _| pool.draining = true,
+    ),
+    rule(
+        "FEAS-22",
+        Rejection::Slots,
+        (7, "slots", "slots"),
         |pool, _| pool.slots_free = 1,
-        |pool, _| pool.slots_free = 0),
-    rule("FEAS-23", Rejection::Vram, (7, "vram", "vram"),
+        |pool, _| pool.slots_free = 0,
+    ),
+    rule(
+        "FEAS-23",
+        Rejection::Vram,
+        (7, "vram", "vram"),
         // Residency is not published, so the need is the KV: 250 + 250 = 500, and 250 + 249 < 500.
         |pool, _| pool.devices = leak([device(1000, 250), device(1000, 250)]),
-        |pool, _| pool.devices = leak([device(1000, 250), device(1000, 249)])),
+        |pool, _| pool.devices = leak([device(1000, 250), device(1000, 249)]),
+    ),
 ];
 
 /// Pairs whose questions no single job can ask: pin and prefer; a split, and rules that hold without one.
@@ -150,7 +248,12 @@ fn minimal_pairs() {
     assert_eq!(verdict(world()), None);
     for rule in RULES {
         assert_eq!(verdict(after(&[rule.ask])), None, "{}", rule.id);
-        assert_eq!(verdict(after(&[rule.ask, rule.fail])), Some(rule.rejection), "{}", rule.id);
+        assert_eq!(
+            verdict(after(&[rule.ask, rule.fail])),
+            Some(rule.rejection),
+            "{}",
+            rule.id
+        );
         assert_eq!(rule.rejection.stage(), rule.stage, "{}", rule.id);
         assert_eq!(rule.rejection.reason().name(), rule.reason, "{}", rule.id);
         assert_eq!(rule.rejection.detail(), rule.detail, "{}", rule.id);
@@ -185,58 +288,146 @@ fn the_first_failure_is_reported() {
 fn unknown_facts_fail_closed() {
     use Rejection as R;
     let table: [(&str, Change, Option<Rejection>); 26] = [
-        ("FEAS-4", |pool, job| (pool.labels, job.placement.require_labels) = (&[], &[("k", "v")]), Some(R::LabelMissing)),
+        (
+            "FEAS-4",
+            |pool, job| (pool.labels, job.placement.require_labels) = (&[], &[("k", "v")]),
+            Some(R::LabelMissing),
+        ),
         // Key and value are on the pool, but not together.
-        ("FEAS-4", |_, job| job.placement.require_labels = &[("k", "w")], Some(R::LabelMissing)),
-        ("FEAS-4", |_, job| job.placement.require_labels = &[("k", "v"), ("k2", "v")], Some(R::LabelMissing)),
-        ("FEAS-5", |_, job| job.placement.require_device_mask = Some("0"), Some(R::DeviceMaskMismatch)),
-        ("FEAS-5", |pool, job| {
-            (pool.device_mask, job.placement.require_device_mask) = (Some("0"), Some("0,1"));
-        }, Some(R::DeviceMaskMismatch)),
-        ("FEAS-5", |pool, job| {
-            (pool.device_mask, job.placement.require_device_mask) = (Some("0,1"), Some("0"));
-        }, Some(R::DeviceMaskMismatch)),
-        ("FEAS-7", |pool, job| {
-            (pool.engine_version, job.determinism.engine_version) = (None, Some("1"));
-        }, Some(R::EngineVersion)),
+        (
+            "FEAS-4",
+            |_, job| job.placement.require_labels = &[("k", "w")],
+            Some(R::LabelMissing),
+        ),
+        (
+            "FEAS-4",
+            |_, job| job.placement.require_labels = &[("k", "v"), ("k2", "v")],
+            Some(R::LabelMissing),
+        ),
+        (
+            "FEAS-5",
+            |_, job| job.placement.require_device_mask = Some("0"),
+            Some(R::DeviceMaskMismatch),
+        ),
+        (
+            "FEAS-5",
+            |pool, job| {
+                (pool.device_mask, job.placement.require_device_mask) = (Some("0"), Some("0,1"));
+            },
+            Some(R::DeviceMaskMismatch),
+        ),
+        (
+            "FEAS-5",
+            |pool, job| {
+                (pool.device_mask, job.placement.require_device_mask) = (Some("0,1"), Some("0"));
+            },
+            Some(R::DeviceMaskMismatch),
+        ),
+        (
+            "FEAS-7",
+            |pool, job| {
+                (pool.engine_version, job.determinism.engine_version) = (None, Some("1"));
+            },
+            Some(R::EngineVersion),
+        ),
         ("FEAS-7", |pool, _| pool.engine_version = None, None),
-        ("FEAS-8", |pool, job| {
-            (pool.sampler_profile_version, job.determinism.sampler_profile_version) = (None, Some("s"));
-        }, Some(R::SamplerProfile)),
+        (
+            "FEAS-8",
+            |pool, job| {
+                (pool.sampler_profile_version, job.determinism.sampler_profile_version) = (None, Some("s"));
+            },
+            Some(R::SamplerProfile),
+        ),
         // Not published: serves any model. An empty list: none.
         ("FEAS-9", |pool, _| pool.supports.models = None, None),
-        ("FEAS-9", |pool, _| pool.supports.models = Some(&[]), Some(R::ModelNotServed)),
-        ("FEAS-9", |pool, job| (pool.supports.models, job.model_id) = (None, "unheard"), None),
-        ("FEAS-10", |pool, job| {
-            (pool.supports.model_digests, job.determinism.model_digest) = (&[], Some("d"));
-        }, Some(R::ModelDigest)),
+        (
+            "FEAS-9",
+            |pool, _| pool.supports.models = Some(&[]),
+            Some(R::ModelNotServed),
+        ),
+        (
+            "FEAS-9",
+            |pool, job| (pool.supports.models, job.model_id) = (None, "unheard"),
+            None,
+        ),
+        (
+            "FEAS-10",
+            |pool, job| {
+                (pool.supports.model_digests, job.determinism.model_digest) = (&[], Some("d"));
+            },
+            Some(R::ModelDigest),
+        ),
         // Whatever the model.
-        ("FEAS-10", |pool, job| {
-            (pool.supports.models, job.determinism.model_digest) = (None, Some("d"));
-            job.model_id = "unheard";
-        }, None),
-        ("FEAS-11", |pool, job| {
-            (pool.supports.quantizations, job.requirements.quantization) = (&[], Some("q4"));
-        }, Some(R::Quantization)),
-        ("FEAS-12", |pool, job| (pool.supports.ctx_max, job.required_ctx) = (None, Some(1)), Some(R::Context)),
-        ("FEAS-12", |pool, job| (pool.supports.ctx_max, job.required_ctx) = (None, Some(0)), None),
-        ("FEAS-12", |pool, job| (pool.supports.ctx_max, job.prompt_tokens) = (None, 1000), None),
+        (
+            "FEAS-10",
+            |pool, job| {
+                (pool.supports.models, job.determinism.model_digest) = (None, Some("d"));
+                job.model_id = "unheard";
+            },
+            None,
+        ),
+        (
+            "FEAS-11",
+            |pool, job| {
+                (pool.supports.quantizations, job.requirements.quantization) = (&[], Some("q4"));
+            },
+            Some(R::Quantization),
+        ),
+        (
+            "FEAS-12",
+            |pool, job| (pool.supports.ctx_max, job.required_ctx) = (None, Some(1)),
+            Some(R::Context),
+        ),
+        (
+            "FEAS-12",
+            |pool, job| (pool.supports.ctx_max, job.required_ctx) = (None, Some(0)),
+            None,
+        ),
+        (
+            "FEAS-12",
+            |pool, job| (pool.supports.ctx_max, job.prompt_tokens) = (None, 1000),
+            None,
+        ),
         ("FEAS-12", |_, job| job.prompt_tokens = 101, Some(R::Context)),
-        ("FEAS-13", |pool, job| {
-            (pool.supports.extensions, job.requirements.required_extensions) = (&[], &["e1"]);
-        }, Some(R::Extension)),
-        ("FEAS-15", |_, job| job.requirements.device_mask = Some("0,1"), Some(R::MaskNotWithin)),
-        ("FEAS-16", |pool, job| {
-            (pool.compute_capability, job.requirements.min_compute_cap) = (None, Some("0"));
-        }, Some(R::Capability)),
-        ("FEAS-17", |pool, _| {
-            (pool.compute_capability, pool.supports.min_compute_cap) = (None, Some("0"));
-        }, Some(R::OwnMinCapability)),
+        (
+            "FEAS-13",
+            |pool, job| {
+                (pool.supports.extensions, job.requirements.required_extensions) = (&[], &["e1"]);
+            },
+            Some(R::Extension),
+        ),
+        (
+            "FEAS-15",
+            |_, job| job.requirements.device_mask = Some("0,1"),
+            Some(R::MaskNotWithin),
+        ),
+        (
+            "FEAS-16",
+            |pool, job| {
+                (pool.compute_capability, job.requirements.min_compute_cap) = (None, Some("0"));
+            },
+            Some(R::Capability),
+        ),
+        (
+            "FEAS-17",
+            |pool, _| {
+                (pool.compute_capability, pool.supports.min_compute_cap) = (None, Some("0"));
+            },
+            Some(R::OwnMinCapability),
+        ),
         // Without devices none is eligible, also for degree 1.
-        ("FEAS-18", |_, job| job.requirements.split_degree = Some(1), Some(R::SplitDegree)),
-        ("FEAS-18", |pool, job| {
-            (pool.device_mask, job.requirements.split_degree) = (Some("0"), Some(1));
-        }, Some(R::SplitDegree)),
+        (
+            "FEAS-18",
+            |_, job| job.requirements.split_degree = Some(1),
+            Some(R::SplitDegree),
+        ),
+        (
+            "FEAS-18",
+            |pool, job| {
+                (pool.device_mask, job.requirements.split_degree) = (Some("0"), Some(1));
+            },
+            Some(R::SplitDegree),
+        ),
         ("FEAS-9", |pool, _| pool.supports.models = Some(&["l", "m", "n"]), None),
     ];
     for (place, (id, change, expected)) in table.into_iter().enumerate() {
@@ -323,7 +514,11 @@ fn needs() {
         let mut asking = job();
         (asking.est_kv_bytes, asking.requirements.min_vram_bytes) = (Some(kv), weights);
         let expected = (!fits).then_some(Rejection::Vram);
-        assert_eq!(failure(&[tried], &asking), expected, "{resident:?} {kv} + {weights} in {free}");
+        assert_eq!(
+            failure(&[tried], &asking),
+            expected,
+            "{resident:?} {kv} + {weights} in {free}"
+        );
     }
 }
 
@@ -388,10 +583,20 @@ fn eligible_devices() {
     assert_eq!(failure(&[tried], &asking), None);
 
     // Mask: ids 0 and 1.
-    for (mask, fits) in [("0,1", true), ("0,1,9", true), ("0", false), ("1,2", false), ("2,3", false)] {
+    for (mask, fits) in [
+        ("0,1", true),
+        ("0,1,9", true),
+        ("0", false),
+        ("1,2", false),
+        ("2,3", false),
+    ] {
         let mut asking = asking;
         asking.requirements.device_mask = Some(mask);
-        assert_eq!(failure(&[tried], &asking), (!fits).then_some(Rejection::SplitDegree), "{mask}");
+        assert_eq!(
+            failure(&[tried], &asking),
+            (!fits).then_some(Rejection::SplitDegree),
+            "{mask}"
+        );
     }
 
     // Capability 8.0 asked for: the device's own, else the pool's, else not eligible.
@@ -420,7 +625,11 @@ fn eligible_devices() {
     (asking.est_kv_bytes, asking.requirements.min_vram_bytes) = (Some(401), 600);
     for (totals, fits) in [([501, 501], true), ([501, 500], false), ([2000, 500], false)] {
         tried.devices = leak(totals.map(|total| device(total, total)));
-        assert_eq!(failure(&[tried], &asking), (!fits).then_some(Rejection::SplitDegree), "{totals:?}");
+        assert_eq!(
+            failure(&[tried], &asking),
+            (!fits).then_some(Rejection::SplitDegree),
+            "{totals:?}"
+        );
     }
 }
 
@@ -457,12 +666,16 @@ fn chosen_devices() {
     assert_eq!(devices.iter().collect::<Vec<u8>>(), [8, 11]);
 }
 
-/// NOCAP-1: the highest stage, and within it the rule listed first; for two pools in both orders.
+/// NOCAP-1: the highest stage, within it the reason listed first, within that the detail listed last; for two pools in
+/// both orders.
 #[test]
 fn headlines() {
     // Rules that a pool can fail while another passes them.
     let of_pools = RULES.iter().filter(|rule| {
-        !matches!(rule.id, "FEAS-1" | "FEAS-2" | "FEAS-3" | "FEAS-5" | "FEAS-12" | "FEAS-14" | "FEAS-15" | "FEAS-16" | "FEAS-18")
+        !matches!(
+            rule.id,
+            "FEAS-1" | "FEAS-2" | "FEAS-3" | "FEAS-5" | "FEAS-12" | "FEAS-14" | "FEAS-15" | "FEAS-16" | "FEAS-18"
+        )
     });
     let failing: Vec<&Rule> = of_pools.collect();
     assert_eq!(failing.len(), 14);
@@ -479,11 +692,18 @@ fn headlines() {
                 pools[place].id = id;
                 (rule.fail)(&mut pools[place], &mut asking);
             }
-            let expected = match (first.stage, second.stage) {
-                (first_stage, second_stage) if first_stage > second_stage => first,
-                (first_stage, second_stage) if first_stage < second_stage => second,
-                _ if first.rejection < second.rejection => first,
-                _ => second,
+            // Stage; then reasons in their order; then details against their order.
+            let usefulness = |rule: &Rule| {
+                let reason = match rule.reason {
+                    "draining" | "vram" => 0,
+                    _ => 1,
+                };
+                (rule.stage, reason, rule.rejection)
+            };
+            let expected = if usefulness(first) > usefulness(second) {
+                first
+            } else {
+                second
             };
             let decision = decide(&pools, &asking);
             let PlacementDecision::NoCapacity { reason, headline, .. } = decision else {
@@ -494,10 +714,26 @@ fn headlines() {
             assert_eq!(reason.stage(), expected.stage);
         }
     }
-    // By hand: "slots" and "vram" are of stage 7, "slots" is listed first; so is "not_ready" before "draining".
-    assert_eq!(Rejection::Slots.headline(Rejection::Vram), Rejection::Slots);
-    assert_eq!(Rejection::Draining.headline(Rejection::NotReady), Rejection::NotReady);
-    assert_eq!(Rejection::NotPinned.headline(Rejection::Vram), Rejection::Vram);
+    // By hand, the second is the headline: stage, reason, detail.
+    let table = [
+        (Rejection::LabelMissing, Rejection::EngineName),
+        (Rejection::SamplerProfile, Rejection::ModelNotServed),
+        (Rejection::VramTotal, Rejection::MaskNotWithin),
+        (Rejection::SplitDegree, Rejection::Stale),
+        (Rejection::Stale, Rejection::Draining),
+        (Rejection::NotReady, Rejection::Vram),
+        (Rejection::Draining, Rejection::NotReady),
+        (Rejection::Vram, Rejection::Slots),
+        (Rejection::NotPinned, Rejection::DeviceMaskMismatch),
+        (Rejection::EngineName, Rejection::EngineVersion),
+        (Rejection::ModelNotServed, Rejection::Context),
+        (Rejection::Context, Rejection::VramTotal),
+        (Rejection::MaskNotWithin, Rejection::SplitDegree),
+    ];
+    for (less, more) in table {
+        assert_eq!((less.headline(more), more.headline(less)), (more, more));
+        assert_eq!((less.headline(less), more.headline(more)), (less, more));
+    }
 }
 
 /// NOCAP-1, NOCAP-2, NOCAP-3: a fleet without pools.
@@ -508,7 +744,10 @@ fn no_pools() {
         panic!("{decision:?}");
     };
     assert_eq!((reason, headline), (Reason::NoPools, None));
-    assert_eq!((reason.name(), reason.stage(), reason.is_retryable()), ("no_pools", 0, true));
+    assert_eq!(
+        (reason.name(), reason.stage(), reason.is_retryable()),
+        ("no_pools", 0, true)
+    );
     assert_eq!(code.name(), "POOL_UNAVAILABLE");
     assert_eq!(decision.assignment(), None);
 }
@@ -555,12 +794,22 @@ fn codes() {
                 asking.placement.pin_pool_id = Some("p");
             }
             let decision = decide(&[tried], &asking);
-            let PlacementDecision::NoCapacity { reason, headline, code: given } = decision else {
+            let PlacementDecision::NoCapacity {
+                reason,
+                headline,
+                code: given,
+            } = decision
+            else {
                 panic!("{}: {decision:?}", rule.id);
             };
             assert_eq!(headline, Some(rejection), "{}", rule.id);
             assert_eq!(reason.is_retryable(), retryable, "{}", rule.id);
-            assert_eq!(given.name(), if pinned { pinned_code } else { code }, "{} pinned={pinned}", rule.id);
+            assert_eq!(
+                given.name(),
+                if pinned { pinned_code } else { code },
+                "{} pinned={pinned}",
+                rule.id
+            );
         }
     }
 }
@@ -580,7 +829,10 @@ fn pins_to_nowhere() {
         (vec![pool("p")], avoided, Reason::Excluded),
     ] {
         let decision = decide(&pools, &asking);
-        let PlacementDecision::NoCapacity { reason: given, code, .. } = decision else {
+        let PlacementDecision::NoCapacity {
+            reason: given, code, ..
+        } = decision
+        else {
             panic!("{decision:?}");
         };
         assert_eq!((given, code.name()), (reason, INVALID));

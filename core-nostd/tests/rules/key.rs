@@ -8,8 +8,15 @@ use orchestrator_core::{JobSpec, Order, PolicySpec, PoolSnapshot};
 use crate::{assigned, exact, fleet, job, leak, pool, warm, winner};
 
 /// The parts of the key that two pools can differ in, in their order; the rank is the last.
-const PARTS: [&str; 7] =
-    ["preferred", "predicted_end", "warm", "active_leases", "slots_free", "residual_vram", "tokens_per_s"];
+const PARTS: [&str; 7] = [
+    "preferred",
+    "predicted_end",
+    "warm",
+    "active_leases",
+    "slots_free",
+    "residual_vram",
+    "tokens_per_s",
+];
 
 /// A pool whose parts are all average, but for those that `better` and `worse` name.
 fn standing(id: &'static str, is_better: impl Fn(usize) -> Option<bool>) -> PoolSnapshot<'static> {
@@ -43,17 +50,11 @@ fn asking(prefers: &'static [&'static str]) -> JobSpec<'static> {
 #[test]
 fn each_part_beats_those_behind_it() {
     let margins: [i64; 7] = [
-        1,
-        // 1 ms - 10 ms
-        -9000,
-        1,
-        // 0 - 3
-        -3,
-        // 9 - 5
-        4,
-        // (900 - 100) - (500 - 100)
-        400,
-        // 2,000,000 - 1,000,000 thousandths
+        1, // 1 ms - 10 ms
+        -9000, 1,   // 0 - 3
+        -3,  // 9 - 5
+        4,   // (900 - 100) - (500 - 100)
+        400, // 2,000,000 - 1,000,000 thousandths
         1_000_000,
     ];
     for (part, margin) in margins.into_iter().enumerate() {
@@ -136,7 +137,11 @@ fn buckets() {
             quantum_shift: shift,
             ..exact()
         };
-        assert_eq!(winner(&[end("a", a), end("b", b)], &asking(&[]), &policy), expected, "{shift} {a:?} {b:?}");
+        assert_eq!(
+            winner(&[end("a", a), end("b", b)], &asking(&[]), &policy),
+            expected,
+            "{shift} {a:?} {b:?}"
+        );
     }
 }
 
@@ -149,7 +154,10 @@ fn the_default_bucket() {
         pool
     };
     for (a, b, expected) in [(1.023, 0.0, "a"), (1.024, 1.023, "b")] {
-        assert_eq!(winner(&[end("a", a), end("b", b)], &asking(&[]), &PolicySpec::default()), expected);
+        assert_eq!(
+            winner(&[end("a", a), end("b", b)], &asking(&[]), &PolicySpec::default()),
+            expected
+        );
     }
 }
 
@@ -165,7 +173,11 @@ fn residual_vram() {
     job.requirements.min_vram_bytes = 300;
     // 900 - 100 - 300 = 500 against free - 100.
     for (free, expected) in [(601, "b"), (600, "a"), (599, "a")] {
-        assert_eq!(winner(&[with("a", 900, &[]), with("b", free, &["m"])], &job, &exact()), expected, "{free}");
+        assert_eq!(
+            winner(&[with("a", 900, &[]), with("b", free, &["m"])], &job, &exact()),
+            expected,
+            "{free}"
+        );
     }
 }
 
@@ -182,8 +194,14 @@ fn published_rates() {
         default_tokens_per_s: Some(1000.0),
         ..exact()
     };
-    assert_eq!(winner(&[rate("a", None), rate("b", Some(0.239))], &asking(&[]), &policy), "b");
-    assert_eq!(winner(&[rate("a", None), rate("b", Some(0.238))], &asking(&[]), &policy), "a");
+    assert_eq!(
+        winner(&[rate("a", None), rate("b", Some(0.239))], &asking(&[]), &policy),
+        "b"
+    );
+    assert_eq!(
+        winner(&[rate("a", None), rate("b", Some(0.238))], &asking(&[]), &policy),
+        "a"
+    );
 }
 
 /// KEY-8: hashes as the `xxhash` package of Python computes them, and its own SplitMix64 on top.
@@ -215,7 +233,11 @@ fn spread() {
         let mut job = asking(&[]);
         job.id = id;
         let mut policy = exact();
-        assert_eq!(winner(&[pool("a"), pool("b")], &job, &policy), "a", "no seed, no spread");
+        assert_eq!(
+            winner(&[pool("a"), pool("b")], &job, &policy),
+            "a",
+            "no seed, no spread"
+        );
         policy.spread_seed = Some(seed);
         assert_eq!(winner(&[pool("a"), pool("b")], &job, &policy), expected, "{seed} {id}");
         // It is behind every other part but the id.
@@ -226,7 +248,8 @@ fn spread() {
         assert_eq!(winner(&[fast_a, fast_b], &job, &policy), "a", "{seed} {id}");
         // The margin has no unit, and is the difference of the values.
         let valid_policy = policy.validate().unwrap();
-        let explained = fleet(&[pool("a"), pool("b")]).explain(&job.validate(&valid_policy, None).unwrap(), &valid_policy, None);
+        let explained =
+            fleet(&[pool("a"), pool("b")]).explain(&job.validate(&valid_policy, None).unwrap(), &valid_policy, None);
         let decided = explained.decided.unwrap();
         let margin = -(i64::from(a) - i64::from(b)).abs();
         assert_eq!((decided.by.name(), decided.margin), ("spread", Some(margin)));
@@ -254,9 +277,15 @@ fn ranks() {
         let pools: Vec<_> = ordered[last - 2..last].iter().rev().copied().collect();
         let given = assigned(&pools, &asking(&[]), &exact(), None);
         assert_eq!(given.rank, 0);
-        assert_eq!(fleet(&pools).pool_id(0), Some((ordered[last - 2].id, ordered[last - 2].replica_id)));
+        assert_eq!(
+            fleet(&pools).pool_id(0),
+            Some((ordered[last - 2].id, ordered[last - 2].replica_id))
+        );
     }
-    assert_eq!(winner(&[pool("pool-2"), pool("pool-10")], &asking(&[]), &exact()), "pool-10");
+    assert_eq!(
+        winner(&[pool("pool-2"), pool("pool-10")], &asking(&[]), &exact()),
+        "pool-10"
+    );
 }
 
 /// KEY-10: preferred, free VRAM, active leases, rank; nothing else.
@@ -271,7 +300,11 @@ fn vram_first() {
         let policy = policy.validate().unwrap();
         let explanation = fleet(pools).explain(&job.validate(&policy, None).unwrap(), &policy, None);
         let decided = explanation.decided.unwrap();
-        (explanation.winner.unwrap().parts.rank, decided.by.name(), decided.margin)
+        (
+            explanation.winner.unwrap().parts.rank,
+            decided.by.name(),
+            decided.margin,
+        )
     };
     let with = |id, free, leases: i64| {
         let mut pool = pool(id);
@@ -279,16 +312,29 @@ fn vram_first() {
         pool
     };
     let plain = asking(&[]);
-    assert_eq!(explained(&[with("a", 999, 0), with("b", 1000, 9)], &plain), (1, "vram_free", Some(1)));
-    assert_eq!(explained(&[with("a", 1000, 2), with("b", 1000, 1)], &plain), (1, "active_leases", Some(-1)));
-    assert_eq!(explained(&[with("a", 1000, 1), with("b", 1000, 1)], &plain), (0, "pool_id", Some(-1)));
-    assert_eq!(explained(&[with("a", 1000, 0), with("b", 500, 9)], &asking(&["b"])), (1, "preferred", Some(1)));
+    assert_eq!(
+        explained(&[with("a", 999, 0), with("b", 1000, 9)], &plain),
+        (1, "vram_free", Some(1))
+    );
+    assert_eq!(
+        explained(&[with("a", 1000, 2), with("b", 1000, 1)], &plain),
+        (1, "active_leases", Some(-1))
+    );
+    assert_eq!(
+        explained(&[with("a", 1000, 1), with("b", 1000, 1)], &plain),
+        (0, "pool_id", Some(-1))
+    );
+    assert_eq!(
+        explained(&[with("a", 1000, 0), with("b", 500, 9)], &asking(&["b"])),
+        (1, "preferred", Some(1))
+    );
     assert_eq!(explained(&[with("a", 1000, 0)], &plain), (0, "only_candidate", None));
 
     // Everything else is better on "b", and j1 spreads to "b": all the same "a".
     let mut a = with("a", 1000, 0);
     let mut b = with("b", 1000, 0);
-    (a.resident_models, b.resident_models) = (Some(&[]), Some(&["m"]));
+    a.resident_models = Some(&[]);
+    b.resident_models = Some(&["m"]);
     (b.first_token_ms, b.perf_tokens_per_s) = (Some(1.0), Some(1000.0));
     b.warm_sessions = leak([warm("s", 10)]);
     (b.slots_total, b.slots_free) = (100, 100);
@@ -317,7 +363,11 @@ fn fallbacks() {
         (&[pool("a"), pool("b")], &["none"], true),
     ];
     for (pools, prefers, fallback) in table {
-        assert_eq!(assigned(pools, &asking(prefers), &exact(), None).fallback, fallback, "{prefers:?}");
+        assert_eq!(
+            assigned(pools, &asking(prefers), &exact(), None).fallback,
+            fallback,
+            "{prefers:?}"
+        );
     }
     let mut pinned = asking(&[]);
     pinned.placement.pin_pool_id = Some("a");
@@ -368,7 +418,10 @@ fn words() {
         rank: u32::MAX,
     };
     // 2^63 + 2^46 * 2^16 + 2^15 + (2^15 - 1); 63 bits; 64 bits.
-    assert_eq!(Key::by_predicted_end(&worst, 0).words(), [(1 << 63) + (1 << 62) + 65_535, u64::MAX >> 1, u64::MAX]);
+    assert_eq!(
+        Key::by_predicted_end(&worst, 0).words(),
+        [(1 << 63) + (1 << 62) + 65_535, u64::MAX >> 1, u64::MAX]
+    );
     assert_eq!(Key::by_free_vram(&worst).words(), [u64::MAX, 0, 0]);
     let best = KeyParts {
         preferred: true,

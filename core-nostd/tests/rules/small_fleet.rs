@@ -8,7 +8,10 @@ fn names(prefix: &str, count: usize) -> &'static [&'static str] {
     leak((0..count).map(|i| &*format!("{prefix}{i}").leak()))
 }
 
-fn wins<const P: usize, const L: usize, const N: usize>(fleet: &SmallFleet<P, L, N>, job: &JobSpec<'_>) -> Option<String> {
+fn wins<const P: usize, const L: usize, const N: usize>(
+    fleet: &SmallFleet<P, L, N>,
+    job: &JobSpec<'_>,
+) -> Option<String> {
     let policy = Policy::default();
     let decision = fleet.decide(&job.validate(&policy, None).unwrap(), &policy);
     let rank = decision.assignment()?.rank;
@@ -25,8 +28,17 @@ fn picture<const P: usize, const L: usize, const N: usize>(fleet: &SmallFleet<P,
     let table = fleet.table();
     let ids: Vec<_> = (0..fleet.len() as u32).map(|rank| fleet.pool_id(rank)).collect();
     let lists = table.lists.iter().map(|lists| {
-        let names = (lists.models.of(table.models), lists.digests.of(table.digests), lists.residents.of(table.residents));
-        format!("{names:?} {:?} {:?} {:?}", lists.labels.of(table.labels), lists.devices.of(table.devices), lists.warm.of(table.warm))
+        let names = (
+            lists.models.of(table.models),
+            lists.digests.of(table.digests),
+            lists.residents.of(table.residents),
+        );
+        format!(
+            "{names:?} {:?} {:?} {:?}",
+            lists.labels.of(table.labels),
+            lists.devices.of(table.devices),
+            lists.warm.of(table.warm)
+        )
     });
     format!("{ids:?} {:?} {:?}", table.rows, lists.collect::<Vec<_>>())
 }
@@ -69,11 +81,17 @@ fn refusals_change_nothing() {
     let before = picture(&small);
     let table: [(&'static str, Change); 6] = [
         ("supports.models", |pool| pool.supports.models = Some(names("m", 3))),
-        ("supports.model_digests", |pool| pool.supports.model_digests = names("d", 3)),
+        ("supports.model_digests", |pool| {
+            pool.supports.model_digests = names("d", 3)
+        }),
         ("resident_models", |pool| pool.resident_models = Some(names("m", 3))),
         ("labels", |pool| pool.labels = &[("k", "v"), ("l", "v"), ("o", "v")]),
-        ("warm_sessions", |pool| pool.warm_sessions = leak([warm("s", 1), warm("t", 2), warm("u", 3)])),
-        ("devices", |pool| pool.devices = leak([device(1, 1), device(2, 2), device(3, 3)])),
+        ("warm_sessions", |pool| {
+            pool.warm_sessions = leak([warm("s", 1), warm("t", 2), warm("u", 3)])
+        }),
+        ("devices", |pool| {
+            pool.devices = leak([device(1, 1), device(2, 2), device(3, 3)])
+        }),
     ];
     for (field, change) in table {
         for id in ["a", "b"] {
@@ -101,7 +119,9 @@ fn refusals_change_nothing() {
 fn bits_are_limited() {
     type Set = fn(&mut PoolSnapshot<'static>, &'static [&'static str]);
     let table: [(&'static str, Set); 2] = [
-        ("supports.quantizations", |pool, names| pool.supports.quantizations = names),
+        ("supports.quantizations", |pool, names| {
+            pool.supports.quantizations = names
+        }),
         ("supports.extensions", |pool, names| pool.supports.extensions = names),
     ];
     for (field, set) in table {
@@ -140,7 +160,10 @@ fn unused_names_are_collected() {
     small.upsert(&serving("b", &["m2"])).unwrap();
     let before = picture(&small);
     // All three are in use, and a fourth does not fit; the fleet still serves what it served.
-    assert_eq!(small.upsert(&serving("b", &["m2", "m3"])), storage_full("supports.models", 4));
+    assert_eq!(
+        small.upsert(&serving("b", &["m2", "m3"])),
+        storage_full("supports.models", 4)
+    );
     assert_eq!(picture(&small), before);
     for (model, expected) in [("m0", Some("a")), ("m1", Some("a")), ("m2", Some("b")), ("m3", None)] {
         assert_eq!(wins(&small, &asking(model)).as_deref(), expected, "{model}");
@@ -149,13 +172,22 @@ fn unused_names_are_collected() {
     small.upsert(&serving("a", &["m1"])).unwrap();
     small.upsert(&serving("a", &["m3"])).unwrap();
     small.upsert(&serving("a", &["m3", "m4"])).unwrap();
-    for (model, expected) in [("m0", None), ("m1", None), ("m2", Some("b")), ("m3", Some("a")), ("m4", Some("a"))] {
+    for (model, expected) in [
+        ("m0", None),
+        ("m1", None),
+        ("m2", Some("b")),
+        ("m3", Some("a")),
+        ("m4", Some("a")),
+    ] {
         assert_eq!(wins(&small, &asking(model)).as_deref(), expected, "{model}");
     }
     // Ten generations pass through the same storage.
     assert!(small.remove("b", ""));
     for generation in 0..10 {
         let models: &'static [&'static str] = leak((0..3).map(|i| &*format!("g{generation}-{i}").leak()));
+        // A replacement needs room for the old names and the new ones, so that it can be refused: here there is none.
+        assert_eq!(small.upsert(&serving("a", models)), storage_full("supports.models", 4));
+        small.remove("a", "");
         small.upsert(&serving("a", models)).unwrap();
         assert_eq!(wins(&small, &asking(models[2])).as_deref(), Some("a"));
     }
@@ -188,11 +220,13 @@ fn names_in_use_are_kept() {
     for generation in 0..5 {
         let mut other = pool("b");
         other.engine = format!("engine-{generation}").leak();
+        small.remove("b", "");
         small.upsert(&other).unwrap();
         let decision = small.decide(&asking.validate(&policy, None).unwrap(), &policy);
         let given = decision.assignment().expect("every name is known");
         assert_eq!((given.rank, given.warm), (0, true), "{generation}");
     }
+    small.remove("b", "");
     let mut other = pool("b");
     other.engine_version = Some("one too many");
     other.engine = "another";
@@ -219,6 +253,7 @@ fn models_of_commits() {
     assert_eq!(commit(&mut small, "m0"), (true, 2));
     // Names of models that came and went make room.
     published.resident_models = Some(&["m5", "m6"]);
+    small.remove("a", "");
     small.upsert(&published).unwrap();
     assert_eq!(commit(&mut small, "m6"), (true, 2));
     assert_eq!(commit(&mut small, "m1"), (false, 2));
@@ -234,7 +269,13 @@ fn replace_in_place() {
     small.upsert(&changed).unwrap();
     assert_eq!(small.len(), 3);
     assert_eq!(small.table().rows[1].vram_free_bytes, 11);
-    assert_eq!((small.table().rows[0].vram_free_bytes, small.table().rows[2].vram_free_bytes), (1000, 1000));
+    assert_eq!(
+        (
+            small.table().rows[0].vram_free_bytes,
+            small.table().rows[2].vram_free_bytes
+        ),
+        (1000, 1000)
+    );
     // And back: what was published before is gone.
     small.upsert(&pool("b")).unwrap();
     let lists = small.table().lists[1];
@@ -251,15 +292,28 @@ fn remove() {
     assert!(small.remove("a", ""));
     assert!(!small.remove("a", ""));
     assert!(!small.remove("b", "r1"));
-    assert_eq!((small.rank_of("b", ""), small.rank_of("c", ""), small.rank_of("a", "")), (Some(0), Some(1), None));
+    assert_eq!(
+        (small.rank_of("b", ""), small.rank_of("c", ""), small.rank_of("a", "")),
+        (Some(0), Some(1), None)
+    );
     // "b" keeps its lists, and the next pool does not get them.
     small.upsert(&pool("d")).unwrap();
     let mut other = pool("a");
     other.devices = leak([device(7, 7)]);
     small.upsert(&other).unwrap();
     let table = small.table();
-    let free = |rank: usize| table.lists[rank].devices.of(table.devices).iter().map(|d| d.vram_free_bytes).collect::<Vec<_>>();
-    assert_eq!([free(0), free(1), free(2), free(3)], [vec![7], vec![5, 6], vec![], vec![]]);
+    let free = |rank: usize| {
+        table.lists[rank]
+            .devices
+            .of(table.devices)
+            .iter()
+            .map(|d| d.vram_free_bytes)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        [free(0), free(1), free(2), free(3)],
+        [vec![7], vec![5, 6], vec![], vec![]]
+    );
 }
 
 #[test]
@@ -286,7 +340,10 @@ fn age() {
     small.age(1);
     assert_eq!(wins(&small, &job()).as_deref(), Some("b"));
     small.age(u64::MAX);
-    assert_eq!(small.table().rows.iter().map(|row| row.age_us).collect::<Vec<_>>(), [TIME_MAX, TIME_MAX]);
+    assert_eq!(
+        small.table().rows.iter().map(|row| row.age_us).collect::<Vec<_>>(),
+        [TIME_MAX, TIME_MAX]
+    );
     small.age(1);
     assert_eq!(small.table().rows[0].age_us, TIME_MAX);
     let decision = decide_in(&small, &job(), &Policy::default(), None);

@@ -83,7 +83,10 @@ pub(super) fn run(args: &PlaceArgs) -> Result<Completion, Failure> {
         snapshot_hash: hex(loaded.fleet.content_hash()),
         placer: Placer::new(loaded.fleet, policy, mode),
         models: models.as_ref(),
-        wanted: Wanted { explanation: args.explain, best: args.k.into() },
+        wanted: Wanted {
+            explanation: args.explain,
+            best: args.k.into(),
+        },
         format: args.format,
         warnings: Warnings::default(),
         summary: Summary::default(),
@@ -94,7 +97,9 @@ pub(super) fn run(args: &PlaceArgs) -> Result<Completion, Failure> {
     load::say_warnings(&run.warnings);
     run.say_summary(pools, refused_pools, args.mode);
     let refused_models = models.as_ref().map_or(0, |models| models.refused);
-    Ok(Completion::from_refusals(refused_pools + refused_models + run.summary.refused() > 0))
+    Ok(Completion::from_refusals(
+        refused_pools + refused_models + run.summary.refused() > 0,
+    ))
 }
 
 /// One run over a job file.
@@ -139,7 +144,14 @@ impl Run<'_> {
     }
 
     fn place_line(&mut self, line: &Line<'_>) -> Outcome {
-        let Self { placer, models, wanted, warnings, deciding, .. } = self;
+        let Self {
+            placer,
+            models,
+            wanted,
+            warnings,
+            deciding,
+            ..
+        } = self;
         let place = |job: &JobSpec<'_>| {
             let dims = models.and_then(|models| models.table.models.get(job.model_id));
             let start = Instant::now();
@@ -173,7 +185,10 @@ impl Run<'_> {
     }
 
     fn write(&self, out: &mut dyn Write, line: u64, outcome: &Outcome) -> Result<(), Failure> {
-        let hashes = Hashes { policy: &self.policy_hash, snapshot: &self.snapshot_hash };
+        let hashes = Hashes {
+            policy: &self.policy_hash,
+            snapshot: &self.snapshot_hash,
+        };
         let job_id = outcome.job_id.as_deref();
         let report = match &outcome.result {
             Ok(placed) => {
@@ -209,7 +224,10 @@ impl Run<'_> {
         eprintln!("fleet: {pools} pools, {refused_pools} rows refused; mode {mode}");
         eprintln!("{}", self.summary);
         eprintln!("decisions: {per_second} per second, reading and writing not counted");
-        eprintln!("policy hash:   {}\nsnapshot hash: {}", self.policy_hash, self.snapshot_hash);
+        eprintln!(
+            "policy hash:   {}\nsnapshot hash: {}",
+            self.policy_hash, self.snapshot_hash
+        );
         eprintln!("decision digest: {}", hex(self.digest.finish()));
     }
 }
@@ -223,7 +241,9 @@ pub(super) fn hex(hash: u64) -> String {
 }
 
 fn open_output(path: Option<&Path>) -> Result<Box<dyn Write>, Failure> {
-    let Some(path) = path else { return Ok(Box::new(BufWriter::new(io::stdout().lock()))) };
+    let Some(path) = path else {
+        return Ok(Box::new(BufWriter::new(io::stdout().lock())));
+    };
     let file = File::create(path).map_err(|error| format!("{}: cannot be written: {error}", path.display()))?;
     Ok(Box::new(BufWriter::new(file)))
 }

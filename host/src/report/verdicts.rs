@@ -1,20 +1,37 @@
 //! What every pool is to one job, as a table and as sentences for people. EXPL-1 to EXPL-3.
 
+use std::cmp::Reverse;
+
 use comfy_table::presets::ASCII_MARKDOWN;
 use comfy_table::{ContentArrangement, Table};
-use orchestrator_core::{Decided, KeyPart, NearestMiss, PlacementDecision, PoolVerdict, Shortfall, Standing, Unfit, Unit};
+use orchestrator_core::{
+    Decided, KeyPart, NearestMiss, PlacementDecision, PoolVerdict, Shortfall, Standing, Unfit, Unit,
+};
 
 use crate::fleet::Fleet;
 use crate::place::Examination;
 
-/// The table of all pools: feasible ones first, best first; then the others, the furthest stage first.
+/// The table of all pools: feasible ones first, best first; then the others, those that got furthest first.
 #[must_use]
 pub fn pool_table(examination: &Examination, fleet: &Fleet) -> Table {
     let mut table = Table::new();
-    table.load_style(ASCII_MARKDOWN).set_content_arrangement(ContentArrangement::Disabled);
+    table
+        .load_style(ASCII_MARKDOWN)
+        .set_content_arrangement(ContentArrangement::Disabled);
     table.set_header([
-        "#", "pool", "end ms", "admission", "load", "first token", "cached", "warm", "active", "free slots",
-        "residual GiB", "tokens/s", "why not",
+        "#",
+        "pool",
+        "end ms",
+        "admission",
+        "load",
+        "first token",
+        "cached",
+        "warm",
+        "active",
+        "free slots",
+        "residual GiB",
+        "tokens/s",
+        "why not",
     ]);
     let mut feasible = Vec::new();
     let mut infeasible = Vec::new();
@@ -25,7 +42,11 @@ pub fn pool_table(examination: &Examination, fleet: &Fleet) -> Table {
         }
     }
     feasible.sort_unstable_by_key(|(_, standing)| standing.key);
-    infeasible.sort_by_key(|(rank, unfit)| (std::cmp::Reverse(unfit.rejection.stage()), unfit.rejection, *rank));
+    infeasible.sort_by_key(|(rank, unfit)| {
+        // The order of NOCAP-1: those that got furthest first.
+        let rejection = unfit.rejection;
+        (Reverse(rejection.stage()), rejection.reason(), Reverse(rejection), *rank)
+    });
     for (place, (rank, standing)) in (1..).zip(feasible) {
         table.add_row(feasible_row(place, &pool_name(fleet, rank), standing));
     }
@@ -43,7 +64,9 @@ pub fn decision_sentences(examination: &Examination, fleet: &Fleet) -> String {
     match &examination.decision {
         PlacementDecision::Assigned(assignment) => {
             lines.push(format!("winner: {}", pool_name(fleet, assignment.rank)));
-            let runner_up = explanation.runner_up.map(|standing| pool_name(fleet, standing.parts.rank));
+            let runner_up = explanation
+                .runner_up
+                .map(|standing| pool_name(fleet, standing.parts.rank));
             let decided = explanation.decided.map(|decided| decided_words(&decided));
             match (runner_up, decided) {
                 (Some(runner_up), Some(decided)) => {
@@ -55,8 +78,15 @@ pub fn decision_sentences(examination: &Examination, fleet: &Fleet) -> String {
         }
         PlacementDecision::NoCapacity { reason, headline, code } => {
             let detail = headline.map_or_else(String::new, |rejection| format!(" ({rejection})"));
-            let hope = if reason.is_retryable() { "waiting can help" } else { "waiting cannot help" };
-            lines.push(format!("no capacity: {reason}{detail}, stage {}, {code}; {hope}", reason.stage()));
+            let hope = if reason.is_retryable() {
+                "waiting can help"
+            } else {
+                "waiting cannot help"
+            };
+            lines.push(format!(
+                "no capacity: {reason}{detail}, stage {}, {code}; {hope}",
+                reason.stage()
+            ));
         }
     }
     if let Some(miss) = &explanation.nearest_miss {
@@ -71,7 +101,10 @@ pub fn verdict_sentence(name: &str, verdict: &PoolVerdict) -> String {
     match verdict {
         PoolVerdict::Infeasible(unfit) => format!("{name}: cannot take the job: {}", unfit_words(unfit)),
         PoolVerdict::Feasible { loses_by: None, .. } => format!("{name}: is the winner"),
-        PoolVerdict::Feasible { loses_by: Some(decided), .. } => {
+        PoolVerdict::Feasible {
+            loses_by: Some(decided),
+            ..
+        } => {
             format!("{name}: loses by {}", decided_words(decided))
         }
     }
@@ -88,7 +121,13 @@ pub fn pool_name(fleet: &Fleet, rank: u32) -> String {
 }
 
 fn feasible_row(place: usize, name: &str, standing: &Standing) -> Vec<String> {
-    let Standing { parts, terms, end_us, cached_tokens, .. } = standing;
+    let Standing {
+        parts,
+        terms,
+        end_us,
+        cached_tokens,
+        ..
+    } = standing;
     vec![
         place.to_string(),
         name.to_owned(),
@@ -129,7 +168,11 @@ fn unfit_words(unfit: &Unfit) -> String {
 }
 
 fn miss_words(miss: &NearestMiss) -> String {
-    let pools = if miss.pools == 1 { "1 pool".to_owned() } else { format!("{} pools", miss.pools) };
+    let pools = if miss.pools == 1 {
+        "1 pool".to_owned()
+    } else {
+        format!("{} pools", miss.pools)
+    };
     match miss.shortfall {
         Some(shortfall) => format!("{} on {pools}, {}", miss.rejection, shortfall_words(&shortfall)),
         None => format!("{} on {pools}", miss.rejection),
@@ -148,13 +191,19 @@ fn shortfall_words(shortfall: &Shortfall) -> String {
 
 fn decided_words(decided: &Decided) -> String {
     let part = decided.by.name();
-    let Some(margin) = decided.margin else { return format!("{part} (one of the two is unknown)") };
+    let Some(margin) = decided.margin else {
+        return format!("{part} (one of the two is unknown)");
+    };
     let amount = margin.unsigned_abs();
     let less = if margin < 0 { "less" } else { "more" };
     match decided.by {
         KeyPart::Preferred | KeyPart::Warm => part.to_owned(),
         KeyPart::PredictedEnd => {
-            format!("{part}: the winner ends {} ms {}", millis(amount), if margin < 0 { "earlier" } else { "later" })
+            format!(
+                "{part}: the winner ends {} ms {}",
+                millis(amount),
+                if margin < 0 { "earlier" } else { "later" }
+            )
         }
         KeyPart::ResidualVram | KeyPart::VramFree => format!("{part}: the winner has {} GiB {less}", gib(amount)),
         KeyPart::TokensPerS => format!("{part}: the winner has {} tokens/s {less}", thousandths(amount)),
