@@ -24,10 +24,7 @@ fn main() {
 
 /// Makes `ORCHESTRATOR_{name}` known to the package's code, through `env!`.
 fn set(name: &str, value: Option<String>) {
-    println!(
-        "cargo::rustc-env=ORCHESTRATOR_{name}={}",
-        value.as_deref().unwrap_or(UNKNOWN)
-    );
+    println!("cargo::rustc-env=ORCHESTRATOR_{name}={}", value.as_deref().unwrap_or(UNKNOWN));
 }
 
 /// The commit's short hash, if this package is the work tree of a git repository (not if it only lies in one).
@@ -35,9 +32,7 @@ fn commit() -> Option<String> {
     let top = output("git", &["rev-parse", "--show-toplevel"])?;
     let here = env::var("CARGO_MANIFEST_DIR").ok()?;
     let is_own = PathBuf::from(top).canonicalize().ok()? == PathBuf::from(here).canonicalize().ok()?;
-    is_own
-        .then(|| output("git", &["rev-parse", "--short=12", "HEAD"]))
-        .flatten()
+    is_own.then(|| output("git", &["rev-parse", "--short=12", "HEAD"])).flatten()
 }
 
 /// The files that change when another commit is checked out or made: HEAD, its log, the branch it names, packed branches.

@@ -57,12 +57,7 @@ impl World {
     fn new(pools: usize, mix: Mix) -> Self {
         let (fleet, policy) = (Fleet::new(pools, mix), Policy::default());
         let jobs = (0..JOBS).map(|index| fleet::job(index, &fleet, mix, &policy)).collect();
-        Self {
-            mix,
-            fleet,
-            jobs,
-            policy,
-        }
+        Self { mix, fleet, jobs, policy }
     }
 
     fn name(&self) -> &'static str {
@@ -126,10 +121,7 @@ impl World {
             let mut best = [None; 1];
             rank_best(&input, &mut best);
             assert_eq!(best[0].as_ref(), decide(&input).assignment());
-            assert_eq!(
-                explanation.winner.map(|winner| winner.parts.rank),
-                best[0].map(|winner| winner.rank)
-            );
+            assert_eq!(explanation.winner.map(|winner| winner.parts.rank), best[0].map(|winner| winner.rank));
         }
         feasible as f64 / (JOBS as f64 * self.pools() as f64)
     }
@@ -163,8 +155,7 @@ fn benchmark(criterion: &mut Criterion, worlds: &[World]) {
         let mut turn = queries.iter().cycle();
         bencher.iter(|| {
             let mut best = [None; 8];
-            turn.next()
-                .map(|query| rank_best(&world.input(black_box(query)), &mut best));
+            turn.next().map(|query| rank_best(&world.input(black_box(query)), &mut best));
             best
         });
     });
@@ -249,21 +240,15 @@ fn summarise(world: &World, budget: Duration) -> bool {
 
 fn main() {
     let asked = |option: &str| std::env::args().any(|argument| argument == option);
-    let worlds: Vec<World> = [Mix::Mixed, Mix::Open]
-        .into_iter()
-        .flat_map(|mix| SIZES.map(|size| World::new(size, mix)))
-        .collect();
+    let worlds: Vec<World> =
+        [Mix::Mixed, Mix::Open].into_iter().flat_map(|mix| SIZES.map(|size| World::new(size, mix))).collect();
     let mut criterion = Criterion::default().configure_from_args();
     benchmark(&mut criterion, &worlds);
     criterion.final_summary();
     if asked("--list") {
         return;
     }
-    let budget = if asked("--test") {
-        Duration::ZERO
-    } else {
-        Duration::from_secs(1)
-    };
+    let budget = if asked("--test") { Duration::ZERO } else { Duration::from_secs(1) };
     let changed = worlds.iter().filter(|world| !summarise(world, budget)).count();
     assert!(
         changed == 0,

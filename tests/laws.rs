@@ -16,7 +16,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 /// Cases per law of an ordinary run.
-const CASES: u32 = 300;
+const CASES: u32 = 500;
 
 const IDS: [&str; 6] = ["a", "a-b", "b", "c", "pool-10", "pool-2"];
 const MODELS: [&str; 3] = ["m", "n", "o"];
@@ -25,11 +25,7 @@ const SESSIONS: [&str; 3] = ["s", "t", "u"];
 fn config() -> ProptestConfig {
     let times = std::env::var("ORCHESTRATOR_LAW_CASES");
     let times = times.ok().and_then(|text| text.parse().ok()).unwrap_or(1);
-    ProptestConfig {
-        cases: CASES * times,
-        failure_persistence: None,
-        ..ProptestConfig::default()
-    }
+    ProptestConfig { cases: CASES * times, failure_persistence: None, ..ProptestConfig::default() }
 }
 
 /// A pool that owns its lists.
@@ -55,10 +51,7 @@ impl Pool {
     }
 
     fn name(&self) -> PoolName {
-        PoolName {
-            id: self.base.id.into(),
-            replica_id: self.base.replica_id.into(),
-        }
+        PoolName { id: self.base.id.into(), replica_id: self.base.replica_id.into() }
     }
 
     /// What validation makes of it.
@@ -102,16 +95,8 @@ fn facts() -> impl Strategy<Value = PoolSnapshot<'static>> {
         select(vec![None, Some(0.0), Some(1.0), Some(1.0), Some(1.5), Some(300.0)]),
         select(vec![None, Some(1000.0), Some(1e6)]),
     );
-    let times = (
-        select(vec![0.0, 0.0, 0.5, 40.0]),
-        select(vec![0.0, 10.0]),
-        select(vec![0.0, 0.0, 0.0, 1e9]),
-    );
-    let rare = (
-        0u8..12,
-        select(vec![None, Some(64), Some(1000)]),
-        select(vec![None, Some("8.0"), Some("9.0")]),
-    );
+    let times = (select(vec![0.0, 0.0, 0.5, 40.0]), select(vec![0.0, 10.0]), select(vec![0.0, 0.0, 0.0, 1e9]));
+    let rare = (0u8..12, select(vec![None, Some(64), Some(1000)]), select(vec![None, Some("8.0"), Some("9.0")]));
     (slots, vram, rates, times, rare).prop_map(|(slots, vram, rates, times, (rare, ctx_max, capability))| {
         let mut pool = PoolSnapshot::new("a", "vllm", slots.0 + slots.1, slots.1, vram.0, vram.1);
         (pool.perf_tokens_per_s, pool.first_token_ms, pool.prefill_tokens_per_s) = rates;
@@ -127,10 +112,7 @@ fn facts() -> impl Strategy<Value = PoolSnapshot<'static>> {
 fn pool() -> impl Strategy<Value = Pool> {
     let devices = prop::collection::vec((select(vec![100i64, 500]), 0i64..=500), 0..4);
     let models = || prop::collection::vec(select(&MODELS[..]), 0..3);
-    let models = (
-        prop::option::weighted(0.2, models()),
-        prop::option::weighted(0.6, models()),
-    );
+    let models = (prop::option::weighted(0.2, models()), prop::option::weighted(0.6, models()));
     let sessions = prop::sample::subsequence(SESSIONS.to_vec(), 0..=3);
     let labels = prop::sample::subsequence(vec![("k", "v"), ("l", "w")], 0..=2);
     (facts(), devices, 0u8..3, models, sessions, 0i64..60, labels).prop_map(
@@ -150,10 +132,7 @@ fn pool() -> impl Strategy<Value = Pool> {
             labels,
             warm: (0..)
                 .zip(sessions)
-                .map(|(place, session_id)| WarmSession {
-                    session_id,
-                    cached_tokens: tokens * place,
-                })
+                .map(|(place, session_id)| WarmSession { session_id, cached_tokens: tokens * place })
                 .collect(),
         },
     )
@@ -175,37 +154,17 @@ fn pools(count: std::ops::Range<usize>) -> impl Strategy<Value = Vec<Pool>> {
 }
 
 fn job() -> impl Strategy<Value = Job> {
-    let tokens = (
-        0i64..100,
-        prop::option::of(0i64..100),
-        prop::option::weighted(0.1, 0i64..100),
-    );
-    let needs = (
-        select(vec![None, Some(0i64), Some(30), Some(201)]),
-        select(vec![0i64, 0, 100, 301]),
-    );
+    let tokens = (0i64..100, prop::option::of(0i64..100), prop::option::weighted(0.1, 0i64..100));
+    let needs = (select(vec![None, Some(0i64), Some(30), Some(201)]), select(vec![0i64, 0, 100, 301]));
     let session = (prop::option::of(select(&SESSIONS[..])), 0u8..6);
-    let hints = (
-        0u8..5,
-        prop::collection::vec(select(&IDS[..]), 1..3),
-        prop::sample::subsequence(IDS.to_vec(), 0..2),
-    );
+    let hints = (0u8..5, prop::collection::vec(select(&IDS[..]), 1..3), prop::sample::subsequence(IDS.to_vec(), 0..2));
     let requirements = (
         select(vec![None, None, None, Some(1i64), Some(2)]),
         select(vec![None, None, None, None, Some("8.0")]),
         0u8..8,
     );
     let deadline = prop::option::of(select(vec![0.0, 1.0, 21.0, 1000.0, 5000.0]));
-    (
-        select(&["j1", "j2", "j3"][..]),
-        select(&MODELS[..]),
-        tokens,
-        needs,
-        session,
-        hints,
-        requirements,
-        deadline,
-    )
+    (select(&["j1", "j2", "j3"][..]), select(&MODELS[..]), tokens, needs, session, hints, requirements, deadline)
         .prop_map(|(id, model, tokens, needs, session, hints, requirements, deadline)| {
             let mut base = JobSpec::new(id, "vllm", model);
             (base.prompt_tokens, base.expected_tokens, base.required_ctx) = tokens;
@@ -235,36 +194,25 @@ fn policy() -> impl Strategy<Value = Policy> {
         select(vec![0i64, 10, 20, 46]),
         prop::bool::weighted(0.9),
         prop::option::of(0u64..4),
-        (
-            prop::option::of(select(vec![1.0, 100.0])),
-            prop::option::of(select(vec![0.0, 2.0])),
-        ),
+        (prop::option::of(select(vec![1.0, 100.0])), prop::option::of(select(vec![0.0, 2.0]))),
         select(vec![0i64, 1, 2, 100]),
         prop::option::weighted(0.3, weights),
     )
-        .prop_map(
-            |(order, quantum_shift, performance_aware, spread_seed, defaults, session_capacity, weights)| {
-                let mut spec = PolicySpec {
-                    order,
-                    quantum_shift,
-                    performance_aware,
-                    spread_seed,
-                    session_capacity,
-                    ..PolicySpec::default()
-                };
-                (spec.default_tokens_per_s, spec.default_first_token_ms) = defaults;
-                if let Some((admission, model_load, first_token, prefill, decode)) = weights {
-                    spec.weights = WeightsSpec {
-                        admission,
-                        model_load,
-                        first_token,
-                        prefill,
-                        decode,
-                    };
-                }
-                spec.validate().expect("a valid policy")
-            },
-        )
+        .prop_map(|(order, quantum_shift, performance_aware, spread_seed, defaults, session_capacity, weights)| {
+            let mut spec = PolicySpec {
+                order,
+                quantum_shift,
+                performance_aware,
+                spread_seed,
+                session_capacity,
+                ..PolicySpec::default()
+            };
+            (spec.default_tokens_per_s, spec.default_first_token_ms) = defaults;
+            if let Some((admission, model_load, first_token, prefill, decode)) = weights {
+                spec.weights = WeightsSpec { admission, model_load, first_token, prefill, decode };
+            }
+            spec.validate().expect("a valid policy")
+        })
 }
 
 fn world(jobs: std::ops::Range<usize>) -> impl Strategy<Value = World> {
@@ -291,10 +239,7 @@ fn placer<'a>(pools: impl IntoIterator<Item = &'a Pool>, policy: &Policy, mode: 
 }
 
 fn place(placer: &mut Placer, job: &Job) -> Placed {
-    let wanted = Wanted {
-        explanation: true,
-        best: 3,
-    };
+    let wanted = Wanted { explanation: true, best: 3 };
     placer.place(&job.spec(), None, wanted).expect("a valid job")
 }
 
@@ -315,10 +260,7 @@ fn of_pool(assignment: Assignment, fleet: &Fleet) -> (PoolName, Assignment) {
 }
 
 fn winner(placed: &Placed, fleet: &Fleet) -> Option<(PoolName, Assignment)> {
-    placed
-        .decision
-        .assignment()
-        .map(|assignment| of_pool(*assignment, fleet))
+    placed.decision.assignment().map(|assignment| of_pool(*assignment, fleet))
 }
 
 fn explanation(placed: &Placed) -> &Explanation {
@@ -332,10 +274,7 @@ fn rejections(explanation: &Explanation) -> [u32; Rejection::COUNT] {
 /// What decided, but for a margin in ranks, which other pools shift.
 fn decided(explanation: &Explanation) -> Option<Decided> {
     explanation.decided.map(|decided| match decided.by {
-        KeyPart::PoolId => Decided {
-            margin: None,
-            ..decided
-        },
+        KeyPart::PoolId => Decided { margin: None, ..decided },
         _ => decided,
     })
 }
@@ -667,7 +606,8 @@ proptest! {
     /// use it, with what the placement recorded.
     #[test]
     fn sessions_are_warm_where_they_were_placed(world in world(2..6)) {
-        prop_assume!(world.policy.session_capacity() >= 3);
+        // A smaller table forgets some of the three sessions.
+        if world.policy.session_capacity() < 3 { return Ok(()) }
         let mut placer = placer(&world.pools, &world.policy, Mode::Sequential);
         let mut last: BTreeMap<&str, (PoolName, i64)> = BTreeMap::new();
         for job in &world.jobs {

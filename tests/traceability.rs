@@ -84,14 +84,10 @@ fn defined(spec: &str) -> BTreeSet<RuleId> {
 fn split(source: &str) -> (&str, &str) {
     let opens_module = |at: &usize| {
         let mut lines = source[*at..].lines().skip_while(|line| line.starts_with("#["));
-        lines
-            .next()
-            .is_some_and(|line| line.starts_with("mod ") && line.ends_with('{'))
+        lines.next().is_some_and(|line| line.starts_with("mod ") && line.ends_with('{'))
     };
     let marks = source.match_indices(TEST_MARK).map(|(at, _)| at);
-    let at = marks
-        .filter(|at| *at == 0 || source[..*at].ends_with('\n'))
-        .find(opens_module);
+    let at = marks.filter(|at| *at == 0 || source[..*at].ends_with('\n')).find(opens_module);
     source.split_at(at.unwrap_or(source.len()))
 }
 
@@ -145,10 +141,7 @@ impl Trace {
         for (id, files) in self.code.iter().chain(&self.tests) {
             if prefixes.contains(id.prefix.as_str()) && !rules.contains(id) {
                 let files: Vec<&str> = files.iter().map(String::as_str).collect();
-                faults.push(format!(
-                    "{id}: not a rule of the specification; named in {}",
-                    files.join(", ")
-                ));
+                faults.push(format!("{id}: not a rule of the specification; named in {}", files.join(", ")));
             }
         }
         (table, faults)
@@ -164,12 +157,7 @@ fn rust_files(folder: &Path) -> Vec<PathBuf> {
     paths.sort();
     let is_source = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "rs");
     let below = |path: PathBuf| if path.is_dir() { rust_files(&path) } else { vec![path] };
-    paths
-        .into_iter()
-        .filter(|path| !path.ends_with("target"))
-        .flat_map(below)
-        .filter(is_source)
-        .collect()
+    paths.into_iter().filter(|path| !path.ends_with("target")).flat_map(below).filter(is_source).collect()
 }
 
 #[test]
@@ -177,11 +165,7 @@ fn every_rule_has_code_and_a_test() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let spec = fs::read_to_string(root.join("docs/spec.md")).expect("docs/spec.md can be read");
     let rules = defined(&spec);
-    assert!(
-        rules.len() > 50,
-        "only {} rules found: has the table's form changed?",
-        rules.len()
-    );
+    assert!(rules.len() > 50, "only {} rules found: has the table's form changed?", rules.len());
 
     let mut trace = Trace::default();
     let mut read = |folders: &[&str], add: fn(&mut Trace, &str, &str)| {
@@ -219,19 +203,7 @@ mod parser {
         assert_eq!(id("FEAS-23"), RuleId::new("FEAS", 23));
         assert_eq!(id("H2-1"), RuleId::new("H2", 1));
         assert_eq!(id("FEAS-23").to_string(), "FEAS-23");
-        for text in [
-            "",
-            "-1",
-            "KEY",
-            "KEY-",
-            "KEY-x",
-            "KEY-01",
-            "KEY-0",
-            "key-1",
-            "2-1",
-            "OC-CORE-1016",
-            "KEY-1-",
-        ] {
+        for text in ["", "-1", "KEY", "KEY-", "KEY-x", "KEY-01", "KEY-0", "key-1", "2-1", "OC-CORE-1016", "KEY-1-"] {
             assert_eq!(RuleId::parse(text), None, "{text}");
         }
     }
@@ -296,9 +268,6 @@ mod parser {
             "KEY-9: not a rule of the specification; named in t.rs",
         ];
         assert_eq!(faults, expected);
-        assert!(
-            table.starts_with("KEY-1       code: a.rs\n            tests: a.rs\n"),
-            "{table}"
-        );
+        assert!(table.starts_with("KEY-1       code: a.rs\n            tests: a.rs\n"), "{table}");
     }
 }

@@ -95,10 +95,7 @@ impl Names {
 fn append<T>(arena: &mut Vec<T>, items: impl IntoIterator<Item = T>) -> Span {
     let start = arena.len();
     arena.extend(items);
-    Span {
-        start: start as u32,
-        len: (arena.len() - start) as u32,
-    }
+    Span { start: start as u32, len: (arena.len() - start) as u32 }
 }
 
 /// A fleet in vectors: what a host owns.
@@ -166,40 +163,20 @@ impl Fleet {
         let served: Vec<&str> = served.iter().map(String::as_str).collect();
         let loaded = &served[..1 + pick(index, 2, 3) as usize];
         let (all_quantizations, all_extensions) = (QUANTIZATIONS.to_vec(), EXTENSIONS.to_vec());
-        let quantizations = if open {
-            all_quantizations
-        } else {
-            some(&QUANTIZATIONS, index, 3, 3)
-        };
-        let extensions = if open {
-            all_extensions
-        } else {
-            some(&EXTENSIONS, index, 4, 3)
-        };
+        let quantizations = if open { all_quantizations } else { some(&QUANTIZATIONS, index, 3, 3) };
+        let extensions = if open { all_extensions } else { some(&EXTENSIONS, index, 4, 3) };
         let digest = format!("sha256:{:02x}", pick(index, 5, MODELS));
         let digests = [digest.as_str()];
-        let labels = [
-            ("zone", choice(&ZONES, index, 6)),
-            ("tier", choice(&["a", "b"], index, 7)),
-        ];
-        let sessions: Vec<String> = (0..8)
-            .map(|at| session((pick(index, 8, SESSIONS) + at * 8) % SESSIONS))
-            .collect();
+        let labels = [("zone", choice(&ZONES, index, 6)), ("tier", choice(&["a", "b"], index, 7))];
+        let sessions: Vec<String> = (0..8).map(|at| session((pick(index, 8, SESSIONS) + at * 8) % SESSIONS)).collect();
         let mut warm: Vec<WarmSession<'_>> = sessions
             .iter()
-            .map(|session_id| WarmSession {
-                session_id,
-                cached_tokens: 64 * (1 + pick(index, 9, 40) as i64),
-            })
+            .map(|session_id| WarmSession { session_id, cached_tokens: 64 * (1 + pick(index, 9, 40) as i64) })
             .collect();
         warm.sort_unstable_by_key(|session| session.session_id);
         let device = |at| DeviceSnapshot {
             vram_total_bytes: 80 * GIB,
-            vram_free_bytes: if open {
-                70 * GIB
-            } else {
-                (20 + pick(index, 10 + at, 60) as i64) * GIB
-            },
+            vram_free_bytes: if open { 70 * GIB } else { (20 + pick(index, 10 + at, 60) as i64) * GIB },
             compute_capability: None,
         };
         let devices: Vec<_> = (0..2 + pick(index, 18, 3)).map(device).collect();
@@ -215,11 +192,7 @@ impl Fleet {
         pool.prefill_tokens_per_s = (!one_in(27, 4)).then(|| 500.0 + pick(index, 28, 8000) as f64);
         pool.admission_latency_ms = pick(index, 29, 64) as f64 / 8.0;
         pool.model_load_ms = 2000.0 + pick(index, 30, 30_000) as f64;
-        pool.age_ms = if one_in(31, 50) {
-            45_000.0
-        } else {
-            pick(index, 32, 8000) as f64
-        };
+        pool.age_ms = if one_in(31, 50) { 45_000.0 } else { pick(index, 32, 8000) as f64 };
         pool.ready = !one_in(33, 50);
         pool.draining = one_in(34, 50);
         pool.supports = PoolSupports {
@@ -323,11 +296,8 @@ pub(crate) struct Job {
 /// Calls `use_it` with job `index`: a session, a context, a model, a quantisation, extensions, a capability, 8 preferred
 /// pools, 4 to avoid; every fourth asks for a label, every sixteenth for a split over two devices (of mixed fleets only).
 pub(crate) fn with_spec<R>(index: u64, pools: usize, mix: Mix, use_it: impl FnOnce(&JobSpec<'_>) -> R) -> R {
-    let (id, model, session) = (
-        format!("job-{index}"),
-        model(pick(index, 100, MODELS)),
-        session(pick(index, 101, SESSIONS)),
-    );
+    let (id, model, session) =
+        (format!("job-{index}"), model(pick(index, 100, MODELS)), session(pick(index, 101, SESSIONS)));
     let pool = |salt| pool_id(pick(index, salt, pools as u64));
     let prefer: Vec<String> = (110..118).map(pool).collect();
     let avoid: Vec<String> = (120..124).map(pool).collect();
@@ -361,10 +331,9 @@ pub(crate) fn job(index: u64, fleet: &Fleet, mix: Mix, policy: &Policy) -> Job {
         let valid = spec.validate(policy, None).expect("the generator keeps every limit");
         Job {
             resolved: valid.resolve(fleet),
-            session: index.is_multiple_of(2).then(|| SessionEntry {
-                pool: pick(index, 130, fleet.ids.len() as u64) as u32,
-                cached_tokens: 1024,
-            }),
+            session: index
+                .is_multiple_of(2)
+                .then(|| SessionEntry { pool: pick(index, 130, fleet.ids.len() as u64) as u32, cached_tokens: 1024 }),
         }
     })
 }

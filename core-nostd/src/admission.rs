@@ -50,9 +50,6 @@ pub const fn admission_policy(queue: &QueueState, capacity: &AdmissionCapacity) 
     if queue.queued < capacity.queued_max {
         Admission::Accept
     } else {
-        Admission::Reject {
-            policy_label: "reject",
-            retry_after_ms: capacity.retry_after_ms,
-        }
+        Admission::Reject { policy_label: "reject", retry_after_ms: capacity.retry_after_ms }
     }
 }

@@ -57,17 +57,8 @@ impl ResolvedJob {
     /// The job for a decision; `session` is what the session table says of its session.
     #[must_use]
     pub fn query(&self, session: Option<SessionEntry>) -> JobQuery<'_> {
-        let hints = Hints {
-            pin: self.pin,
-            prefer: &self.prefer,
-            avoid: &self.avoid,
-            labels: &self.labels,
-        };
-        JobQuery {
-            row: &self.row,
-            hints,
-            session,
-        }
+        let hints = Hints { pin: self.pin, prefer: &self.prefer, avoid: &self.avoid, labels: &self.labels };
+        JobQuery { row: &self.row, hints, session }
     }
 }
 
@@ -82,10 +73,7 @@ impl ValidJob<'_> {
         row.engine_version = text(spec.determinism.engine_version);
         row.sampler_profile = text(spec.determinism.sampler_profile_version);
         row.digest = text(spec.determinism.model_digest);
-        row.session = spec
-            .session_id
-            .and_then(|id| fleet.find(NameKind::Session, id))
-            .unwrap_or(NameId::NONE);
+        row.session = spec.session_id.and_then(|id| fleet.find(NameKind::Session, id)).unwrap_or(NameId::NONE);
         row.flags.set_mode(self.mode(), spec.placement.allow_fallback);
         self.resolve_bits(fleet, &mut row);
 

@@ -49,9 +49,9 @@ impl Attention {
     fn elements(self) -> u64 {
         // None of these saturates: see the limits' proof below.
         match self {
-            Self::Heads { kv_heads, head_dim } => 2u64
-                .saturating_mul(u64::from(kv_heads))
-                .saturating_mul(u64::from(head_dim)),
+            Self::Heads { kv_heads, head_dim } => {
+                2u64.saturating_mul(u64::from(kv_heads)).saturating_mul(u64::from(head_dim))
+            }
             Self::Latent { kv_lora_rank, rope_dim } => u64::from(kv_lora_rank).saturating_add(u64::from(rope_dim)),
         }
     }
@@ -110,11 +110,7 @@ impl ModelDims {
             at_least_1("sliding.layers", window.layers, layers)?;
             at_least_1("sliding.window_tokens", window.window_tokens, u32::MAX)?;
         }
-        Ok(Self {
-            layers,
-            attention,
-            sliding,
-        })
+        Ok(Self { layers, attention, sliding })
     }
 
     /// Layers that store KV, those with a window among them.
@@ -242,9 +238,7 @@ impl KvFormat {
         Self::ALL
             .into_iter()
             .find(|format| format.name().eq_ignore_ascii_case(text))
-            .ok_or(Problem::Malformed {
-                expected: "one of f32, f16, bf16, fp8, int8, q8_0, q5_1, q5_0, q4_1, q4_0",
-            })
+            .ok_or(Problem::Malformed { expected: "one of f32, f16, bf16, fp8, int8, q8_0, q5_1, q5_0, q4_1, q4_0" })
     }
 
     /// Bytes of `elements` elements, the last block counted only as far as it is used: rounded up to a byte. KV-1.
@@ -275,18 +269,13 @@ impl KvLayout {
     fn whole_blocks(self, tokens: u32) -> u64 {
         let tokens = u64::from(tokens);
         // There is no multiple of 0: not paged.
-        tokens
-            .checked_next_multiple_of(u64::from(self.block_tokens))
-            .unwrap_or(tokens)
+        tokens.checked_next_multiple_of(u64::from(self.block_tokens)).unwrap_or(tokens)
     }
 }
 
 impl Default for KvLayout {
     fn default() -> Self {
-        Self {
-            format: KvFormat::F16,
-            block_tokens: 1,
-        }
+        Self { format: KvFormat::F16, block_tokens: 1 }
     }
 }
 
@@ -297,10 +286,8 @@ impl Default for KvLayout {
 ///
 /// [`Problem::TooLarge`] for an estimate above [`BYTES_MAX`] (2^48 - 1).
 pub fn est_kv_bytes(dims: &ModelDims, layout: KvLayout, context_tokens: u32) -> Result<u64, Problem> {
-    let SlidingWindow { layers, window_tokens } = dims.sliding.unwrap_or(SlidingWindow {
-        layers: 0,
-        window_tokens: u32::MAX,
-    });
+    let SlidingWindow { layers, window_tokens } =
+        dims.sliding.unwrap_or(SlidingWindow { layers: 0, window_tokens: u32::MAX });
     // Exact: there are at most as many windowed layers as layers (`ModelDims::new`), and the sum of the products is at
     // most that of all layers and a whole context, below 2^49.
     let whole = u64::from(dims.layers.saturating_sub(layers)).saturating_mul(layout.whole_blocks(context_tokens));
@@ -334,22 +321,13 @@ fn bytes_per_layer(dims: &ModelDims, layout: KvLayout) -> u64 {
 
 /// Refuses a value above its limit.
 const fn at_most(field: &'static str, value: u32, max: u32) -> Result<(), FieldError> {
-    if value > max {
-        Err(FieldError::new(field, Problem::TooLarge { max: max as u64 }))
-    } else {
-        Ok(())
-    }
+    if value > max { Err(FieldError::new(field, Problem::TooLarge { max: max as u64 })) } else { Ok(()) }
 }
 
 /// Refuses 0 and a value above its limit.
 const fn at_least_1(field: &'static str, value: u32, max: u32) -> Result<(), FieldError> {
     if value == 0 {
-        return Err(FieldError::new(
-            field,
-            Problem::Contradiction {
-                why: "must be at least 1",
-            },
-        ));
+        return Err(FieldError::new(field, Problem::Contradiction { why: "must be at least 1" }));
     }
     at_most(field, value, max)
 }
@@ -363,10 +341,7 @@ mod tests {
 
     use super::*;
 
-    const F16: KvLayout = KvLayout {
-        format: KvFormat::F16,
-        block_tokens: 1,
-    };
+    const F16: KvLayout = KvLayout { format: KvFormat::F16, block_tokens: 1 };
 
     fn heads(layers: u32, kv_heads: u32, head_dim: u32) -> ModelDims {
         ModelDims::new(layers, Attention::Heads { kv_heads, head_dim }, None).unwrap()
@@ -417,26 +392,17 @@ mod tests {
         ];
         assert_eq!(table.len(), KvFormat::ALL.len());
         for ((name, bytes, elements, of_2048, of_6), format) in table.into_iter().zip(KvFormat::ALL) {
-            assert_eq!(
-                (format.name(), format.block_bytes(), format.block_elements()),
-                (name, bytes, elements)
-            );
+            assert_eq!((format.name(), format.block_bytes(), format.block_elements()), (name, bytes, elements));
             assert_eq!(KvFormat::parse(name), Ok(format));
             assert_eq!(KvFormat::parse(&name.to_ascii_uppercase()), Ok(format));
-            let layout = KvLayout {
-                format,
-                block_tokens: 1,
-            };
+            let layout = KvLayout { format, block_tokens: 1 };
             assert_eq!(bytes_per_token(&heads(1, 8, 128), layout), of_2048, "{name}");
             assert_eq!(bytes_per_token(&heads(1, 1, 3), layout), of_6, "{name}");
             // The rounding is per layer and token, not over the sum.
             assert_eq!(est_kv_bytes(&heads(10, 1, 3), layout, 10), Ok(of_6 * 100), "{name}");
         }
         for text in ["", "f64", "q8", "q8_0 ", " f16", "fp16", "q8-0", "ｆ16"] {
-            assert!(
-                matches!(KvFormat::parse(text), Err(Problem::Malformed { .. })),
-                "{text:?}"
-            );
+            assert!(matches!(KvFormat::parse(text), Err(Problem::Malformed { .. })), "{text:?}");
         }
     }
 
@@ -445,14 +411,8 @@ mod tests {
     // At 131,072 tokens: 10 * 131,072 * 8,192 = 10,737,418,240 and 52 * 1,024 * 8,192 = 436,207,616.
     #[test]
     fn sliding_windows() {
-        let attention = Attention::Heads {
-            kv_heads: 16,
-            head_dim: 128,
-        };
-        let window = SlidingWindow {
-            layers: 52,
-            window_tokens: 1024,
-        };
+        let attention = Attention::Heads { kv_heads: 16, head_dim: 128 };
+        let window = SlidingWindow { layers: 52, window_tokens: 1024 };
         let gemma = ModelDims::new(62, attention, Some(window)).unwrap();
         assert_eq!(bytes_per_token(&gemma, F16), 507_904);
         let table = [
@@ -466,21 +426,10 @@ mod tests {
         for (context, bytes) in table {
             assert_eq!(est_kv_bytes(&gemma, F16, context), Ok(bytes), "{context}");
         }
-        assert_eq!(
-            (gemma.layers(), gemma.attention(), gemma.sliding()),
-            (62, attention, Some(window))
-        );
+        assert_eq!((gemma.layers(), gemma.attention(), gemma.sliding()), (62, attention, Some(window)));
 
         // All layers with a window.
-        let all = ModelDims::new(
-            2,
-            attention,
-            Some(SlidingWindow {
-                layers: 2,
-                window_tokens: 10,
-            }),
-        )
-        .unwrap();
+        let all = ModelDims::new(2, attention, Some(SlidingWindow { layers: 2, window_tokens: 10 })).unwrap();
         assert_eq!(est_kv_bytes(&all, F16, u32::MAX), Ok(2 * 10 * 8192));
     }
 
@@ -488,43 +437,15 @@ mod tests {
     #[test]
     fn pages() {
         let dims = heads(1, 1, 1);
-        let table = [
-            (0, 16, 0),
-            (1, 16, 16),
-            (16, 16, 16),
-            (17, 16, 32),
-            (17, 1, 17),
-            (17, 0, 17),
-            (1, u32::MAX, u32::MAX),
-        ];
+        let table =
+            [(0, 16, 0), (1, 16, 16), (16, 16, 16), (17, 16, 32), (17, 1, 17), (17, 0, 17), (1, u32::MAX, u32::MAX)];
         for (context, block_tokens, tokens) in table {
-            let layout = KvLayout {
-                format: KvFormat::Fp8,
-                block_tokens,
-            };
-            assert_eq!(
-                est_kv_bytes(&dims, layout, context),
-                Ok(2 * u64::from(tokens)),
-                "{context} by {block_tokens}"
-            );
+            let layout = KvLayout { format: KvFormat::Fp8, block_tokens };
+            assert_eq!(est_kv_bytes(&dims, layout, context), Ok(2 * u64::from(tokens)), "{context} by {block_tokens}");
         }
-        let window = SlidingWindow {
-            layers: 1,
-            window_tokens: 20,
-        };
-        let dims = ModelDims::new(
-            2,
-            Attention::Heads {
-                kv_heads: 1,
-                head_dim: 1,
-            },
-            Some(window),
-        )
-        .unwrap();
-        let layout = KvLayout {
-            format: KvFormat::Fp8,
-            block_tokens: 16,
-        };
+        let window = SlidingWindow { layers: 1, window_tokens: 20 };
+        let dims = ModelDims::new(2, Attention::Heads { kv_heads: 1, head_dim: 1 }, Some(window)).unwrap();
+        let layout = KvLayout { format: KvFormat::Fp8, block_tokens: 16 };
         // 100 tokens are 7 pages, a window of 20 is 2.
         assert_eq!(est_kv_bytes(&dims, layout, 100), Ok(2 * (112 + 32)));
     }
@@ -533,10 +454,7 @@ mod tests {
     #[test]
     fn estimates_at_their_limit() {
         let too_large = Err(Problem::TooLarge { max: BYTES_MAX });
-        let layout = KvLayout {
-            format: KvFormat::Int8,
-            block_tokens: 1,
-        };
+        let layout = KvLayout { format: KvFormat::Int8, block_tokens: 1 };
         // 2^48 - 1 = 3 * 65,535 * 1,431,677,611.
         let dims = latent(3, 65_535, 0);
         assert_eq!(est_kv_bytes(&dims, layout, 1_431_677_611), Ok(BYTES_MAX));
@@ -544,24 +462,15 @@ mod tests {
         // 65,535 + 1 elements are 2^16 bytes; all tokens of a u32 in pages of 2^31 are 2^32: one byte too many.
         let dims = latent(1, 65_535, 1);
         assert_eq!(est_kv_bytes(&dims, layout, u32::MAX), Ok((1 << 48) - (1 << 16)));
-        let paged = KvLayout {
-            format: KvFormat::Int8,
-            block_tokens: 1 << 31,
-        };
+        let paged = KvLayout { format: KvFormat::Int8, block_tokens: 1 << 31 };
         assert_eq!(est_kv_bytes(&dims, paged, u32::MAX), too_large);
         let huge = heads(ModelDims::LAYERS_MAX, ModelDims::KV_HEADS_MAX, ModelDims::HEAD_DIM_MAX);
         for format in KvFormat::ALL {
             for block_tokens in [1, u32::MAX] {
-                assert_eq!(
-                    est_kv_bytes(&huge, KvLayout { format, block_tokens }, u32::MAX),
-                    too_large
-                );
+                assert_eq!(est_kv_bytes(&huge, KvLayout { format, block_tokens }, u32::MAX), too_large);
             }
         }
-        let most = KvLayout {
-            format: KvFormat::F32,
-            block_tokens: 1,
-        };
+        let most = KvLayout { format: KvFormat::F32, block_tokens: 1 };
         assert_eq!(bytes_per_token(&huge, most), 65_535 * 65_535 * 65_535 * 8);
     }
 
@@ -574,21 +483,11 @@ mod tests {
         let mla =
             |kv_lora_rank, rope_dim| ModelDims::new(1, Attention::Latent { kv_lora_rank, rope_dim }, None).map(|_| ());
         let window = |layers, window_tokens| {
-            let attention = Attention::Heads {
-                kv_heads: 1,
-                head_dim: 1,
-            };
+            let attention = Attention::Heads { kv_heads: 1, head_dim: 1 };
             ModelDims::new(4, attention, Some(SlidingWindow { layers, window_tokens })).map(|_| ())
         };
         let large = |field, max| Err(FieldError::new(field, Problem::TooLarge { max }));
-        let zero = |field| {
-            Err(FieldError::new(
-                field,
-                Problem::Contradiction {
-                    why: "must be at least 1",
-                },
-            ))
-        };
+        let zero = |field| Err(FieldError::new(field, Problem::Contradiction { why: "must be at least 1" }));
         let table = [
             (ok(65_535, 65_535, 65_535), Ok(())),
             (ok(1, 1, 1), Ok(())),
@@ -622,26 +521,16 @@ mod tests {
             (1..=65_535u32, 0..=65_535u32)
                 .prop_map(|(kv_lora_rank, rope_dim)| Attention::Latent { kv_lora_rank, rope_dim }),
         ];
-        (
-            prop_oneof![1..=65_535u32, 1..=128u32],
-            attention,
-            any::<(bool, u32)>(),
-            1..=u32::MAX,
-        )
-            .prop_map(|(layers, attention, (has_window, some), window_tokens)| {
-                let window = SlidingWindow {
-                    layers: some % layers + 1,
-                    window_tokens,
-                };
+        (prop_oneof![1..=65_535u32, 1..=128u32], attention, any::<(bool, u32)>(), 1..=u32::MAX).prop_map(
+            |(layers, attention, (has_window, some), window_tokens)| {
+                let window = SlidingWindow { layers: some % layers + 1, window_tokens };
                 ModelDims::new(layers, attention, has_window.then_some(window)).unwrap()
-            })
+            },
+        )
     }
 
     fn any_layout() -> impl Strategy<Value = KvLayout> {
-        (
-            proptest::sample::select(KvFormat::ALL.to_vec()),
-            prop_oneof![0..64u32, any::<u32>()],
-        )
+        (proptest::sample::select(KvFormat::ALL.to_vec()), prop_oneof![0..64u32, any::<u32>()])
             .prop_map(|(format, block_tokens)| KvLayout { format, block_tokens })
     }
 

@@ -61,13 +61,7 @@ pub struct WeightsSpec {
 
 impl Default for WeightsSpec {
     fn default() -> Self {
-        Self {
-            admission: 1.0,
-            model_load: 1.0,
-            first_token: 1.0,
-            prefill: 1.0,
-            decode: 1.0,
-        }
+        Self { admission: 1.0, model_load: 1.0, first_token: 1.0, prefill: 1.0, decode: 1.0 }
     }
 }
 
@@ -186,10 +180,7 @@ impl WeightsSpec {
 fn integer(field: &'static str, value: i64, max: u32) -> Result<u32, FieldError> {
     let too_large = FieldError::new(field, Problem::TooLarge { max: max.into() });
     let unsigned = u64::try_from(value).map_err(|_| FieldError::new(field, Problem::Negative))?;
-    u32::try_from(unsigned)
-        .ok()
-        .filter(|&value| value <= max)
-        .ok_or(too_large)
+    u32::try_from(unsigned).ok().filter(|&value| value <= max).ok_or(too_large)
 }
 
 /// A policy inside every limit.
@@ -263,11 +254,7 @@ impl Policy {
     /// Decode time per token of a pool that publishes no rate, in 1/1024 µs. SCORE-4.
     #[must_use]
     pub const fn default_decode_q10(&self) -> Option<u32> {
-        if self.default_rate.q10 == 0 {
-            None
-        } else {
-            Some(self.default_rate.q10)
-        }
+        if self.default_rate.q10 == 0 { None } else { Some(self.default_rate.q10) }
     }
 
     /// First-token time of a pool that publishes none, in µs. SCORE-4.
@@ -307,14 +294,7 @@ impl Policy {
             default_first_token_us,
             stale_after_us,
             session_capacity,
-            weights:
-                Weights {
-                    admission,
-                    model_load,
-                    first_token,
-                    prefill,
-                    decode,
-                },
+            weights: Weights { admission, model_load, first_token, prefill, decode },
         } = self;
         let mut hasher = ContentHasher::new("policy");
         hasher.text(order.name());

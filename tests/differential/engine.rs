@@ -17,14 +17,8 @@ pub(crate) struct Engine {
 
 impl Engine {
     pub(crate) fn new(world: &World, sequential: bool) -> Self {
-        let mode = if sequential {
-            Mode::Sequential
-        } else {
-            Mode::Independent
-        };
-        Self {
-            placer: Placer::new(fleet(&world.pools), policy(&world.policy), mode),
-        }
+        let mode = if sequential { Mode::Sequential } else { Mode::Independent };
+        Self { placer: Placer::new(fleet(&world.pools), policy(&world.policy), mode) }
     }
 
     pub(crate) fn place_all(&mut self, jobs: &[RefJob]) -> Vec<RefOutcome> {
@@ -40,10 +34,7 @@ impl Engine {
     }
 
     fn place(&mut self, job: &RefJob) -> RefOutcome {
-        let wanted = Wanted {
-            explanation: true,
-            best: 2,
-        };
+        let wanted = Wanted { explanation: true, best: 2 };
         let placed = with_job(job, |spec| self.placer.place(spec, None, wanted)).expect("a valid job");
         outcome(self.placer.fleet(), &placed)
     }
@@ -51,18 +42,10 @@ impl Engine {
 
 fn outcome(fleet: &Fleet, placed: &Placed) -> RefOutcome {
     let explanation = placed.explanation.as_ref().expect("wanted");
-    assert_eq!(
-        placed.best.len(),
-        explanation.feasible.min(2) as usize,
-        "the k best are all there are, up to k"
-    );
+    assert_eq!(placed.best.len(), explanation.feasible.min(2) as usize, "the k best are all there are, up to k");
     match &placed.decision {
         PlacementDecision::Assigned(assignment) => {
-            assert_eq!(
-                placed.best.first(),
-                Some(assignment),
-                "the best of the k best is the winner"
-            );
+            assert_eq!(placed.best.first(), Some(assignment), "the best of the k best is the winner");
             assigned(fleet, assignment, explanation)
         }
         PlacementDecision::NoCapacity { reason, headline, code } => RefOutcome::NoCapacity {
@@ -100,10 +83,7 @@ fn assigned(fleet: &Fleet, assignment: &Assignment, explanation: &Explanation) -
 pub(crate) fn fleet(pools: &[RefPool]) -> Fleet {
     let mut builder = FleetBuilder::default();
     for (line, pool) in (1..).zip(pools) {
-        with_pool(pool, |snapshot| {
-            builder.add(line, &snapshot.validate().expect("a valid pool"))
-        })
-        .expect("few names");
+        with_pool(pool, |snapshot| builder.add(line, &snapshot.validate().expect("a valid pool"))).expect("few names");
     }
     let built = builder.finish();
     assert!(built.duplicates.is_empty(), "worlds have distinct pools");
@@ -135,10 +115,7 @@ fn with_pool<R>(pool: &RefPool, visit: impl FnOnce(&PoolSnapshot<'_>) -> R) -> R
     let warm: Vec<_> = pool
         .warm
         .iter()
-        .map(|(session_id, tokens)| WarmSession {
-            session_id,
-            cached_tokens: signed(*tokens),
-        })
+        .map(|(session_id, tokens)| WarmSession { session_id, cached_tokens: signed(*tokens) })
         .collect();
     let (models, resident) = (pool.models.as_deref().map(texts), pool.resident.as_deref().map(texts));
     let (quantizations, extensions) = (texts(&pool.quantizations), texts(&pool.extensions));
@@ -237,13 +214,7 @@ fn with_job<R>(job: &RefJob, visit: impl FnOnce(&JobSpec<'_>) -> R) -> R {
 }
 
 fn policy(policy: &RefPolicy) -> Policy {
-    let RefWeights {
-        admission,
-        model_load,
-        first_token,
-        prefill,
-        decode,
-    } = policy.weights;
+    let RefWeights { admission, model_load, first_token, prefill, decode } = policy.weights;
     PolicySpec {
         order: match policy.order {
             RefOrder::PredictedEnd => Order::PredictedEnd,
@@ -257,13 +228,7 @@ fn policy(policy: &RefPolicy) -> Policy {
         default_first_token_ms: policy.default_first_token_ms,
         stale_after_ms: policy.stale_after_ms,
         session_capacity: signed(policy.session_capacity),
-        weights: WeightsSpec {
-            admission,
-            model_load,
-            first_token,
-            prefill,
-            decode,
-        },
+        weights: WeightsSpec { admission, model_load, first_token, prefill, decode },
     }
     .validate()
     .expect("a valid policy")

@@ -28,18 +28,8 @@ fn assert_agreement(world: &World) {
 
 fn assert_hashes_agree(world: &World) {
     let engine = Engine::new(world, false);
-    assert_eq!(
-        engine.snapshot_hash(),
-        reference::snapshot_hash(&world.pools),
-        "HASH-1, HASH-2: {}",
-        world.label
-    );
-    assert_eq!(
-        engine.policy_hash(),
-        reference::policy_hash(&world.policy),
-        "HASH-3: {}",
-        world.label
-    );
+    assert_eq!(engine.snapshot_hash(), reference::snapshot_hash(&world.pools), "HASH-1, HASH-2: {}", world.label);
+    assert_eq!(engine.policy_hash(), reference::policy_hash(&world.policy), "HASH-3: {}", world.label);
 }
 
 fn compare_all_small_worlds(default_set: usize) {
@@ -66,18 +56,13 @@ fn exhaustive_small_worlds_with_the_first_defaults() {
 /// MODE-1, MODE-2, DET-1.
 #[test]
 fn exhaustive_small_worlds_with_the_second_defaults() {
-    assert!(
-        worlds::DEFAULT_SETS == 2,
-        "every default set has a test of its own, so that they run side by side"
-    );
+    assert!(worlds::DEFAULT_SETS == 2, "every default set has a test of its own, so that they run side by side");
     compare_all_small_worlds(1);
 }
 
 #[test]
 fn random_worlds_rich_in_ties() {
-    let wanted = std::env::var("ORCHESTRATOR_RANDOM_WORLDS")
-        .ok()
-        .and_then(|text| text.parse().ok());
+    let wanted = std::env::var("ORCHESTRATOR_RANDOM_WORLDS").ok().and_then(|text| text.parse().ok());
     let worlds = wanted.unwrap_or(RANDOM_WORLDS);
     for seed in 0..worlds {
         let world = strategies::random_world(seed);

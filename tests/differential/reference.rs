@@ -255,13 +255,7 @@ pub(crate) struct RefWeights {
 
 impl Default for RefWeights {
     fn default() -> Self {
-        Self {
-            admission: 1.0,
-            model_load: 1.0,
-            first_token: 1.0,
-            prefill: 1.0,
-            decode: 1.0,
-        }
+        Self { admission: 1.0, model_load: 1.0, first_token: 1.0, prefill: 1.0, decode: 1.0 }
     }
 }
 
@@ -348,23 +342,13 @@ struct Rate {
 
 /// UNIT-2.
 fn rate(tokens_per_s: Option<f64>) -> Rate {
-    let unknown = Rate {
-        milli_tps: 0,
-        q10: None,
-    };
+    let unknown = Rate { milli_tps: 0, q10: None };
     let milli_tps = tokens_per_s.map_or(0, |tps| (tps * 1000.0 + 0.5).floor() as u128);
     if milli_tps == 0 {
         return unknown;
     }
     let q10 = (1_024_000_000_000 + milli_tps / 2) / milli_tps;
-    if q10 > Q10_MAX {
-        unknown
-    } else {
-        Rate {
-            milli_tps,
-            q10: Some(q10),
-        }
-    }
+    if q10 > Q10_MAX { unknown } else { Rate { milli_tps, q10: Some(q10) } }
 }
 
 /// UNIT-4.
@@ -378,11 +362,7 @@ fn capability(text: &str) -> u64 {
 fn mask(text: &str) -> BTreeSet<u8> {
     let id = |element: &str| {
         let element = element.trim_matches(' ').to_ascii_lowercase();
-        element
-            .strip_prefix("gpu")
-            .unwrap_or(&element)
-            .parse::<u8>()
-            .expect("a valid device id")
+        element.strip_prefix("gpu").unwrap_or(&element).parse::<u8>().expect("a valid device id")
     };
     text.split(',').map(id).collect()
 }
@@ -441,10 +421,7 @@ impl<'a> Pool<'a> {
             admission: wire.admission_latency_ms.map_or(0, micros),
             model_load: wire.model_load_ms.map_or(0, micros),
             age: wire.age_ms.map_or(0, micros),
-            resident: wire
-                .resident
-                .as_ref()
-                .map(|models| models.iter().map(String::as_str).collect()),
+            resident: wire.resident.as_ref().map(|models| models.iter().map(String::as_str).collect()),
             mask,
             wire,
         }
@@ -461,11 +438,7 @@ impl<'a> Pool<'a> {
 
     /// POOL-2.
     fn vram_free(&self) -> u128 {
-        if self.devices.is_empty() {
-            self.own_free
-        } else {
-            self.devices.iter().map(|device| device.free).sum()
-        }
+        if self.devices.is_empty() { self.own_free } else { self.devices.iter().map(|device| device.free).sum() }
     }
 
     /// NEED-1.
@@ -506,11 +479,7 @@ impl<'a> Job<'a> {
 
     /// NEED-1.
     fn need(&self, pool: &Pool<'_>) -> u128 {
-        if pool.is_resident(&self.wire.model_id) {
-            self.kv
-        } else {
-            self.kv + self.weights
-        }
+        if pool.is_resident(&self.wire.model_id) { self.kv } else { self.kv + self.weights }
     }
 
     fn prefers(&self, pool: &Pool<'_>) -> bool {
@@ -593,12 +562,7 @@ struct Rule {
 }
 
 const fn rule(stage: u8, reason: &'static str, detail: &'static str, fails: fn(&Case<'_>) -> bool) -> Rule {
-    Rule {
-        stage,
-        reason,
-        detail,
-        fails,
-    }
+    Rule { stage, reason, detail, fails }
 }
 
 /// FEAS-1 to FEAS-23, in order.
@@ -606,69 +570,38 @@ const RULES: [Rule; 23] = [
     rule(1, "excluded", "not_pinned", |c| {
         c.job.mode == RefMode::Pin && c.job.wire.pin_pool_id.as_ref() != Some(&c.pool.wire.id)
     }),
-    rule(1, "excluded", "avoided", |c| {
-        c.job.wire.avoid_pools.contains(&c.pool.wire.id)
-    }),
+    rule(1, "excluded", "avoided", |c| c.job.wire.avoid_pools.contains(&c.pool.wire.id)),
     rule(1, "excluded", "not_preferred", |c| {
         c.job.mode == RefMode::Prefer && !c.job.wire.allow_fallback && !c.job.prefers(c.pool)
     }),
     rule(1, "excluded", "label_missing", |c| {
-        c.job
-            .wire
-            .require_labels
-            .iter()
-            .any(|label| !c.pool.wire.labels.contains(label))
+        c.job.wire.require_labels.iter().any(|label| !c.pool.wire.labels.contains(label))
     }),
     rule(1, "excluded", "device_mask_mismatch", |c| {
         c.job.require_device_mask.is_some() && c.pool.mask != c.job.require_device_mask
     }),
-    rule(2, "engine", "engine_name", |c| {
-        !c.pool.wire.engine.eq_ignore_ascii_case(&c.job.wire.engine)
-    }),
+    rule(2, "engine", "engine_name", |c| !c.pool.wire.engine.eq_ignore_ascii_case(&c.job.wire.engine)),
     rule(2, "engine", "engine_version", |c| {
         given_and_other(c.job.wire.engine_version.as_ref(), c.pool.wire.engine_version.as_ref())
     }),
     rule(2, "engine", "sampler_profile", |c| {
-        given_and_other(
-            c.job.wire.sampler_profile_version.as_ref(),
-            c.pool.wire.sampler_profile_version.as_ref(),
-        )
+        given_and_other(c.job.wire.sampler_profile_version.as_ref(), c.pool.wire.sampler_profile_version.as_ref())
     }),
     rule(3, "model", "model_not_served", |c| {
-        c.pool
-            .wire
-            .models
-            .as_ref()
-            .is_some_and(|models| !models.contains(&c.job.wire.model_id))
+        c.pool.wire.models.as_ref().is_some_and(|models| !models.contains(&c.job.wire.model_id))
     }),
     rule(3, "model", "model_digest", |c| {
-        c.job
-            .wire
-            .model_digest
-            .as_ref()
-            .is_some_and(|digest| !c.pool.wire.model_digests.contains(digest))
+        c.job.wire.model_digest.as_ref().is_some_and(|digest| !c.pool.wire.model_digests.contains(digest))
     }),
     rule(3, "model", "quantization", |c| {
-        let offers = |wanted: &String| {
-            c.pool
-                .wire
-                .quantizations
-                .iter()
-                .any(|own| own.eq_ignore_ascii_case(wanted))
-        };
+        let offers = |wanted: &String| c.pool.wire.quantizations.iter().any(|own| own.eq_ignore_ascii_case(wanted));
         c.job.wire.quantization.as_ref().is_some_and(|wanted| !offers(wanted))
     }),
     rule(3, "model", "context", context_is_too_long),
     rule(3, "model", "extension", |c| {
-        c.job
-            .wire
-            .required_extensions
-            .iter()
-            .any(|name| !c.pool.wire.extensions.contains(name))
+        c.job.wire.required_extensions.iter().any(|name| !c.pool.wire.extensions.contains(name))
     }),
-    rule(3, "model", "vram_total", |c| {
-        c.job.weights + c.job.kv > c.pool.vram_total()
-    }),
+    rule(3, "model", "vram_total", |c| c.job.weights + c.job.kv > c.pool.vram_total()),
     rule(4, "device_mask", "mask_not_within", |c| {
         let within = |asked: &BTreeSet<u8>| c.pool.mask.as_ref().is_some_and(|own| own.is_subset(asked));
         c.job.split.is_none() && c.job.device_mask.as_ref().is_some_and(|asked| !within(asked))
@@ -676,13 +609,9 @@ const RULES: [Rule; 23] = [
     rule(4, "device_mask", "capability", |c| {
         c.job.split.is_none() && given_and_below(c.job.min_capability, c.pool.capability)
     }),
-    rule(4, "device_mask", "own_min_capability", |c| {
-        given_and_below(c.pool.min_capability, c.pool.capability)
-    }),
+    rule(4, "device_mask", "own_min_capability", |c| given_and_below(c.pool.min_capability, c.pool.capability)),
     rule(4, "device_mask", "split_degree", |c| {
-        c.job
-            .split
-            .is_some_and(|degree| (eligible_devices(c.job, c.pool).len() as u128) < degree)
+        c.job.split.is_some_and(|degree| (eligible_devices(c.job, c.pool).len() as u128) < degree)
     }),
     rule(5, "stale", "stale", |c| c.pool.age > c.policy.stale_after),
     rule(6, "not_ready", "not_ready", |c| !c.pool.wire.ready),
@@ -721,10 +650,7 @@ fn vram_is_short(case: &Case<'_>) -> bool {
     let need = case.job.need(case.pool);
     let devices_are_short = |degree: u128| {
         let share = need.div_ceil(degree);
-        let roomy = eligible_devices(case.job, case.pool)
-            .iter()
-            .filter(|device| device.free >= share)
-            .count();
+        let roomy = eligible_devices(case.job, case.pool).iter().filter(|device| device.free >= share).count();
         (roomy as u128) < degree
     };
     need > case.pool.vram_free() || case.job.split.is_some_and(devices_are_short)
@@ -754,10 +680,8 @@ fn chosen_devices(job: &Job<'_>, pool: &Pool<'_>) -> Vec<u8> {
 
 /// NOCAP-1 to NOCAP-4. Only asked for when every pool has a rejection.
 fn no_capacity(fleet: &[Pool<'_>], job: &Job<'_>, policy: &Policy<'_>) -> RefOutcome {
-    let pin_is_unknown = job.mode == RefMode::Pin
-        && !fleet
-            .iter()
-            .any(|pool| Some(&pool.wire.id) == job.wire.pin_pool_id.as_ref());
+    let pin_is_unknown =
+        job.mode == RefMode::Pin && !fleet.iter().any(|pool| Some(&pool.wire.id) == job.wire.pin_pool_id.as_ref());
     let rejections = fleet.iter().filter_map(|pool| rejection(&Case { job, pool, policy }));
     // Highest stage first, then the place in the table.
     // The furthest stage, its first reason, and of that reason the last rule.
@@ -767,22 +691,10 @@ fn no_capacity(fleet: &[Pool<'_>], job: &Job<'_>, policy: &Policy<'_>) -> RefOut
     };
     let headline = rejections.max_by_key(usefulness);
     let Some(index) = headline else {
-        let code = if pin_is_unknown {
-            "INVALID_PARAMS"
-        } else {
-            "POOL_UNAVAILABLE"
-        };
-        return RefOutcome::NoCapacity {
-            stage: 0,
-            reason: "no_pools",
-            detail: "no_pools",
-            retryable: true,
-            code,
-        };
+        let code = if pin_is_unknown { "INVALID_PARAMS" } else { "POOL_UNAVAILABLE" };
+        return RefOutcome::NoCapacity { stage: 0, reason: "no_pools", detail: "no_pools", retryable: true, code };
     };
-    let Rule {
-        stage, reason, detail, ..
-    } = RULES[index];
+    let Rule { stage, reason, detail, .. } = RULES[index];
     let code = if pin_is_unknown {
         "INVALID_PARAMS"
     } else if job.mode == RefMode::Pin && stage >= 5 {
@@ -790,13 +702,7 @@ fn no_capacity(fleet: &[Pool<'_>], job: &Job<'_>, policy: &Policy<'_>) -> RefOut
     } else {
         code(reason, detail)
     };
-    RefOutcome::NoCapacity {
-        stage,
-        reason,
-        detail,
-        retryable: stage >= 5,
-        code,
-    }
+    RefOutcome::NoCapacity { stage, reason, detail, retryable: stage >= 5, code }
 }
 
 /// NOCAP-3.
@@ -833,11 +739,7 @@ fn terms(case: &Case<'_>, cached_tokens: u128) -> Terms {
     let Case { job, pool, policy } = case;
     Terms {
         admission: pool.admission,
-        load: if pool.is_resident(&job.wire.model_id) {
-            0
-        } else {
-            pool.model_load
-        },
+        load: if pool.is_resident(&job.wire.model_id) { 0 } else { pool.model_load },
         first_token: pool.first_token.or(policy.default_first_token),
         prefill_q10: pool.prefill.q10.unwrap_or(0),
         decode_q10: pool.decode.q10.or(policy.default_decode.q10),
@@ -889,10 +791,7 @@ fn cached_tokens(sessions: &[SessionEntry<'_>], job: &Job<'_>, pool: &Pool<'_>, 
     if job.wire.kv_hint == Some(RefKvHint::Cold) {
         return 0;
     }
-    if let Some(entry) = sessions
-        .iter()
-        .find(|entry| entry.session == session && entry.rank == rank)
-    {
+    if let Some(entry) = sessions.iter().find(|entry| entry.session == session && entry.rank == rank) {
         return entry.tokens;
     }
     let published = pool.wire.warm.iter().find(|(id, _)| id == session);
@@ -917,19 +816,11 @@ fn signed(value: u128) -> i128 {
 }
 
 fn fewer(name: &'static str, value: u128) -> Part {
-    Part {
-        name,
-        order: signed(value),
-        value: Some(signed(value)),
-    }
+    Part { name, order: signed(value), value: Some(signed(value)) }
 }
 
 fn more(name: &'static str, value: u128) -> Part {
-    Part {
-        name,
-        order: -signed(value),
-        value: Some(signed(value)),
-    }
+    Part { name, order: -signed(value), value: Some(signed(value)) }
 }
 
 /// A feasible pool with what a decision reports about it.
@@ -955,13 +846,7 @@ fn candidate(case: &Case<'_>, rank: usize, cached_tokens: u128) -> Candidate {
         RefOrder::PredictedEnd => predicted_end_key(case, rank, weighted_end, warm),
         RefOrder::VramFirst => vram_first_key(case, rank),
     };
-    Candidate {
-        rank,
-        key,
-        start: terms.start(),
-        end: terms.end(),
-        warm,
-    }
+    Candidate { rank, key, start: terms.start(), end: terms.end(), warm }
 }
 
 /// KEY-1 to KEY-9.
@@ -1045,9 +930,7 @@ fn decided_by(winner: &Candidate, runner_up: Option<&Candidate>) -> (&'static st
         return ("only_candidate", None);
     };
     let mut pairs = winner.key.iter().zip(&runner_up.key);
-    let (own, other) = pairs
-        .find(|(own, other)| own.order != other.order)
-        .expect("two pools differ in their rank");
+    let (own, other) = pairs.find(|(own, other)| own.order != other.order).expect("two pools differ in their rank");
     let margin = own.value.zip(other.value).map(|(own, other)| own - other);
     (own.name, margin)
 }
@@ -1105,12 +988,7 @@ fn commit_to_pool<'a>(pool: &mut Pool<'a>, job: &Job<'a>) {
 /// COMMIT-3. Which bytes are KV matters to a release only, and there is none here.
 fn take_from_roomiest(devices: &mut [Device], need: u128) {
     let mut order: Vec<usize> = (0..devices.len()).collect();
-    order.sort_by(|&a, &b| {
-        devices[b]
-            .free
-            .cmp(&devices[a].free)
-            .then(devices[a].id.cmp(&devices[b].id))
-    });
+    order.sort_by(|&a, &b| devices[b].free.cmp(&devices[a].free).then(devices[a].id.cmp(&devices[b].id)));
     let mut left = need;
     for index in order {
         let part = left.min(devices[index].free);
@@ -1125,11 +1003,7 @@ fn commit_session<'a>(sessions: &mut Vec<SessionEntry<'a>>, job: &Job<'a>, rank:
         return;
     };
     sessions.retain(|entry| entry.session != session);
-    sessions.push(SessionEntry {
-        session,
-        rank,
-        tokens: TOKENS_MAX.min(job.prompt + job.output),
-    });
+    sessions.push(SessionEntry { session, rank, tokens: TOKENS_MAX.min(job.prompt + job.output) });
     if sessions.len() as u64 > capacity {
         sessions.remove(0);
     }
@@ -1250,12 +1124,7 @@ fn encode_capacity_and_speed(out: &mut Encoder, pool: &Pool<'_>) {
 
 /// The fields of section 2 from `supports.quantizations` to `draining`.
 fn encode_support_and_state(out: &mut Encoder, pool: &Pool<'_>) {
-    let quantizations: Vec<String> = pool
-        .wire
-        .quantizations
-        .iter()
-        .map(|name| name.to_ascii_lowercase())
-        .collect();
+    let quantizations: Vec<String> = pool.wire.quantizations.iter().map(|name| name.to_ascii_lowercase()).collect();
     out.strings(&quantizations);
     out.strings(&pool.wire.extensions);
     out.strings(&pool.wire.model_digests);
@@ -1278,12 +1147,7 @@ fn encode_support_and_state(out: &mut Encoder, pool: &Pool<'_>) {
         out.text(key);
         out.text(value);
     }
-    let warm: BTreeMap<&str, u64> = pool
-        .wire
-        .warm
-        .iter()
-        .map(|(session, tokens)| (&**session, *tokens))
-        .collect();
+    let warm: BTreeMap<&str, u64> = pool.wire.warm.iter().map(|(session, tokens)| (&**session, *tokens)).collect();
     out.integer(warm.len() as u64);
     for (session, tokens) in warm {
         out.text(session);
@@ -1325,28 +1189,17 @@ mod tests {
     use super::*;
 
     fn pool(id: &str) -> RefPool {
-        RefPool {
-            slots_total: 9,
-            slots_free: 9,
-            ..RefPool::minimal(id, "e")
-        }
+        RefPool { slots_total: 9, slots_free: 9, ..RefPool::minimal(id, "e") }
     }
 
     /// A pool whose end for ten output tokens is `first_token_ms` and 100 ms: 100 tokens/s are 100,000 milli-tokens/s,
     /// q10 is (1,024,000,000,000 + 50,000) / 100,000 = 10,240,000, and ten of those are 102,400,000 >> 10 = 100,000 µs.
     fn timed(id: &str, first_token_ms: f64) -> RefPool {
-        RefPool {
-            perf_tokens_per_s: Some(100.0),
-            first_token_ms: Some(first_token_ms),
-            ..pool(id)
-        }
+        RefPool { perf_tokens_per_s: Some(100.0), first_token_ms: Some(first_token_ms), ..pool(id) }
     }
 
     fn job() -> RefJob {
-        RefJob {
-            expected_tokens: Some(10),
-            ..RefJob::minimal("j", "e", "m")
-        }
+        RefJob { expected_tokens: Some(10), ..RefJob::minimal("j", "e", "m") }
     }
 
     fn one(pools: &[RefPool], job: &RefJob, policy: &RefPolicy) -> RefOutcome {
@@ -1355,25 +1208,14 @@ mod tests {
 
     fn winner(outcome: &RefOutcome) -> (&str, &'static str, Option<i128>) {
         match outcome {
-            RefOutcome::Assigned {
-                pool_id,
-                decided_by,
-                margin,
-                ..
-            } => (pool_id, decided_by, *margin),
+            RefOutcome::Assigned { pool_id, decided_by, margin, .. } => (pool_id, decided_by, *margin),
             RefOutcome::NoCapacity { detail, .. } => panic!("no capacity: {detail}"),
         }
     }
 
     fn headline(outcome: &RefOutcome) -> (u8, &'static str, bool, &'static str) {
         match outcome {
-            RefOutcome::NoCapacity {
-                stage,
-                detail,
-                retryable,
-                code,
-                ..
-            } => (*stage, detail, *retryable, code),
+            RefOutcome::NoCapacity { stage, detail, retryable, code, .. } => (*stage, detail, *retryable, code),
             RefOutcome::Assigned { pool_id, .. } => panic!("assigned to {pool_id}"),
         }
     }
@@ -1399,20 +1241,9 @@ mod tests {
 
     #[test]
     fn score_2_adds_the_terms_up() {
-        let slow_start = RefPool {
-            admission_latency_ms: Some(5.0),
-            ..timed("a", 20.0)
-        };
+        let slow_start = RefPool { admission_latency_ms: Some(5.0), ..timed("a", 20.0) };
         let outcome = one(&[slow_start], &job(), &RefPolicy::default());
-        let RefOutcome::Assigned {
-            start_us,
-            end_us,
-            decided_by,
-            ..
-        } = outcome
-        else {
-            panic!("one free pool")
-        };
+        let RefOutcome::Assigned { start_us, end_us, decided_by, .. } = outcome else { panic!("one free pool") };
         // 5,000 + 20,000 + 100,000
         assert_eq!((start_us, end_us, decided_by), (5_000, Some(125_000), "only_candidate"));
     }
@@ -1420,83 +1251,44 @@ mod tests {
     #[test]
     fn key_2_compares_buckets_and_reports_microseconds() {
         // 120,200 and 120,000 µs are both in bucket 117 (117 * 1,024 = 119,808), and differ without buckets.
-        let leased = RefPool {
-            slots_free: 8,
-            ..timed("b", 20.0)
-        };
+        let leased = RefPool { slots_free: 8, ..timed("b", 20.0) };
         let pools = [timed("a", 20.2), leased];
-        assert_eq!(
-            winner(&one(&pools, &job(), &RefPolicy::default())),
-            ("a", "active_leases", Some(-1))
-        );
-        let exact = RefPolicy {
-            quantum_shift: 0,
-            ..RefPolicy::default()
-        };
+        assert_eq!(winner(&one(&pools, &job(), &RefPolicy::default())), ("a", "active_leases", Some(-1)));
+        let exact = RefPolicy { quantum_shift: 0, ..RefPolicy::default() };
         assert_eq!(winner(&one(&pools, &job(), &exact)), ("b", "predicted_end", Some(-200)));
     }
 
     #[test]
     fn key_2_puts_an_unknown_end_last_without_a_margin() {
-        let coarse = RefPolicy {
-            quantum_shift: 46,
-            ..RefPolicy::default()
-        };
+        let coarse = RefPolicy { quantum_shift: 46, ..RefPolicy::default() };
         let outcome = one(&[pool("a"), timed("b", 9_999.0)], &job(), &coarse);
         assert_eq!(winner(&outcome), ("b", "predicted_end", None));
     }
 
     #[test]
     fn score_5_weighs_the_key_and_not_the_report() {
-        let weights = RefWeights {
-            decode: 0.5,
-            ..RefWeights::default()
-        };
-        let policy = RefPolicy {
-            weights,
-            ..RefPolicy::default()
-        };
+        let weights = RefWeights { decode: 0.5, ..RefWeights::default() };
+        let policy = RefPolicy { weights, ..RefPolicy::default() };
         // Half of q10 10,240,000 makes 50,000 µs; the slow pool's 20,480,000 makes 100,000 µs.
-        let slow = RefPool {
-            perf_tokens_per_s: Some(50.0),
-            ..timed("a", 0.0)
-        };
+        let slow = RefPool { perf_tokens_per_s: Some(50.0), ..timed("a", 0.0) };
         let outcome = one(&[slow, timed("b", 0.0)], &job(), &policy);
         assert_eq!(winner(&outcome), ("b", "predicted_end", Some(-50_000)));
-        let RefOutcome::Assigned { end_us, .. } = outcome else {
-            panic!("two free pools")
-        };
+        let RefOutcome::Assigned { end_us, .. } = outcome else { panic!("two free pools") };
         assert_eq!(end_us, Some(100_000));
     }
 
     #[test]
     fn key_10_looks_at_free_vram_only() {
-        let roomy = RefPool {
-            vram_total_bytes: 5,
-            vram_free_bytes: 7,
-            ..pool("b")
-        };
-        let policy = RefPolicy {
-            order: RefOrder::VramFirst,
-            ..RefPolicy::default()
-        };
+        let roomy = RefPool { vram_total_bytes: 5, vram_free_bytes: 7, ..pool("b") };
+        let policy = RefPolicy { order: RefOrder::VramFirst, ..RefPolicy::default() };
         // 7 of 5 bytes is clamped to 5.
-        assert_eq!(
-            winner(&one(&[timed("a", 1.0), roomy], &job(), &policy)),
-            ("b", "vram_free", Some(5))
-        );
+        assert_eq!(winner(&one(&[timed("a", 1.0), roomy], &job(), &policy)), ("b", "vram_free", Some(5)));
     }
 
     #[test]
     fn key_11_reports_a_fallback() {
-        let wish = RefJob {
-            prefer_pools: vec!["b".to_owned()],
-            ..job()
-        };
-        let full = RefPool {
-            slots_free: 0,
-            ..pool("b")
-        };
+        let wish = RefJob { prefer_pools: vec!["b".to_owned()], ..job() };
+        let full = RefPool { slots_free: 0, ..pool("b") };
         let outcome = one(&[pool("a"), full], &wish, &RefPolicy::default());
         assert!(matches!(outcome, RefOutcome::Assigned { fallback: true, .. }));
         let outcome = one(&[pool("a"), pool("b")], &wish, &RefPolicy::default());
@@ -1509,95 +1301,45 @@ mod tests {
         let mut pools = vec![RefPool::minimal("a", "other"), pool("b"), pool("c")];
         pools[1].draining = true;
         pools[2].ready = false;
-        assert_eq!(
-            headline(&one(&pools, &job(), &policy)),
-            (6, "not_ready", true, "POOL_UNREADY")
-        );
-        pools.push(RefPool {
-            slots_free: 0,
-            ..pool("d")
-        });
-        assert_eq!(
-            headline(&one(&pools, &job(), &policy)),
-            (7, "slots", true, "REPLICA_EXHAUSTED")
-        );
+        assert_eq!(headline(&one(&pools, &job(), &policy)), (6, "not_ready", true, "POOL_UNREADY"));
+        pools.push(RefPool { slots_free: 0, ..pool("d") });
+        assert_eq!(headline(&one(&pools, &job(), &policy)), (7, "slots", true, "REPLICA_EXHAUSTED"));
     }
 
     #[test]
     fn nocap_4_knows_pins() {
         let policy = RefPolicy::default();
-        let pinned = RefJob {
-            pin_pool_id: Some("a".to_owned()),
-            ..job()
-        };
-        assert_eq!(
-            headline(&one(&[], &pinned, &policy)),
-            (0, "no_pools", true, "INVALID_PARAMS")
-        );
-        assert_eq!(
-            headline(&one(&[pool("b")], &pinned, &policy)),
-            (1, "not_pinned", false, "INVALID_PARAMS")
-        );
-        let full = RefPool {
-            slots_free: 0,
-            ..pool("a")
-        };
-        assert_eq!(
-            headline(&one(&[full], &pinned, &policy)),
-            (7, "slots", true, "POOL_UNREADY")
-        );
+        let pinned = RefJob { pin_pool_id: Some("a".to_owned()), ..job() };
+        assert_eq!(headline(&one(&[], &pinned, &policy)), (0, "no_pools", true, "INVALID_PARAMS"));
+        assert_eq!(headline(&one(&[pool("b")], &pinned, &policy)), (1, "not_pinned", false, "INVALID_PARAMS"));
+        let full = RefPool { slots_free: 0, ..pool("a") };
+        assert_eq!(headline(&one(&[full], &pinned, &policy)), (7, "slots", true, "POOL_UNREADY"));
     }
 
     fn device(total: u64, free: u64) -> RefDevice {
-        RefDevice {
-            vram_total_bytes: total,
-            vram_free_bytes: free,
-            compute_capability: None,
-        }
+        RefDevice { vram_total_bytes: total, vram_free_bytes: free, compute_capability: None }
     }
 
     #[test]
     fn commit_2_takes_equal_shares_from_the_roomiest_devices() {
         let devices = vec![device(100, 10), device(100, 30), device(100, 30)];
-        let pool = RefPool {
-            devices,
-            device_mask: Some("5,3,9".to_owned()),
-            ..pool("a")
-        };
-        let split = RefJob {
-            split_degree: Some(2),
-            est_kv_bytes: Some(41),
-            ..job()
-        };
+        let pool = RefPool { devices, device_mask: Some("5,3,9".to_owned()), ..pool("a") };
+        let split = RefJob { split_degree: Some(2), est_kv_bytes: Some(41), ..job() };
         // The shares are ceil(41 / 2) = 21: device 3 has 10 bytes; afterwards 10 + 9 + 9 = 28 are left.
         let outcomes = place(&[pool], &[split.clone(), split], &RefPolicy::default(), true);
-        let RefOutcome::Assigned { devices, .. } = &outcomes[0] else {
-            panic!("70 bytes are free")
-        };
+        let RefOutcome::Assigned { devices, .. } = &outcomes[0] else { panic!("70 bytes are free") };
         assert_eq!(devices, &[5, 9]);
         assert_eq!(headline(&outcomes[1]), (7, "vram", true, "POOL_UNAVAILABLE"));
     }
 
     #[test]
     fn commit_3_empties_the_roomiest_device_first() {
-        let pool = RefPool {
-            devices: vec![device(300, 300), device(300, 200)],
-            ..pool("a")
-        };
-        let whole = RefJob {
-            est_kv_bytes: Some(301),
-            ..job()
-        };
-        let split = RefJob {
-            est_kv_bytes: Some(199),
-            split_degree: Some(1),
-            ..job()
-        };
+        let pool = RefPool { devices: vec![device(300, 300), device(300, 200)], ..pool("a") };
+        let whole = RefJob { est_kv_bytes: Some(301), ..job() };
+        let split = RefJob { est_kv_bytes: Some(199), split_degree: Some(1), ..job() };
         // 300 from device 0 and 1 from device 1, which leaves exactly the 199 of the second job.
         let outcomes = place(&[pool], &[whole, split.clone(), split], &RefPolicy::default(), true);
-        let RefOutcome::Assigned { devices, .. } = &outcomes[1] else {
-            panic!("199 bytes are free")
-        };
+        let RefOutcome::Assigned { devices, .. } = &outcomes[1] else { panic!("199 bytes are free") };
         assert_eq!(devices, &[1]);
         assert_eq!(headline(&outcomes[2]), (7, "vram", true, "POOL_UNAVAILABLE"));
     }
@@ -1611,18 +1353,9 @@ mod tests {
             resident: Some(Vec::new()),
             ..pool("a")
         };
-        let heavy = RefJob {
-            min_vram_bytes: 80,
-            est_kv_bytes: Some(10),
-            ..job()
-        };
+        let heavy = RefJob { min_vram_bytes: 80, est_kv_bytes: Some(10), ..job() };
         // 90 bytes with a load, then 10 without one; then nothing is left.
-        let outcomes = place(
-            &[pool],
-            &[heavy.clone(), heavy.clone(), heavy],
-            &RefPolicy::default(),
-            true,
-        );
+        let outcomes = place(&[pool], &[heavy.clone(), heavy.clone(), heavy], &RefPolicy::default(), true);
         assert!(matches!(outcomes[0], RefOutcome::Assigned { start_us: 1_000, .. }));
         assert!(matches!(outcomes[1], RefOutcome::Assigned { start_us: 0, .. }));
         assert_eq!(headline(&outcomes[2]).1, "vram");
@@ -1630,26 +1363,13 @@ mod tests {
 
     #[test]
     fn commit_5_covers_and_uncovers_published_warmth() {
-        let pool = RefPool {
-            warm: vec![("s".to_owned(), 50)],
-            ..pool("a")
-        };
-        let of = |session: &str| RefJob {
-            session_id: Some(session.to_owned()),
-            expected_tokens: Some(0),
-            ..job()
-        };
-        let policy = RefPolicy {
-            session_capacity: 1,
-            ..RefPolicy::default()
-        };
+        let pool = RefPool { warm: vec![("s".to_owned(), 50)], ..pool("a") };
+        let of = |session: &str| RefJob { session_id: Some(session.to_owned()), expected_tokens: Some(0), ..job() };
+        let policy = RefPolicy { session_capacity: 1, ..RefPolicy::default() };
         // Published 50; then the table's 0; `t` is new and evicts `s`; the published 50 stands again.
         let outcomes = place(&[pool], &[of("s"), of("s"), of("t"), of("s")], &policy, true);
         let warm = |outcome: &RefOutcome| matches!(outcome, RefOutcome::Assigned { warm: true, .. });
-        assert_eq!(
-            outcomes.iter().map(warm).collect::<Vec<_>>(),
-            [true, false, false, true]
-        );
+        assert_eq!(outcomes.iter().map(warm).collect::<Vec<_>>(), [true, false, false, true]);
     }
 
     #[test]
@@ -1664,12 +1384,6 @@ mod tests {
         assert_eq!(one, same);
         assert_ne!(one, snapshot_hash(&[pool("b"), masked("VLLM", "1")]));
         let policy = RefPolicy::default();
-        assert_ne!(
-            policy_hash(&policy),
-            policy_hash(&RefPolicy {
-                quantum_shift: 0,
-                ..policy.clone()
-            })
-        );
+        assert_ne!(policy_hash(&policy), policy_hash(&RefPolicy { quantum_shift: 0, ..policy.clone() }));
     }
 }

@@ -43,35 +43,10 @@ const CAPABILITIES: &[&str] = &["8.0", "8", "9", "9.0", "8.9", "10.0", "7.5"];
 const LABELS: &[(&str, &str)] = &[("zone", "a"), ("zone", "b"), ("tier", "a")];
 
 /// Ties within a bucket of 1,024 µs and just outside it, sums that meet (2 + 3 = 5), and rarely the limit.
-const TIMES_MS: &[f64] = &[
-    0.0,
-    5.0,
-    2.0,
-    3.0,
-    5.0,
-    5.5,
-    10.0,
-    20.0,
-    1.023_5,
-    1.024,
-    0.000_5,
-    -0.0,
-    TIME_LIMIT_MS,
-    TIME_LIMIT_MS - 5.0,
-];
+const TIMES_MS: &[f64] =
+    &[0.0, 5.0, 2.0, 3.0, 5.0, 5.5, 10.0, 20.0, 1.023_5, 1.024, 0.000_5, -0.0, TIME_LIMIT_MS, TIME_LIMIT_MS - 5.0];
 /// 0 and 0.238 are unknown (q10 has no room for them), 0.239 is the slowest known rate, the last is the fastest.
-const RATES: &[f64] = &[
-    100.0,
-    50.0,
-    100.0,
-    200.0,
-    100.001,
-    1000.0,
-    0.0,
-    0.238,
-    0.239,
-    4_294_967.295,
-];
+const RATES: &[f64] = &[100.0, 50.0, 100.0, 200.0, 100.001, 1000.0, 0.0, 0.238, 0.239, 4_294_967.295];
 const TOKENS: &[u64] = &[10, 0, 20, 5, 1, 10, 30, 9, 11, 20, 300, TOKENS_LIMIT];
 const CONTEXTS: &[u64] = &[300, 266, 0, 20, 1000, 310, TOKENS_LIMIT, 265];
 const POOL_BYTES: &[u64] = &[1000, 800, 600, 1000, 900, 700, 500, 300, 100, 0, BYTES_LIMIT];
@@ -139,10 +114,7 @@ impl<'t> Tape<'t> {
         let mut labels = self.list(rarity, LABELS);
         // An object has each key once.
         labels.dedup_by_key(|(key, _)| *key);
-        labels
-            .into_iter()
-            .map(|(key, value)| (key.to_owned(), value.to_owned()))
-            .collect()
+        labels.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
     }
 }
 
@@ -212,9 +184,7 @@ fn read_devices(tape: &mut Tape<'_>, pool: &mut RefPool) {
     let start = tape.pick(MASK_STARTS);
     let step = tape.pick(&[1, 2]);
     let alone = tape.pick(&[2, 1, 3]);
-    let ids: Vec<u8> = (0..if count == 0 { alone } else { count })
-        .map(|index| start + step * index)
-        .collect();
+    let ids: Vec<u8> = (0..if count == 0 { alone } else { count }).map(|index| start + step * index).collect();
     let style = tape.below(4);
     pool.device_mask = tape.rarely(2).then(|| spell_mask(style, &ids));
 }
@@ -244,11 +214,7 @@ fn read_warm_sessions(tape: &mut Tape<'_>) -> Vec<(String, u64)> {
 }
 
 fn read_job(tape: &mut Tape<'_>, number: usize) -> RefJob {
-    let mut job = RefJob::minimal(
-        &format!("job-{number}"),
-        tape.pick(&["vllm", "VLLM"]),
-        tape.pick(MODELS),
-    );
+    let mut job = RefJob::minimal(&format!("job-{number}"), tape.pick(&["vllm", "VLLM"]), tape.pick(MODELS));
     job.prompt_tokens = tape.pick(TOKENS);
     job.expected_tokens = tape.optional(2, |tape| tape.pick(TOKENS));
     job.max_tokens = tape.optional(3, |tape| tape.pick(TOKENS));
@@ -286,19 +252,9 @@ fn read_mask(tape: &mut Tape<'_>, rarity: usize) -> Option<String> {
 /// A mode that goes with its lists (JOB-4), said outright half of the time; hints may name pools that no fleet has.
 fn read_placement(tape: &mut Tape<'_>, job: &mut RefJob) {
     let hint = |tape: &mut Tape<'_>| {
-        if tape.rarely(8) {
-            "ghost".to_owned()
-        } else {
-            tape.text(POOL_IDS)
-        }
+        if tape.rarely(8) { "ghost".to_owned() } else { tape.text(POOL_IDS) }
     };
-    let mode = tape.pick(&[
-        RefMode::Auto,
-        RefMode::Auto,
-        RefMode::Prefer,
-        RefMode::Prefer,
-        RefMode::Pin,
-    ]);
+    let mode = tape.pick(&[RefMode::Auto, RefMode::Auto, RefMode::Prefer, RefMode::Prefer, RefMode::Pin]);
     let (first, second) = (hint(tape), hint(tape));
     match mode {
         RefMode::Auto => {}
@@ -357,10 +313,7 @@ fn read_weights(tape: &mut Tape<'_>) -> RefWeights {
 /// The first of the pools under each name (POOL-1).
 fn unique(pools: Vec<RefPool>) -> Vec<RefPool> {
     let mut names = BTreeSet::new();
-    pools
-        .into_iter()
-        .filter(|pool| names.insert((pool.id.clone(), pool.replica_id.clone())))
-        .collect()
+    pools.into_iter().filter(|pool| names.insert((pool.id.clone(), pool.replica_id.clone()))).collect()
 }
 
 /// What makes one pool of a fleet: its name, and the bytes in which its tape is another.
@@ -402,12 +355,7 @@ pub(crate) fn policy() -> impl Strategy<Value = RefPolicy> {
 /// Worlds that shrink.
 pub(crate) fn world() -> impl Strategy<Value = World> {
     let parts = (fleet(), jobs(), policy());
-    parts.prop_map(|(pools, jobs, policy)| World {
-        pools,
-        jobs,
-        policy,
-        label: Label::Drawn,
-    })
+    parts.prop_map(|(pools, jobs, policy)| World { pools, jobs, policy, label: Label::Drawn })
 }
 
 /// `SplitMix64`.
@@ -451,12 +399,7 @@ pub(crate) fn random_world(seed: u64) -> World {
     let mut job = |number| read_job(&mut Tape::new(&random.tape()), number);
     let jobs = (0..job_count).map(&mut job).collect();
     let policy = read_policy(&mut Tape::new(&random.tape()));
-    World {
-        pools: read_fleet(&tape, &siblings),
-        jobs,
-        policy,
-        label: Label::Random(seed),
-    }
+    World { pools: read_fleet(&tape, &siblings), jobs, policy, label: Label::Random(seed) }
 }
 
 #[cfg(test)]

@@ -44,11 +44,7 @@ pub(crate) struct World {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Label {
     /// One of [`for_each_world`]: the varied fields, each with its value numbers per pool or job.
-    Small {
-        default_set: usize,
-        fields: [&'static str; VARIED],
-        patterns: [Pattern; VARIED],
-    },
+    Small { default_set: usize, fields: [&'static str; VARIED], patterns: [Pattern; VARIED] },
     /// [`super::strategies::random_world`] of this seed.
     Random(u64),
     /// Drawn by proptest, which prints and shrinks it itself.
@@ -58,16 +54,9 @@ pub(crate) enum Label {
 impl fmt::Display for Label {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Small {
-                default_set,
-                fields,
-                patterns,
-            } => {
+            Self::Small { default_set, fields, patterns } => {
                 write!(out, "default set {default_set}")?;
-                fields
-                    .iter()
-                    .zip(patterns)
-                    .try_for_each(|(field, pattern)| write!(out, ", {field} {pattern:?}"))
+                fields.iter().zip(patterns).try_for_each(|(field, pattern)| write!(out, ", {field} {pattern:?}"))
             }
             Self::Random(seed) => write!(out, "random world {seed:#x}"),
             Self::Drawn => out.write_str("drawn by proptest"),
@@ -103,41 +92,21 @@ struct Field {
 
 impl Field {
     const fn pool(name: &'static str, values: [&'static [u8]; DEFAULT_SETS], set: fn(&mut RefPool, u8)) -> Self {
-        Self {
-            name,
-            values,
-            setter: Setter::Pool(set),
-        }
+        Self { name, values, setter: Setter::Pool(set) }
     }
 
     const fn job(name: &'static str, values: [&'static [u8]; DEFAULT_SETS], set: fn(&mut RefJob, u8)) -> Self {
-        Self {
-            name,
-            values,
-            setter: Setter::Job(set),
-        }
+        Self { name, values, setter: Setter::Job(set) }
     }
 
     const fn policy(name: &'static str, values: [&'static [u8]; DEFAULT_SETS], set: fn(&mut RefPolicy, u8)) -> Self {
-        Self {
-            name,
-            values,
-            setter: Setter::Policy(set),
-        }
+        Self { name, values, setter: Setter::Policy(set) }
     }
 
     fn set(&self, world: &mut World, pattern: Pattern) {
         match self.setter {
-            Setter::Pool(set) => world
-                .pools
-                .iter_mut()
-                .zip(pattern)
-                .for_each(|(pool, value)| set(pool, value)),
-            Setter::Job(set) => world
-                .jobs
-                .iter_mut()
-                .zip(pattern)
-                .for_each(|(job, value)| set(job, value)),
+            Setter::Pool(set) => world.pools.iter_mut().zip(pattern).for_each(|(pool, value)| set(pool, value)),
+            Setter::Job(set) => world.jobs.iter_mut().zip(pattern).for_each(|(job, value)| set(job, value)),
             Setter::Policy(set) => set(&mut world.policy, pattern[0]),
         }
     }
@@ -153,9 +122,9 @@ impl Field {
         let pick = |indices: [usize; 3]| indices.map(|index| values[index % count]);
         let all = || 0..count;
         match (&self.setter, level) {
-            (Setter::Pool(_), Level::Every) => all()
-                .flat_map(|a| all().flat_map(move |b| all().map(move |c| pick([a, b, c]))))
-                .collect(),
+            (Setter::Pool(_), Level::Every) => {
+                all().flat_map(|a| all().flat_map(move |b| all().map(move |c| pick([a, b, c])))).collect()
+            }
             (Setter::Pool(_), Level::Pairs) => all().flat_map(|a| all().map(move |b| pick([a, b, a + b]))).collect(),
             (Setter::Pool(_), Level::Rounds) => all().map(|i| pick(odd_one_out(i, place))).collect(),
             (Setter::Job(_), Level::Every | Level::Pairs) => {
@@ -348,19 +317,11 @@ fn set_demands(job: &mut RefJob, value: u8) {
     job.required_ctx = if value == 2 { Some(50) } else { None };
     job.device_mask = if value == 3 { some("2,1,0") } else { None };
     job.require_device_mask = if value == 4 { some("gpu2 ,1") } else { None };
-    job.require_labels = if value == 4 {
-        vec![("zone".to_owned(), "a".to_owned())]
-    } else {
-        Vec::new()
-    };
+    job.require_labels = if value == 4 { vec![("zone".to_owned(), "a".to_owned())] } else { Vec::new() };
 }
 
 fn set_order(policy: &mut RefPolicy, value: u8) {
-    policy.order = if value == 1 {
-        RefOrder::VramFirst
-    } else {
-        RefOrder::PredictedEnd
-    };
+    policy.order = if value == 1 { RefOrder::VramFirst } else { RefOrder::PredictedEnd };
     policy.performance_aware = value != 2;
 }
 
@@ -375,13 +336,7 @@ fn set_weights(policy: &mut RefPolicy, value: u8) {
     policy.weights = if value.is_multiple_of(2) {
         RefWeights::default()
     } else {
-        RefWeights {
-            admission: 0.0,
-            model_load: 2.0,
-            first_token: 16.0,
-            prefill: 0.5,
-            decode: 0.003_906_25,
-        }
+        RefWeights { admission: 0.0, model_load: 2.0, first_token: 16.0, prefill: 0.5, decode: 0.003_906_25 }
     };
     policy.default_tokens_per_s = if value >= 2 { Some(50.0) } else { None };
     policy.default_first_token_ms = if value >= 2 { Some(20.0) } else { None };
@@ -396,11 +351,7 @@ fn default_world(default_set: usize) -> World {
         vram_total_bytes: VRAM_TOTAL,
         ..RefPool::minimal(id, "e")
     };
-    let label = Label::Small {
-        default_set,
-        fields: [""; VARIED],
-        patterns: [[0; 3]; VARIED],
-    };
+    let label = Label::Small { default_set, fields: [""; VARIED], patterns: [[0; 3]; VARIED] };
     let mut world = World {
         pools: vec![pool("q", ""), pool("p", "b"), pool("p", "a")],
         jobs: vec![RefJob::minimal("j1", "e", "m"), RefJob::minimal("j2", "E", "m")],
@@ -427,19 +378,11 @@ impl Subset {
         loop {
             let patterns: [Vec<Pattern>; VARIED] =
                 std::array::from_fn(|place| fields[place].patterns(default_set, levels[place], place));
-            let subset = Self {
-                fields,
-                levels,
-                patterns,
-            };
+            let subset = Self { fields, levels, patterns };
             let Some(place) = subset.longest_reducible().filter(|_| subset.worlds() > CAP) else {
                 return subset;
             };
-            levels[place] = if levels[place] == Level::Every {
-                Level::Pairs
-            } else {
-                Level::Rounds
-            };
+            levels[place] = if levels[place] == Level::Every { Level::Pairs } else { Level::Rounds };
         }
     }
 
@@ -451,19 +394,13 @@ impl Subset {
         let reducible = |place: &usize| {
             self.levels[*place] < Level::Rounds && !matches!(self.fields[*place].setter, Setter::Policy(_))
         };
-        (0..VARIED)
-            .filter(reducible)
-            .max_by_key(|place| self.patterns[*place].len())
+        (0..VARIED).filter(reducible).max_by_key(|place| self.patterns[*place].len())
     }
 
     /// Calls `visit` with every world of the product, and leaves `world` as it was.
     fn for_each(&self, default_set: usize, world: &mut World, visit: &mut dyn FnMut(&World)) {
         let first = std::array::from_fn(|place| self.patterns[place][0]);
-        world.label = Label::Small {
-            default_set,
-            fields: self.fields.map(|field| field.name),
-            patterns: first,
-        };
+        world.label = Label::Small { default_set, fields: self.fields.map(|field| field.name), patterns: first };
         self.vary(0, world, visit);
         for field in self.fields {
             field.set(world, field.default_pattern(default_set));
@@ -540,10 +477,7 @@ mod tests {
             assert_eq!(worlds, count(default_set).worlds);
             total += worlds;
         }
-        assert!(
-            (1_500_000..4_000_000).contains(&total),
-            "{total} worlds: too few to mean much, or too slow to run"
-        );
+        assert!((1_500_000..4_000_000).contains(&total), "{total} worlds: too few to mean much, or too slow to run");
     }
 
     #[test]

@@ -12,11 +12,7 @@ const PRIME_5: u64 = 0x27D4_EB2F_1656_67C5;
 /// XXH64 of `input` with `seed`.
 pub(crate) fn xxh64(input: &[u8], seed: u64) -> u64 {
     let (stripes, mut rest) = input.as_chunks::<32>();
-    let mut hash = if stripes.is_empty() {
-        seed.wrapping_add(PRIME_5)
-    } else {
-        hash_stripes(stripes, seed)
-    };
+    let mut hash = if stripes.is_empty() { seed.wrapping_add(PRIME_5) } else { hash_stripes(stripes, seed) };
     hash = hash.wrapping_add(input.len() as u64);
     while let Some((word, after)) = rest.split_first_chunk::<8>() {
         hash ^= round(0, u64::from_le_bytes(*word));
@@ -58,9 +54,7 @@ fn hash_stripes(stripes: &[[u8; 32]], seed: u64) -> u64 {
 }
 
 fn round(lane: u64, word: u64) -> u64 {
-    lane.wrapping_add(word.wrapping_mul(PRIME_2))
-        .rotate_left(31)
-        .wrapping_mul(PRIME_1)
+    lane.wrapping_add(word.wrapping_mul(PRIME_2)).rotate_left(31).wrapping_mul(PRIME_1)
 }
 
 fn avalanche(mut hash: u64) -> u64 {
@@ -81,9 +75,6 @@ mod tests {
         assert_eq!(xxh64(b"a", 0), 0xD24E_C4F1_A98C_6E5B);
         assert_eq!(xxh64(b"abc", 0), 0x44BC_2CF5_AD77_0999);
         // Longer than one stripe, with a tail of seven bytes: every branch but the two loops' second turn.
-        assert_eq!(
-            xxh64(b"Nobody inspects the spammish repetition", 0),
-            0xFBCE_A83C_8A37_8BF1
-        );
+        assert_eq!(xxh64(b"Nobody inspects the spammish repetition", 0), 0xFBCE_A83C_8A37_8BF1);
     }
 }

@@ -5,7 +5,7 @@ use core::fmt;
 use heapless::Vec;
 
 use crate::limits::{DEVICES_MAX, RESIDENT_MODELS_MAX, TOKENS_MAX};
-use crate::rows::{DeviceRow, JobRow, NameId, PoolFlags, PoolLists, PoolRow, PoolTableMut};
+use crate::rows::{DeviceRow, JobRow, NameId, PoolClass, PoolFlags, PoolLists, PoolRow, PoolTableMut};
 use crate::rule::devices::{DevicePositions, by_free_vram, choose, eligible, share_bytes};
 use crate::values::index::index;
 
@@ -76,7 +76,8 @@ pub fn commit(table: &mut PoolTableMut<'_>, job: &JobRow, rank: u32) -> Result<L
     }
     let resident = is_resident(row, lists, table.residents, job.model);
     let devices = lists.devices.of_mut(table.devices);
-    let mut lease = take_vram(row, devices, job, rank, resident)?;
+    let class = table.classes.get(index(row.class)).unwrap_or(&PoolClass::UNNAMED);
+    let mut lease = take_vram((row, class), devices, job, rank, resident)?;
     row.slots_free = row.slots_free.saturating_sub(1);
     lease.resident = resident || add_resident(lists, table.residents, job.model);
     Ok(lease)
@@ -86,18 +87,13 @@ pub fn commit(table: &mut PoolTableMut<'_>, job: &JobRow, rank: u32) -> Result<L
 ///
 /// Never lifts a pool above its totals, also when called twice. O(devices).
 pub fn release(table: &mut PoolTableMut<'_>, lease: &Lease) {
-    let (Some(row), Some(lists)) = (
-        table.rows.get_mut(index(lease.rank)),
-        table.lists.get(index(lease.rank)),
-    ) else {
+    let (Some(row), Some(lists)) = (table.rows.get_mut(index(lease.rank)), table.lists.get(index(lease.rank))) else {
         return;
     };
     row.slots_free = row.slots_free.saturating_add(1).min(row.slots_total);
     if lease.devices.is_empty() {
-        row.vram_free_bytes = row
-            .vram_free_bytes
-            .saturating_add(lease.kv_bytes)
-            .min(row.vram_total_bytes);
+        let total = table.classes.get(index(row.class)).map_or(0, |class| class.vram_total_bytes);
+        row.vram_free_bytes = row.vram_free_bytes.saturating_add(lease.kv_bytes).min(total);
         return;
     }
     let devices = lists.devices.of_mut(table.devices);
@@ -117,7 +113,7 @@ pub fn committed_tokens(job: &JobRow) -> u32 {
 }
 
 fn take_vram(
-    row: &mut PoolRow,
+    (row, class): (&mut PoolRow, &PoolClass),
     devices: &mut [DeviceRow],
     job: &JobRow,
     rank: u32,
@@ -128,13 +124,8 @@ fn take_vram(
         return Err(CommitError::NoVram);
     }
     let kv_bytes = job.est_kv_bytes;
-    let mut lease = Lease {
-        rank,
-        kv_bytes,
-        weight_bytes: need.saturating_sub(kv_bytes),
-        devices: Vec::new(),
-        resident,
-    };
+    let mut lease =
+        Lease { rank, kv_bytes, weight_bytes: need.saturating_sub(kv_bytes), devices: Vec::new(), resident };
     if devices.is_empty() {
         row.vram_free_bytes = row.vram_free_bytes.saturating_sub(need);
         return Ok(lease);
@@ -142,7 +133,7 @@ fn take_vram(
     lease.devices = if job.split_degree == 0 {
         fill_devices(devices, need, kv_bytes)
     } else {
-        let able = eligible(row, devices, job);
+        let able = eligible(class, devices, job);
         split_devices(devices, &choose(devices, able, job.split_degree), need, job)?
     };
     for share in &lease.devices {
@@ -164,23 +155,13 @@ fn split_devices(
 ) -> Result<Vec<DeviceShare, DEVICES_MAX, u8>, CommitError> {
     let share = share_bytes(need, job.split_degree);
     let kv_bytes = share_bytes(job.est_kv_bytes, job.split_degree);
-    let has_share = |position: &u8| {
-        devices
-            .get(usize::from(*position))
-            .is_some_and(|device| device.vram_free_bytes >= share)
-    };
+    let has_share =
+        |position: &u8| devices.get(usize::from(*position)).is_some_and(|device| device.vram_free_bytes >= share);
     if chosen.len() < usize::from(job.split_degree) || !chosen.iter().all(has_share) {
         return Err(CommitError::NoVram);
     }
     let weight_bytes = share.saturating_sub(kv_bytes);
-    Ok(chosen
-        .iter()
-        .map(|&position| DeviceShare {
-            position,
-            kv_bytes,
-            weight_bytes,
-        })
-        .collect())
+    Ok(chosen.iter().map(|&position| DeviceShare { position, kv_bytes, weight_bytes }).collect())
 }
 
 /// From the devices with most free VRAM, each as far as it goes, KV first. COMMIT-3.
@@ -189,20 +170,14 @@ fn fill_devices(devices: &[DeviceRow], need: u64, kv_bytes: u64) -> Vec<DeviceSh
     let mut weights_left = need.saturating_sub(kv_bytes);
     let mut shares = Vec::new();
     for position in by_free_vram(devices) {
-        let free = devices
-            .get(usize::from(position))
-            .map_or(0, |device| device.vram_free_bytes);
+        let free = devices.get(usize::from(position)).map_or(0, |device| device.vram_free_bytes);
         let kv_bytes = kv_left.min(free);
         let weight_bytes = weights_left.min(free.saturating_sub(kv_bytes));
         kv_left = kv_left.saturating_sub(kv_bytes);
         weights_left = weights_left.saturating_sub(weight_bytes);
         if kv_bytes > 0 || weight_bytes > 0 {
             // As many shares as devices at most.
-            let _ = shares.push(DeviceShare {
-                position,
-                kv_bytes,
-                weight_bytes,
-            });
+            let _ = shares.push(DeviceShare { position, kv_bytes, weight_bytes });
         }
     }
     shares
@@ -210,9 +185,7 @@ fn fill_devices(devices: &[DeviceRow], need: u64, kv_bytes: u64) -> Vec<DeviceSh
 
 fn sum_free(devices: &[DeviceRow]) -> u64 {
     // At most 16 terms below 2^48.
-    devices
-        .iter()
-        .fold(0, |sum, device| sum.saturating_add(device.vram_free_bytes))
+    devices.iter().fold(0, |sum, device| sum.saturating_add(device.vram_free_bytes))
 }
 
 fn is_resident(row: &PoolRow, lists: &PoolLists, residents: &[NameId], model: NameId) -> bool {

@@ -39,16 +39,8 @@ pub struct SessionSlot {
 
 impl SessionSlot {
     /// An unused slot.
-    pub const EMPTY: Self = Self {
-        id: Id::new(),
-        entry: SessionEntry {
-            pool: 0,
-            cached_tokens: 0,
-        },
-        newer: END,
-        older: END,
-        chained: END,
-    };
+    pub const EMPTY: Self =
+        Self { id: Id::new(), entry: SessionEntry { pool: 0, cached_tokens: 0 }, newer: END, older: END, chained: END };
 }
 
 /// The session table over its owner's storage: `S` slots and `B` hash buckets (about as many).
@@ -70,13 +62,7 @@ where
     #[must_use]
     pub fn new(slots: S, mut buckets: B) -> Self {
         buckets.as_mut().fill(END);
-        Self {
-            slots,
-            buckets,
-            len: 0,
-            newest: END,
-            oldest: END,
-        }
+        Self { slots, buckets, len: 0, newest: END, oldest: END }
     }
 
     /// The number of sessions in the table.
@@ -121,13 +107,7 @@ where
         if link == END {
             return;
         }
-        self.update(link, |slot| {
-            *slot = SessionSlot {
-                id,
-                entry,
-                ..SessionSlot::EMPTY
-            }
-        });
+        self.update(link, |slot| *slot = SessionSlot { id, entry, ..SessionSlot::EMPTY });
         self.link_as_newest(link);
         self.link_in_bucket(link, session_id);
     }
@@ -158,10 +138,7 @@ where
     }
 
     fn find(&self, session_id: &str) -> Link {
-        let mut link = self
-            .bucket_of(session_id)
-            .and_then(|bucket| self.buckets.as_ref().get(bucket))
-            .copied();
+        let mut link = self.bucket_of(session_id).and_then(|bucket| self.buckets.as_ref().get(bucket)).copied();
         while let Some(slot) = link.and_then(|link| self.slot(link)) {
             if slot.id == session_id {
                 break;

@@ -41,53 +41,31 @@ impl<const N: usize> NameTable<N> {
     /// The number of a name, if the table has it.
     pub(super) fn find(&self, kind: NameKind, name: &str) -> Option<NameId> {
         let folded = canonical(kind, name)?;
-        let entry = self
-            .entries
-            .iter()
-            .find(|entry| entry.kind == kind && entry.name == folded)?;
+        let entry = self.entries.iter().find(|entry| entry.kind == kind && entry.name == folded)?;
         Some(NameId(entry.number))
     }
 
     /// The number of a name, new if need be.
     pub(super) fn intern(&mut self, kind: NameKind, name: &str) -> Result<NameId, Problem> {
-        let folded = canonical(kind, name).ok_or(Problem::TooLong {
-            max_bytes: NAME_BYTES_MAX,
-        })?;
-        if let Some(entry) = self
-            .entries
-            .iter_mut()
-            .find(|entry| entry.kind == kind && entry.name == folded)
-        {
+        let folded = canonical(kind, name).ok_or(Problem::TooLong { max_bytes: NAME_BYTES_MAX })?;
+        if let Some(entry) = self.entries.iter_mut().find(|entry| entry.kind == kind && entry.name == folded) {
             entry.fresh = true;
             return Ok(NameId(entry.number));
         }
         let number = self.free_number(kind)?;
-        let entry = Entry {
-            kind,
-            number,
-            name: folded,
-            fresh: true,
-        };
-        self.entries
-            .push(entry)
-            .map_err(|_| Problem::StorageFull { capacity: N })?;
+        let entry = Entry { kind, number, name: folded, fresh: true };
+        self.entries.push(entry).map_err(|_| Problem::StorageFull { capacity: N })?;
         Ok(NameId(number))
     }
 
     /// Drops the names that are neither fresh nor in use.
     pub(super) fn retain(&mut self, is_used: impl Fn(NameKind, NameId) -> bool) {
-        self.entries
-            .retain(|entry| entry.fresh || is_used(entry.kind, NameId(entry.number)));
+        self.entries.retain(|entry| entry.fresh || is_used(entry.kind, NameId(entry.number)));
     }
 
     /// The smallest number that no name of the kind has; bits have 64.
     fn free_number(&self, kind: NameKind) -> Result<u32, Problem> {
-        let is_free = |number: &u32| {
-            !self
-                .entries
-                .iter()
-                .any(|entry| entry.kind == kind && entry.number == *number)
-        };
+        let is_free = |number: &u32| !self.entries.iter().any(|entry| entry.kind == kind && entry.number == *number);
         // Of len + 1 numbers one is free.
         let number = (0..=position(self.entries.len())).find(is_free).unwrap_or(u32::MAX);
         let max = match kind {
@@ -95,11 +73,7 @@ impl<const N: usize> NameTable<N> {
             NameKind::Extension => EXTENSIONS_MAX,
             NameKind::Engine | NameKind::Model | NameKind::Text | NameKind::Session => N,
         };
-        if number < position(max) {
-            Ok(number)
-        } else {
-            Err(Problem::StorageFull { capacity: max })
-        }
+        if number < position(max) { Ok(number) } else { Err(Problem::StorageFull { capacity: max }) }
     }
 }
 

@@ -13,11 +13,11 @@ use crate::limits::{RESIDENT_MODELS_MAX, TIME_MAX_US};
 use crate::placement::{Assignment, Explanation, PlacementDecision, PlacementInput, decide, explain, rank_best};
 use crate::policy::Policy;
 use crate::rows::{
-    DeviceRow, LabelRow, NameId, PoolFlags, PoolLists, PoolRow, PoolTable, PoolTableMut, RankRange, SessionEntry, Span,
-    WarmRow,
+    DeviceRow, LabelRow, NameId, PoolClass, PoolFlags, PoolLists, PoolRow, PoolTable, PoolTableMut, RankRange,
+    SessionEntry, Span, WarmRow,
 };
 use crate::values::hash::spread_pool_hash;
-use crate::values::index::position;
+use crate::values::index::{index, position};
 use crate::values::text::Id;
 
 /// A pool that was not taken in.
@@ -73,12 +73,12 @@ struct PoolName {
 #[derive(Debug, Clone)]
 pub struct SmallFleet<const POOLS: usize, const LISTS: usize, const NAMES: usize> {
     names: NameTable<NAMES>,
-    /// Sorted; rows, lists and strides have the same order.
+    /// Sorted; rows and lists have the same order.
     pools: Vec<PoolName, POOLS>,
     rows: Vec<PoolRow, POOLS>,
     lists: Vec<PoolLists, POOLS>,
-    /// Which stride of the arenas each pool has.
-    strides: Vec<u32, POOLS>,
+    /// Every pool has a class of its own, and a stride of the arenas: its row's class number counts both.
+    classes: [PoolClass; POOLS],
     models: [[NameId; LISTS]; POOLS],
     digests: [[NameId; LISTS]; POOLS],
     labels: [[LabelRow; LISTS]; POOLS],
@@ -90,6 +90,7 @@ pub struct SmallFleet<const POOLS: usize, const LISTS: usize, const NAMES: usize
 /// A pool's row and lists before they are put in place.
 struct Staged<const LISTS: usize> {
     row: PoolRow,
+    class: PoolClass,
     models: Vec<NameId, LISTS>,
     digests: Vec<NameId, LISTS>,
     labels: Vec<LabelRow, LISTS>,
@@ -107,20 +108,14 @@ impl<const POOLS: usize, const LISTS: usize, const NAMES: usize> SmallFleet<POOL
     /// A fleet without pools.
     #[must_use]
     pub fn new() -> Self {
-        const NO_LABEL: LabelRow = LabelRow {
-            key: NameId::NONE,
-            value: NameId::NONE,
-        };
-        const NO_WARMTH: WarmRow = WarmRow {
-            session: NameId::NONE,
-            cached_tokens: 0,
-        };
+        const NO_LABEL: LabelRow = LabelRow { key: NameId::NONE, value: NameId::NONE };
+        const NO_WARMTH: WarmRow = WarmRow { session: NameId::NONE, cached_tokens: 0 };
         Self {
             names: NameTable::new(),
             pools: Vec::new(),
             rows: Vec::new(),
             lists: Vec::new(),
-            strides: Vec::new(),
+            classes: [PoolClass::UNNAMED; POOLS],
             models: [[NameId::NONE; LISTS]; POOLS],
             digests: [[NameId::NONE; LISTS]; POOLS],
             labels: [[NO_LABEL; LISTS]; POOLS],
@@ -145,7 +140,7 @@ impl<const POOLS: usize, const LISTS: usize, const NAMES: usize> SmallFleet<POOL
     /// The `(id, replica_id)` of the pool at `rank`. Ranks hold until a pool is added or removed.
     #[must_use]
     pub fn pool_id(&self, rank: u32) -> Option<(&str, &str)> {
-        let name = self.pools.get(crate::values::index::index(rank))?;
+        let name = self.pools.get(index(rank))?;
         Some((&name.id, &name.replica_id))
     }
 
@@ -169,10 +164,7 @@ impl<const POOLS: usize, const LISTS: usize, const NAMES: usize> SmallFleet<POOL
             return Err(storage_full("devices", LISTS).into());
         }
         let staged = match self.stage(&valid) {
-            Err(FieldError {
-                problem: Problem::StorageFull { .. },
-                ..
-            }) => {
+            Err(FieldError { problem: Problem::StorageFull { .. }, .. }) => {
                 self.forget_unused_names();
                 self.stage(&valid)?
             }
@@ -194,7 +186,6 @@ impl<const POOLS: usize, const LISTS: usize, const NAMES: usize> SmallFleet<POOL
         self.pools.remove(place);
         self.rows.remove(place);
         self.lists.remove(place);
-        self.strides.remove(place);
         true
     }
 
@@ -217,6 +208,7 @@ impl<const POOLS: usize, const LISTS: usize, const NAMES: usize> SmallFleet<POOL
     pub fn table(&self) -> PoolTable<'_> {
         PoolTable {
             rows: &self.rows,
+            classes: &self.classes,
             lists: &self.lists,
             models: self.models.as_flattened(),
             digests: self.digests.as_flattened(),
@@ -276,6 +268,7 @@ impl<const POOLS: usize, const LISTS: usize, const NAMES: usize> SmallFleet<POOL
     fn table_mut(&mut self) -> PoolTableMut<'_> {
         PoolTableMut {
             rows: &mut self.rows,
+            classes: &self.classes,
             lists: &mut self.lists,
             devices: self.devices.as_flattened_mut(),
             residents: self.residents.as_flattened_mut(),
@@ -292,47 +285,33 @@ impl<const POOLS: usize, const LISTS: usize, const NAMES: usize> SmallFleet<POOL
         let resolved = job.resolve(self);
         let mut hashes: Vec<u64, POOLS> = Vec::new();
         if let Some(seed) = policy.spread_seed() {
-            hashes.extend(
-                self.pools
-                    .iter()
-                    .map(|name| spread_pool_hash(seed, &name.id, &name.replica_id)),
-            );
+            hashes.extend(self.pools.iter().map(|name| spread_pool_hash(seed, &name.id, &name.replica_id)));
         }
-        let table = PoolTable {
-            spread_hashes: &hashes,
-            ..self.table()
-        };
+        let table = PoolTable { spread_hashes: &hashes, ..self.table() };
         answer(&PlacementInput::assembled(table, resolved.query(session), policy))
     }
 
     fn place_of(&self, id: &str, replica_id: &str) -> Result<usize, usize> {
-        self.pools
-            .binary_search_by(|name| (name.id.as_str(), name.replica_id.as_str()).cmp(&(id, replica_id)))
+        self.pools.binary_search_by(|name| (name.id.as_str(), name.replica_id.as_str()).cmp(&(id, replica_id)))
     }
 
     /// Interns the pool's names and sorts its lists.
     fn stage(&mut self, valid: &ValidPool<'_>) -> Result<Staged<LISTS>, FieldError> {
         self.names.begin();
-        let (snapshot, mut row) = (valid.snapshot(), *valid.facts());
-        row.engine = self.name("engine", NameKind::Engine, snapshot.engine)?;
-        row.engine_version = self.optional_text("engine_version", snapshot.engine_version)?;
-        row.sampler_profile = self.optional_text("sampler_profile_version", snapshot.sampler_profile_version)?;
-        row.quantizations = self.bits(
-            "supports.quantizations",
-            NameKind::Quantization,
-            snapshot.supports.quantizations,
-        )?;
-        row.extensions = self.bits("supports.extensions", NameKind::Extension, snapshot.supports.extensions)?;
+        let (snapshot, mut class) = (valid.snapshot(), *valid.class());
+        class.engine = self.name("engine", NameKind::Engine, snapshot.engine)?;
+        class.engine_version = self.optional_text("engine_version", snapshot.engine_version)?;
+        class.sampler_profile = self.optional_text("sampler_profile_version", snapshot.sampler_profile_version)?;
+        class.quantizations =
+            self.bits("supports.quantizations", NameKind::Quantization, snapshot.supports.quantizations)?;
+        class.extensions = self.bits("supports.extensions", NameKind::Extension, snapshot.supports.extensions)?;
         let models = snapshot.supports.models.unwrap_or_default();
         let residents = snapshot.resident_models.unwrap_or_default();
         Ok(Staged {
-            row,
+            row: *valid.row(),
+            class,
             models: self.name_list("supports.models", NameKind::Model, models)?,
-            digests: self.name_list(
-                "supports.model_digests",
-                NameKind::Text,
-                snapshot.supports.model_digests,
-            )?,
+            digests: self.name_list("supports.model_digests", NameKind::Text, snapshot.supports.model_digests)?,
             labels: self.label_list(snapshot.labels)?,
             residents: self.name_list("resident_models", NameKind::Model, residents)?,
             warm: self.warm_list(valid)?,
@@ -340,9 +319,7 @@ impl<const POOLS: usize, const LISTS: usize, const NAMES: usize> SmallFleet<POOL
     }
 
     fn name(&mut self, field: &'static str, kind: NameKind, name: &str) -> Result<NameId, FieldError> {
-        self.names
-            .intern(kind, name)
-            .map_err(|problem| FieldError::new(field, problem))
+        self.names.intern(kind, name).map_err(|problem| FieldError::new(field, problem))
     }
 
     fn optional_text(&mut self, field: &'static str, name: Option<&str>) -> Result<NameId, FieldError> {
@@ -390,36 +367,28 @@ impl<const POOLS: usize, const LISTS: usize, const NAMES: usize> SmallFleet<POOL
         Ok(list)
     }
 
-    /// Makes a place for a new pool, with a stride that no other pool has.
+    /// Makes a place for a new pool, with a class number that no other pool has.
     fn open_place(&mut self, place: usize, snapshot: &PoolSnapshot<'_>) -> Result<usize, FleetError> {
         let full = FleetError::Full { capacity: POOLS };
         let too_long = |_| FleetError::Full { capacity: POOLS };
         // Validation bounded both ids.
         let id = Id::try_from(snapshot.id).map_err(too_long)?;
         let replica_id = Id::try_from(snapshot.replica_id).map_err(too_long)?;
-        let stride = (0..position(POOLS))
-            .find(|stride| !self.strides.contains(stride))
-            .ok_or(full)?;
-        self.pools
-            .insert(place, PoolName { id, replica_id })
-            .map_err(|_| full)?;
-        self.rows.insert(place, PoolRow::UNNAMED).map_err(|_| full)?;
+        let is_free = |class: &u32| self.rows.iter().all(|row| row.class != *class);
+        let class = (0..position(POOLS)).find(is_free).ok_or(full)?;
+        self.pools.insert(place, PoolName { id, replica_id }).map_err(|_| full)?;
+        self.rows.insert(place, PoolRow { class, ..PoolRow::EMPTY }).map_err(|_| full)?;
         self.lists.insert(place, PoolLists::default()).map_err(|_| full)?;
-        self.strides.insert(place, stride).map_err(|_| full)?;
         Ok(place)
     }
 
-    /// Puts a staged pool into its place and its stride.
+    /// Puts a staged pool into its place, its class and its stride.
     fn write(&mut self, place: usize, staged: &Staged<LISTS>, devices: &[DeviceRow]) {
-        let Some(&stride) = self.strides.get(place) else { return };
-        let start = stride.saturating_mul(position(LISTS));
-        let span = |len: usize| Span {
-            start,
-            len: position(len),
-        };
+        let Some(number) = self.rows.get(place).map(|row| row.class) else { return };
+        let start = number.saturating_mul(position(LISTS));
+        let span = |len: usize| Span { start, len: position(len) };
+        let (models, digests) = (span(staged.models.len()), span(staged.digests.len()));
         let lists = PoolLists {
-            models: span(staged.models.len()),
-            digests: span(staged.digests.len()),
             labels: span(staged.labels.len()),
             devices: span(devices.len()),
             residents: span(staged.residents.len()),
@@ -427,52 +396,43 @@ impl<const POOLS: usize, const LISTS: usize, const NAMES: usize> SmallFleet<POOL
             reserved: 0,
             warm: span(staged.warm.len()),
         };
-        copy_into(lists.models.of_mut(self.models.as_flattened_mut()), &staged.models);
-        copy_into(lists.digests.of_mut(self.digests.as_flattened_mut()), &staged.digests);
+        copy_into(models.of_mut(self.models.as_flattened_mut()), &staged.models);
+        copy_into(digests.of_mut(self.digests.as_flattened_mut()), &staged.digests);
         copy_into(lists.labels.of_mut(self.labels.as_flattened_mut()), &staged.labels);
         copy_into(lists.devices.of_mut(self.devices.as_flattened_mut()), devices);
-        copy_into(
-            lists.residents.of_mut(self.residents.as_flattened_mut()),
-            &staged.residents,
-        );
+        copy_into(lists.residents.of_mut(self.residents.as_flattened_mut()), &staged.residents);
         copy_into(lists.warm.of_mut(self.warm.as_flattened_mut()), &staged.warm);
+        if let Some(class) = self.classes.get_mut(index(number)) {
+            *class = PoolClass { models, digests, ..staged.class };
+        }
         if let (Some(row), Some(own)) = (self.rows.get_mut(place), self.lists.get_mut(place)) {
-            *row = staged.row;
+            *row = PoolRow { class: number, ..staged.row };
             *own = lists;
         }
     }
 
     fn forget_unused_names(&mut self) {
-        let Self {
-            names,
-            rows,
-            lists,
-            models,
-            digests,
-            labels,
-            residents,
-            warm,
-            ..
-        } = self;
+        let Self { names, rows, lists, classes, models, digests, labels, residents, warm, .. } = self;
         let (models, digests) = (models.as_flattened(), digests.as_flattened());
         let (labels, residents, warm) = (labels.as_flattened(), residents.as_flattened(), warm.as_flattened());
         let is_bit = |bits: u64, id: NameId| 1u64.checked_shl(id.0).is_some_and(|bit| bits & bit != 0);
         names.retain(|kind, id| {
-            rows.iter().zip(lists.iter()).any(|(row, lists)| match kind {
-                NameKind::Engine => row.engine == id,
-                NameKind::Quantization => is_bit(row.quantizations, id),
-                NameKind::Extension => is_bit(row.extensions, id),
-                NameKind::Model => lists.models.of(models).contains(&id) || lists.residents.of(residents).contains(&id),
-                NameKind::Session => lists.warm.of(warm).iter().any(|warm| warm.session == id),
-                NameKind::Text => {
-                    row.engine_version == id
-                        || row.sampler_profile == id
-                        || lists.digests.of(digests).contains(&id)
-                        || lists
-                            .labels
-                            .of(labels)
-                            .iter()
-                            .any(|label| label.key == id || label.value == id)
+            rows.iter().zip(lists.iter()).any(|(row, lists)| {
+                let class = classes.get(index(row.class)).unwrap_or(&PoolClass::UNNAMED);
+                match kind {
+                    NameKind::Engine => class.engine == id,
+                    NameKind::Quantization => is_bit(class.quantizations, id),
+                    NameKind::Extension => is_bit(class.extensions, id),
+                    NameKind::Model => {
+                        class.models.of(models).contains(&id) || lists.residents.of(residents).contains(&id)
+                    }
+                    NameKind::Session => lists.warm.of(warm).iter().any(|warm| warm.session == id),
+                    NameKind::Text => {
+                        class.engine_version == id
+                            || class.sampler_profile == id
+                            || class.digests.of(digests).contains(&id)
+                            || lists.labels.of(labels).iter().any(|label| label.key == id || label.value == id)
+                    }
                 }
             })
         });
@@ -487,10 +447,7 @@ impl<const POOLS: usize, const LISTS: usize, const NAMES: usize> Directory for S
     fn ranks_of(&self, pool_id: &str) -> RankRange {
         let start = self.pools.partition_point(|name| name.id.as_str() < pool_id);
         let end = self.pools.partition_point(|name| name.id.as_str() <= pool_id);
-        RankRange {
-            start: position(start),
-            end: position(end),
-        }
+        RankRange { start: position(start), end: position(end) }
     }
 }
 

@@ -10,11 +10,7 @@ use crate::values::text::{check_id, check_name};
 /// An integer between 0 and `max`. UNIT-9.
 pub(super) fn bounded(field: &'static str, value: i64, max: u64) -> Result<u64, FieldError> {
     let unsigned = u64::try_from(value).map_err(|_| FieldError::new(field, Problem::Negative))?;
-    if unsigned > max {
-        Err(FieldError::new(field, Problem::TooLarge { max }))
-    } else {
-        Ok(unsigned)
-    }
+    if unsigned > max { Err(FieldError::new(field, Problem::TooLarge { max })) } else { Ok(unsigned) }
 }
 
 /// A byte count. UNIT-3.
@@ -50,15 +46,12 @@ pub(super) fn rate(field: &'static str, tokens_per_s: Option<f64>) -> Result<Rat
 
 /// A compute capability, where there is one. UNIT-4.
 pub(super) fn capability(field: &'static str, text: Option<&str>) -> Result<Option<ComputeCapability>, FieldError> {
-    text.map(ComputeCapability::parse)
-        .transpose()
-        .map_err(|problem| FieldError::new(field, problem))
+    text.map(ComputeCapability::parse).transpose().map_err(|problem| FieldError::new(field, problem))
 }
 
 /// A device mask; absent is the empty set, which no mask on the wire can say. UNIT-6.
 pub(super) fn mask(field: &'static str, text: Option<&str>) -> Result<DeviceMask, FieldError> {
-    text.map_or(Ok(DeviceMask::EMPTY), DeviceMask::parse)
-        .map_err(|problem| FieldError::new(field, problem))
+    text.map_or(Ok(DeviceMask::EMPTY), DeviceMask::parse).map_err(|problem| FieldError::new(field, problem))
 }
 
 /// An id that must not be empty. UNIT-5.
@@ -83,11 +76,7 @@ pub(super) fn names(field: &'static str, list: &[&str]) -> Result<(), FieldError
 
 /// A list of at most `max` entries. UNIT-7.
 pub(super) fn at_most<T>(field: &'static str, list: &[T], max: usize) -> Result<(), FieldError> {
-    if list.len() > max {
-        Err(FieldError::new(field, Problem::TooMany { max }))
-    } else {
-        Ok(())
-    }
+    if list.len() > max { Err(FieldError::new(field, Problem::TooMany { max })) } else { Ok(()) }
 }
 
 /// Labels: names on both sides, at most `max` of them, no key twice. UNIT-5, UNIT-7.
@@ -96,11 +85,7 @@ pub(super) fn labels(field: &'static str, list: &[(&str, &str)], max: usize) -> 
     for (position, (key, value)) in list.iter().enumerate() {
         name(field, key)?;
         name(field, value)?;
-        if list
-            .iter()
-            .skip(position.saturating_add(1))
-            .any(|(other, _)| other == key)
-        {
+        if list.iter().skip(position.saturating_add(1)).any(|(other, _)| other == key) {
             return Err(FieldError::new(field, Problem::Repeated));
         }
     }

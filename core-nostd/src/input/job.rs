@@ -216,11 +216,7 @@ impl<'a> JobSpec<'a> {
                 model_digest: None,
             },
             placement: PlacementHints::AUTOMATIC,
-            budget: Budget {
-                tokens: None,
-                time_ms: None,
-                cost_micros: None,
-            },
+            budget: Budget { tokens: None, time_ms: None, cost_micros: None },
         }
     }
 
@@ -234,17 +230,10 @@ impl<'a> JobSpec<'a> {
     pub fn validate(&self, policy: &Policy, dims: Option<(&ModelDims, KvLayout)>) -> Result<ValidJob<'a>, FieldError> {
         self.check_texts()?;
         self.check_budget()?;
-        let mode = self
-            .placement
-            .effective_mode()
-            .map_err(|problem| FieldError::new("placement.mode", problem))?;
+        let mode = self.placement.effective_mode().map_err(|problem| FieldError::new("placement.mode", problem))?;
         self.check_hints()?;
         let facts = self.numeric_facts(policy, dims)?;
-        Ok(ValidJob {
-            spec: *self,
-            facts,
-            mode,
-        })
+        Ok(ValidJob { spec: *self, facts, mode })
     }
 
     fn check_texts(&self) -> Result<(), FieldError> {
@@ -255,10 +244,7 @@ impl<'a> JobSpec<'a> {
             checks::id("session_id", session)?;
         }
         checks::optional_name("requirements.quantization", self.requirements.quantization)?;
-        checks::names(
-            "requirements.required_extensions",
-            self.requirements.required_extensions,
-        )?;
+        checks::names("requirements.required_extensions", self.requirements.required_extensions)?;
         let tuple = &self.determinism;
         checks::optional_name("determinism.sampler_profile_version", tuple.sampler_profile_version)?;
         checks::optional_name("determinism.engine_version", tuple.engine_version)?;
@@ -266,15 +252,9 @@ impl<'a> JobSpec<'a> {
     }
 
     fn check_budget(&self) -> Result<(), FieldError> {
-        self.budget
-            .tokens
-            .map_or(Ok(0), |tokens| checks::bounded("budget.tokens", tokens, BYTES_MAX))?;
-        self.budget
-            .time_ms
-            .map_or(Ok(0), |ms| checks::time("budget.time_ms", ms))?;
-        self.budget
-            .cost_micros
-            .map_or(Ok(0), |cost| checks::bounded("budget.cost_micros", cost, BYTES_MAX))?;
+        self.budget.tokens.map_or(Ok(0), |tokens| checks::bounded("budget.tokens", tokens, BYTES_MAX))?;
+        self.budget.time_ms.map_or(Ok(0), |ms| checks::time("budget.time_ms", ms))?;
+        self.budget.cost_micros.map_or(Ok(0), |cost| checks::bounded("budget.cost_micros", cost, BYTES_MAX))?;
         Ok(())
     }
 
@@ -283,10 +263,9 @@ impl<'a> JobSpec<'a> {
         if let Some(pin) = hints.pin_pool_id {
             checks::id("placement.pin_pool_id", pin)?;
         }
-        for (field, list) in [
-            ("placement.prefer_pools", hints.prefer_pools),
-            ("placement.avoid_pools", hints.avoid_pools),
-        ] {
+        for (field, list) in
+            [("placement.prefer_pools", hints.prefer_pools), ("placement.avoid_pools", hints.avoid_pools)]
+        {
             checks::at_most(field, list, HINTS_MAX)?;
             list.iter().try_for_each(|id| checks::id(field, id))?;
         }
@@ -298,10 +277,7 @@ impl<'a> JobSpec<'a> {
         let min_capability = checks::capability("requirements.min_compute_cap", requirements.min_compute_cap)?;
         let prompt_tokens = checks::tokens("prompt_tokens", self.prompt_tokens)?;
         let output_tokens = self.output_tokens(policy)?;
-        let asked_ctx = self
-            .required_ctx
-            .map(|ctx| checks::tokens("required_ctx", ctx))
-            .transpose()?;
+        let asked_ctx = self.required_ctx.map(|ctx| checks::tokens("required_ctx", ctx)).transpose()?;
         // Both are below 2^24.
         let context_tokens = asked_ctx.unwrap_or(prompt_tokens.saturating_add(output_tokens));
 
@@ -314,9 +290,7 @@ impl<'a> JobSpec<'a> {
             min_vram_bytes: checks::bytes("requirements.min_vram_bytes", requirements.min_vram_bytes)?,
             device_mask: checks::mask("requirements.device_mask", requirements.device_mask)?,
             require_device_mask: checks::mask("placement.require_device_mask", self.placement.require_device_mask)?,
-            deadline_us: self
-                .deadline_ms
-                .map_or(Ok(JobRow::NO_DEADLINE), |ms| checks::time("deadline_ms", ms))?,
+            deadline_us: self.deadline_ms.map_or(Ok(JobRow::NO_DEADLINE), |ms| checks::time("deadline_ms", ms))?,
             spread_hash: policy.spread_seed().map_or(0, |seed| spread_job_hash(seed, self.id)),
             prompt_tokens,
             output_tokens,
@@ -330,14 +304,8 @@ impl<'a> JobSpec<'a> {
 
     /// JOB-1.
     fn output_tokens(&self, policy: &Policy) -> Result<u32, FieldError> {
-        let expected = self
-            .expected_tokens
-            .map(|count| checks::tokens("expected_tokens", count))
-            .transpose()?;
-        let max = self
-            .max_tokens
-            .map(|count| checks::tokens("max_tokens", count))
-            .transpose()?;
+        let expected = self.expected_tokens.map(|count| checks::tokens("expected_tokens", count)).transpose()?;
+        let max = self.max_tokens.map(|count| checks::tokens("max_tokens", count)).transpose()?;
         Ok(match (expected, max) {
             (Some(expected), Some(max)) => expected.min(max),
             (Some(count), None) | (None, Some(count)) => count,
@@ -364,12 +332,7 @@ impl<'a> JobSpec<'a> {
         };
         let checked = checks::bounded(field, degree, u64::from(SPLIT_DEGREE_MAX))?;
         match u8::try_from(checked) {
-            Ok(0) | Err(_) => Err(FieldError::new(
-                field,
-                Problem::Malformed {
-                    expected: "a degree of 1 to 16",
-                },
-            )),
+            Ok(0) | Err(_) => Err(FieldError::new(field, Problem::Malformed { expected: "a degree of 1 to 16" })),
             Ok(degree) => Ok(degree),
         }
     }

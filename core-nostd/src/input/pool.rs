@@ -7,10 +7,9 @@ use heapless::Vec;
 use super::checks;
 use crate::error::{FieldError, Problem};
 use crate::limits::{BYTES_MAX, DEVICES_MAX, LABELS_MAX, RESIDENT_MODELS_MAX, TOKENS_MAX, WARM_SESSIONS_MAX};
-use crate::rows::{DeviceRow, PoolFlags, PoolRow};
+use crate::rows::{ClassFlags, DeviceRow, PoolClass, PoolFlags, PoolRow};
 use crate::values::capability::ComputeCapability;
 use crate::values::device_mask::DeviceMask;
-use crate::values::edge::Rate;
 use crate::values::text::check_optional_id;
 
 /// One pool as its manager publishes it: untrusted, borrowed, in wire units.
@@ -163,15 +162,12 @@ impl<'a> PoolSnapshot<'a> {
     /// A field that breaks a rule of UNIT-1 to UNIT-9, POOL-2 or POOL-3.
     pub fn validate(&self) -> Result<ValidPool<'a>, FieldError> {
         self.check_texts()?;
-        let mut facts = self.numeric_facts()?;
+        let mut class = self.class_facts()?;
+        let mut row = self.row_facts(class.vram_total_bytes)?;
         let devices = self.checked_devices()?;
-        self.apply_devices(&mut facts, &devices)?;
+        self.apply_devices(&mut row, &mut class, &devices)?;
         self.check_lists()?;
-        Ok(ValidPool {
-            snapshot: *self,
-            facts,
-            devices,
-        })
+        Ok(ValidPool { snapshot: *self, row, class, devices })
     }
 
     fn check_texts(&self) -> Result<(), FieldError> {
@@ -182,52 +178,53 @@ impl<'a> PoolSnapshot<'a> {
         checks::optional_name("sampler_profile_version", self.sampler_profile_version)
     }
 
-    fn numeric_facts(&self) -> Result<PoolRow, FieldError> {
+    /// What rarely changes.
+    fn class_facts(&self) -> Result<PoolClass, FieldError> {
+        let capability = checks::capability("compute_capability", self.compute_capability)?;
+        let ctx_max = self.supports.ctx_max.map(|ctx| checks::tokens("supports.ctx_max", ctx)).transpose()?;
+        let min_capability = checks::capability("supports.min_compute_cap", self.supports.min_compute_cap)?;
+        let mut flags = ClassFlags::EMPTY;
+        flags.set(ClassFlags::CAPABILITY_KNOWN, capability.is_some());
+        flags.set(ClassFlags::MIN_CAPABILITY, min_capability.is_some());
+        flags.set(ClassFlags::MODELS_LISTED, self.supports.models.is_some());
+        Ok(PoolClass {
+            vram_total_bytes: checks::bytes("vram_total_bytes", self.vram_total_bytes)?,
+            device_mask: checks::mask("device_mask", self.device_mask)?,
+            ctx_max: ctx_max.unwrap_or(PoolClass::CTX_UNKNOWN),
+            capability: capability.unwrap_or(ComputeCapability::from_value(0)),
+            min_capability: min_capability.unwrap_or(ComputeCapability::from_value(0)),
+            flags,
+            ..PoolClass::UNNAMED
+        })
+    }
+
+    /// What changes from snapshot to snapshot.
+    fn row_facts(&self, vram_total_bytes: u64) -> Result<PoolRow, FieldError> {
         let slots_total = checks::slots("slots_total", self.slots_total)?;
         let slots_free = checks::slots("slots_free", self.slots_free)?;
-        let vram_total_bytes = checks::bytes("vram_total_bytes", self.vram_total_bytes)?;
         let vram_free_bytes = checks::bytes("vram_free_bytes", self.vram_free_bytes)?;
-        let capability = checks::capability("compute_capability", self.compute_capability)?;
         let decode = checks::rate("perf_tokens_per_s", self.perf_tokens_per_s)?;
-        let prefill: Rate = checks::rate("prefill_tokens_per_s", self.prefill_tokens_per_s)?;
-        let first_token_us = self
-            .first_token_ms
-            .map(|ms| checks::time("first_token_ms", ms))
-            .transpose()?;
+        let prefill = checks::rate("prefill_tokens_per_s", self.prefill_tokens_per_s)?;
+        let first_token_us = self.first_token_ms.map(|ms| checks::time("first_token_ms", ms)).transpose()?;
         checks::bounded("queue_depth", self.queue_depth, u64::from(u32::MAX))?;
-        let ctx_max = self
-            .supports
-            .ctx_max
-            .map(|ctx| checks::tokens("supports.ctx_max", ctx))
-            .transpose()?;
-        let min_capability = checks::capability("supports.min_compute_cap", self.supports.min_compute_cap)?;
-
         let mut flags = PoolFlags::EMPTY;
         flags.set(PoolFlags::READY, self.ready);
         flags.set(PoolFlags::DRAINING, self.draining);
-        flags.set(PoolFlags::CAPABILITY_KNOWN, capability.is_some());
-        flags.set(PoolFlags::MIN_CAPABILITY, min_capability.is_some());
-        flags.set(PoolFlags::MODELS_LISTED, self.supports.models.is_some());
         flags.set(PoolFlags::RESIDENCY_PUBLISHED, self.resident_models.is_some());
         flags.set(PoolFlags::WARM_SESSIONS, !self.warm_sessions.is_empty());
         Ok(PoolRow {
-            vram_total_bytes,
             vram_free_bytes: vram_free_bytes.min(vram_total_bytes),
             first_token_us: first_token_us.unwrap_or(PoolRow::FIRST_TOKEN_UNKNOWN),
             admission_latency_us: checks::time("admission_latency_ms", self.admission_latency_ms)?,
             model_load_us: checks::time("model_load_ms", self.model_load_ms)?,
             age_us: checks::time("age_ms", self.age_ms)?,
-            device_mask: checks::mask("device_mask", self.device_mask)?,
             decode_q10: decode.q10,
             milli_tps: decode.milli_tps,
             prefill_q10: prefill.q10,
-            ctx_max: ctx_max.unwrap_or(PoolRow::CTX_UNKNOWN),
             slots_total,
             slots_free: slots_free.min(slots_total),
-            capability: capability.unwrap_or(ComputeCapability::from_value(0)),
-            min_capability: min_capability.unwrap_or(ComputeCapability::from_value(0)),
             flags,
-            ..PoolRow::UNNAMED
+            ..PoolRow::EMPTY
         })
     }
 
@@ -246,31 +243,24 @@ impl<'a> PoolSnapshot<'a> {
     }
 
     /// Makes the pool's mask and VRAM those of its devices. POOL-2, POOL-3.
-    fn apply_devices(&self, facts: &mut PoolRow, devices: &[DeviceRow]) -> Result<(), FieldError> {
+    fn apply_devices(&self, row: &mut PoolRow, class: &mut PoolClass, devices: &[DeviceRow]) -> Result<(), FieldError> {
         if devices.is_empty() {
             return Ok(());
         }
         // At most 16 terms below 2^48: the sums stay below 2^52.
-        let total: u64 = devices
-            .iter()
-            .fold(0, |sum, device| sum.saturating_add(device.vram_total_bytes));
-        let free: u64 = devices
-            .iter()
-            .fold(0, |sum, device| sum.saturating_add(device.vram_free_bytes));
+        let total: u64 = devices.iter().fold(0, |sum, device| sum.saturating_add(device.vram_total_bytes));
+        let free: u64 = devices.iter().fold(0, |sum, device| sum.saturating_add(device.vram_free_bytes));
         if total > BYTES_MAX {
             return Err(FieldError::new("devices", Problem::TooLarge { max: BYTES_MAX }));
         }
-        if facts.device_mask.is_empty() {
-            facts.device_mask = DeviceMask::first(devices.len());
-        } else if usize::try_from(facts.device_mask.len()) != Ok(devices.len()) {
-            let problem = Problem::Contradiction {
-                why: "names another number of devices than `devices` lists",
-            };
+        if class.device_mask.is_empty() {
+            class.device_mask = DeviceMask::first(devices.len());
+        } else if usize::try_from(class.device_mask.len()) != Ok(devices.len()) {
+            let problem = Problem::Contradiction { why: "names another number of devices than `devices` lists" };
             return Err(FieldError::new("device_mask", problem));
         }
-        facts.vram_total_bytes = total;
-        facts.vram_free_bytes = free;
-        facts.flags.set(PoolFlags::DEVICES, true);
+        class.vram_total_bytes = total;
+        row.vram_free_bytes = free;
         Ok(())
     }
 
@@ -293,11 +283,7 @@ impl<'a> PoolSnapshot<'a> {
             checks::id("warm_sessions.session_id", session.session_id)?;
             checks::tokens("warm_sessions.cached_tokens", session.cached_tokens)?;
         }
-        if has_repeats(self.warm_sessions) {
-            Err(FieldError::new(field, Problem::Repeated))
-        } else {
-            Ok(())
-        }
+        if has_repeats(self.warm_sessions) { Err(FieldError::new(field, Problem::Repeated)) } else { Ok(()) }
     }
 }
 
@@ -305,17 +291,15 @@ impl<'a> PoolSnapshot<'a> {
 fn has_repeats(sessions: &[WarmSession<'_>]) -> bool {
     let ids = || sessions.iter().map(|session| session.session_id);
     let ascending = ids().zip(ids().skip(1)).all(|(left, right)| left < right);
-    !ascending
-        && ids()
-            .enumerate()
-            .any(|(position, id)| ids().take(position).any(|earlier| earlier == id))
+    !ascending && ids().enumerate().any(|(position, id)| ids().take(position).any(|earlier| earlier == id))
 }
 
 /// A pool inside every limit, its names not yet interned.
 #[derive(Debug, Clone)]
 pub struct ValidPool<'a> {
     snapshot: PoolSnapshot<'a>,
-    facts: PoolRow,
+    row: PoolRow,
+    class: PoolClass,
     devices: Vec<DeviceRow, DEVICES_MAX>,
 }
 
@@ -326,10 +310,16 @@ impl<'a> ValidPool<'a> {
         &self.snapshot
     }
 
-    /// The numbers, bounded, clamped and in integer units; names and lists are still unset.
+    /// What changes from snapshot to snapshot, bounded, clamped and in integer units; the class number is still unset.
     #[must_use]
-    pub const fn facts(&self) -> &PoolRow {
-        &self.facts
+    pub const fn row(&self) -> &PoolRow {
+        &self.row
+    }
+
+    /// What rarely changes; names and lists are still unset.
+    #[must_use]
+    pub const fn class(&self) -> &PoolClass {
+        &self.class
     }
 
     /// The devices in ascending order of their ids.
@@ -342,10 +332,7 @@ impl<'a> ValidPool<'a> {
     pub fn warm_sessions(&self) -> impl Iterator<Item = (&'a str, u32)> {
         self.snapshot.warm_sessions.iter().map(|session| {
             // Validation bounded the count by TOKENS_MAX.
-            (
-                session.session_id,
-                u32::try_from(session.cached_tokens).unwrap_or(TOKENS_MAX),
-            )
+            (session.session_id, u32::try_from(session.cached_tokens).unwrap_or(TOKENS_MAX))
         })
     }
 }

@@ -5,7 +5,7 @@ use crate::limits::END_UNKNOWN_US;
 use crate::policy::{Order, Policy, Weights};
 use crate::rows::{JobFlags, JobQuery, JobRow, PoolRef, PoolRow};
 use crate::rule::devices::{choose, eligible, ids_of};
-use crate::rule::feasibility::{check, has_hints, is_preferred};
+use crate::rule::feasibility::Checker;
 use crate::rule::key::{Key, KeyParts};
 use crate::rule::rejection::Rejection;
 use crate::rule::score::{ScoreTerms, uncached_tokens};
@@ -13,11 +13,11 @@ use crate::values::device_mask::DeviceMask;
 use crate::values::hash::spread_value;
 
 /// A job and a policy, with what does not depend on the pool worked out once.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub(crate) struct Scorer<'a> {
     pub(crate) job: &'a JobQuery<'a>,
     pub(crate) policy: &'a Policy,
-    has_hints: bool,
+    checker: Checker<'a>,
     has_weights: bool,
     uses_warmth: bool,
 }
@@ -28,7 +28,7 @@ impl<'a> Scorer<'a> {
         Self {
             job,
             policy,
-            has_hints: has_hints(job.row, &job.hints),
+            checker: Checker::new(job, policy),
             has_weights: *policy.weights() != Weights::ONE,
             uses_warmth: has_session && !job.row.flags.has(JobFlags::COLD),
         }
@@ -37,7 +37,7 @@ impl<'a> Scorer<'a> {
     /// The first rule that the pool fails, or whether the job's model is resident.
     #[inline(always)] // Once per pool of every scan.
     pub(crate) fn check(&self, pool: &PoolRef<'_>) -> Result<bool, Rejection> {
-        check(pool, self.job, self.has_hints, self.policy)
+        self.checker.check(pool)
     }
 
     /// The pool's key, or the first rule it fails.
@@ -55,22 +55,12 @@ impl<'a> Scorer<'a> {
     /// What the pool brings to the comparison.
     #[inline(always)] // Once per feasible pool of every scan.
     pub(crate) fn parts(&self, pool: &PoolRef<'_>, resident: bool, cached_tokens: u32) -> KeyParts {
-        let PoolRow {
-            vram_free_bytes,
-            milli_tps,
-            slots_total,
-            slots_free,
-            ..
-        } = *pool.row;
+        let PoolRow { vram_free_bytes, milli_tps, slots_total, slots_free, .. } = *pool.row;
         let job = self.job.row;
         let terms = self.terms(pool, resident);
-        let weighted = if self.has_weights {
-            terms.weighted(self.policy.weights())
-        } else {
-            terms
-        };
+        let weighted = if self.has_weights { terms.weighted(self.policy.weights()) } else { terms };
         KeyParts {
-            preferred: is_preferred(job, &self.job.hints, pool.rank),
+            preferred: self.checker.is_preferred(pool.rank),
             weighted_end_us: end_us(&weighted, job, cached_tokens),
             warm: cached_tokens > 0,
             // Validation clamped slots_free, and a feasible pool has need <= free.
@@ -89,16 +79,9 @@ impl<'a> Scorer<'a> {
     pub(crate) fn terms(&self, pool: &PoolRef<'_>, resident: bool) -> ScoreTerms {
         let row = pool.row;
         let known_first_token = row.first_token_us != PoolRow::FIRST_TOKEN_UNKNOWN;
-        let first_token_us = if known_first_token {
-            Some(row.first_token_us)
-        } else {
-            self.policy.default_first_token_us()
-        };
-        let decode_q10 = if row.decode_q10 == 0 {
-            self.policy.default_decode_q10()
-        } else {
-            Some(row.decode_q10)
-        };
+        let first_token_us =
+            if known_first_token { Some(row.first_token_us) } else { self.policy.default_first_token_us() };
+        let decode_q10 = if row.decode_q10 == 0 { self.policy.default_decode_q10() } else { Some(row.decode_q10) };
         let aware = self.policy.performance_aware();
         ScoreTerms {
             admission_latency_us: row.admission_latency_us,
@@ -123,11 +106,7 @@ impl<'a> Scorer<'a> {
 
     #[inline]
     fn spread(&self, pool: &PoolRef<'_>) -> u32 {
-        if self.policy.spread_seed().is_some() {
-            spread_value(pool.spread_hash(), self.job.row.spread_hash)
-        } else {
-            0
-        }
+        if self.policy.spread_seed().is_some() { spread_value(pool.spread_hash(), self.job.row.spread_hash) } else { 0 }
     }
 
     /// What the decision says of the winner.
@@ -145,7 +124,7 @@ impl<'a> Scorer<'a> {
             start_us: terms.start_us(),
             end_us,
             warm: cached > 0,
-            fallback: job.flags.has(JobFlags::PREFER) && !is_preferred(job, &self.job.hints, pool.rank),
+            fallback: job.flags.has(JobFlags::PREFER) && !self.checker.is_preferred(pool.rank),
             on_time: end_us.filter(|_| has_deadline).map(|end| end <= job.deadline_us),
         }
     }
@@ -156,9 +135,9 @@ impl<'a> Scorer<'a> {
         if job.split_degree == 0 {
             return DeviceMask::EMPTY;
         }
-        let devices = pool.devices();
-        let chosen = choose(devices, eligible(pool.row, devices, job), job.split_degree);
-        ids_of(pool.row.device_mask, &chosen)
+        let (class, devices) = (pool.class(), pool.devices());
+        let chosen = choose(devices, eligible(class, devices, job), job.split_degree);
+        ids_of(class.device_mask, &chosen)
     }
 }
 

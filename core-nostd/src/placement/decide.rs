@@ -88,9 +88,7 @@ pub fn rank_best(input: &PlacementInput<'_>, best: &mut [Option<Assignment>]) ->
             .filter_map(|pool| scorer.key(&pool).ok())
             .filter(|key| floor.is_none_or(|taken| *key > taken))
             .min();
-        *place = next
-            .and_then(|key| input.pools.pool(key.rank()))
-            .map(|pool| scorer.assignment(&pool));
+        *place = next.and_then(|key| input.pools.pool(key.rank())).map(|pool| scorer.assignment(&pool));
         if place.is_none() {
             break;
         }

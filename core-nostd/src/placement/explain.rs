@@ -6,7 +6,7 @@ use super::candidate::Scorer;
 use super::decide::PlacementInput;
 use crate::limits::END_UNKNOWN_US;
 use crate::policy::{Order, Policy};
-use crate::rows::{JobQuery, PoolRef, PoolRow};
+use crate::rows::{JobQuery, PoolClass, PoolRef};
 use crate::rule::devices::{by_free_vram, eligible, share_bytes};
 use crate::rule::key::{Key, KeyParts};
 use crate::rule::rejection::Rejection;
@@ -207,10 +207,7 @@ pub struct Explanation {
 
 /// What one pool is to a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(
-    clippy::large_enum_variant,
-    reason = "made once per question, and without an allocator"
-)]
+#[allow(clippy::large_enum_variant, reason = "made once per question, and without an allocator")]
 pub enum PoolVerdict {
     /// It cannot take it.
     Infeasible(Unfit),
@@ -243,12 +240,7 @@ pub fn explain(input: &PlacementInput<'_>) -> Explanation {
             }
         }
     }
-    let standing = |key: Key| {
-        input
-            .pools()
-            .pool(key.rank())
-            .map(|pool| standing_of(&scorer, &pool, key))
-    };
+    let standing = |key: Key| input.pools().pool(key.rank()).map(|pool| standing_of(&scorer, &pool, key));
     let winner = two_best.best.and_then(standing);
     let runner_up = two_best.second.and_then(standing);
     Explanation {
@@ -267,10 +259,7 @@ pub fn inspect(input: &PlacementInput<'_>, rank: u32) -> Option<Result<Standing,
     let scorer = input.scorer();
     let pool = input.pools().pool(rank)?;
     Some(match scorer.key(&pool) {
-        Err(rejection) => Err(Unfit {
-            rejection,
-            shortfall: shortfall(&pool, input.job(), scorer.policy, rejection),
-        }),
+        Err(rejection) => Err(Unfit { rejection, shortfall: shortfall(&pool, input.job(), scorer.policy, rejection) }),
         Ok(key) => Ok(standing_of(&scorer, &pool, key)),
     })
 }
@@ -325,17 +314,11 @@ fn standing_of(scorer: &Scorer<'_>, pool: &PoolRef<'_>, key: Key) -> Standing {
 /// EXPL-2.
 fn decided_between(winner: &Standing, other: Option<&Standing>, policy: &Policy) -> Decided {
     let Some(other) = other else {
-        return Decided {
-            by: KeyPart::OnlyCandidate,
-            margin: None,
-        };
+        return Decided { by: KeyPart::OnlyCandidate, margin: None };
     };
     let (better, worse) = (&winner.parts, &other.parts);
     if better.preferred != worse.preferred {
-        return Decided {
-            by: KeyPart::Preferred,
-            margin: Some(difference(better.preferred, worse.preferred)),
-        };
+        return Decided { by: KeyPart::Preferred, margin: Some(difference(better.preferred, worse.preferred)) };
     }
     match policy.order() {
         Order::PredictedEnd => compare_predicted_end(better, worse, policy.quantum_shift()),
@@ -348,22 +331,13 @@ fn compare_predicted_end(better: &KeyParts, worse: &KeyParts, quantum_shift: u8)
     if bucket(better.weighted_end_us) != bucket(worse.weighted_end_us) {
         let both_known = better.weighted_end_us != END_UNKNOWN_US && worse.weighted_end_us != END_UNKNOWN_US;
         let margin = both_known.then(|| difference(better.weighted_end_us, worse.weighted_end_us));
-        return Decided {
-            by: KeyPart::PredictedEnd,
-            margin,
-        };
+        return Decided { by: KeyPart::PredictedEnd, margin };
     }
     first_difference(&[
         (KeyPart::Warm, difference(better.warm, worse.warm)),
-        (
-            KeyPart::ActiveLeases,
-            difference(better.active_leases, worse.active_leases),
-        ),
+        (KeyPart::ActiveLeases, difference(better.active_leases, worse.active_leases)),
         (KeyPart::SlotsFree, difference(better.slots_free, worse.slots_free)),
-        (
-            KeyPart::ResidualVram,
-            difference(better.residual_vram_bytes, worse.residual_vram_bytes),
-        ),
+        (KeyPart::ResidualVram, difference(better.residual_vram_bytes, worse.residual_vram_bytes)),
         (KeyPart::TokensPerS, difference(better.milli_tps, worse.milli_tps)),
         (KeyPart::Spread, difference(better.spread, worse.spread)),
         (KeyPart::PoolId, difference(better.rank, worse.rank)),
@@ -372,14 +346,8 @@ fn compare_predicted_end(better: &KeyParts, worse: &KeyParts, quantum_shift: u8)
 
 fn compare_free_vram(better: &KeyParts, worse: &KeyParts) -> Decided {
     first_difference(&[
-        (
-            KeyPart::VramFree,
-            difference(better.vram_free_bytes, worse.vram_free_bytes),
-        ),
-        (
-            KeyPart::ActiveLeases,
-            difference(better.active_leases, worse.active_leases),
-        ),
+        (KeyPart::VramFree, difference(better.vram_free_bytes, worse.vram_free_bytes)),
+        (KeyPart::ActiveLeases, difference(better.active_leases, worse.active_leases)),
         (KeyPart::PoolId, difference(better.rank, worse.rank)),
     ])
 }
@@ -387,16 +355,8 @@ fn compare_free_vram(better: &KeyParts, worse: &KeyParts) -> Decided {
 fn first_difference(parts: &[(KeyPart, i64)]) -> Decided {
     let differing = parts.iter().find(|(_, margin)| *margin != 0);
     // Ranks always differ, so there is one.
-    differing.map_or(
-        Decided {
-            by: KeyPart::PoolId,
-            margin: None,
-        },
-        |&(by, margin)| Decided {
-            by,
-            margin: Some(margin),
-        },
-    )
+    differing
+        .map_or(Decided { by: KeyPart::PoolId, margin: None }, |&(by, margin)| Decided { by, margin: Some(margin) })
 }
 
 /// Key parts are below 2^48, so their differences fit.
@@ -414,36 +374,26 @@ fn nearest_miss(input: &PlacementInput<'_>, rejection: Rejection, pools: u32) ->
         .filter(|pool| scorer.check(pool) == Err(rejection))
         .filter_map(|pool| shortfall(&pool, input.job(), scorer.policy, rejection))
         .min_by_key(|shortfall| shortfall.amount);
-    NearestMiss {
-        rejection,
-        pools,
-        shortfall: smallest,
-    }
+    NearestMiss { rejection, pools, shortfall: smallest }
 }
 
 /// By how much `pool` fails the rule of `rejection`, where the rule has a measure.
 fn shortfall(pool: &PoolRef<'_>, job: &JobQuery<'_>, policy: &Policy, rejection: Rejection) -> Option<Shortfall> {
-    let row = pool.row;
+    let (row, class) = (pool.row, pool.class());
     let short = |needed: u64, has: u64, unit| {
-        needed
-            .checked_sub(has)
-            .filter(|&amount| amount > 0)
-            .map(|amount| Shortfall { amount, unit })
+        needed.checked_sub(has).filter(|&amount| amount > 0).map(|amount| Shortfall { amount, unit })
     };
     match rejection {
-        Rejection::Context if row.ctx_max != PoolRow::CTX_UNKNOWN => {
-            short(job.row.context_tokens.into(), row.ctx_max.into(), Unit::Tokens)
+        Rejection::Context if class.ctx_max != PoolClass::CTX_UNKNOWN => {
+            short(job.row.context_tokens.into(), class.ctx_max.into(), Unit::Tokens)
         }
-        Rejection::VramTotal => short(job.row.whole_bytes(), row.vram_total_bytes, Unit::Bytes),
+        Rejection::VramTotal => short(job.row.whole_bytes(), class.vram_total_bytes, Unit::Bytes),
         Rejection::SplitDegree => {
-            let able = eligible(row, pool.devices(), job.row).count_ones();
+            let able = eligible(class, pool.devices(), job.row).count_ones();
             short(job.row.split_degree.into(), able.into(), Unit::Devices)
         }
         Rejection::Stale => short(row.age_us, policy.stale_after_us(), Unit::Micros),
-        Rejection::Slots => Some(Shortfall {
-            amount: 1,
-            unit: Unit::Slots,
-        }),
+        Rejection::Slots => Some(Shortfall { amount: 1, unit: Unit::Slots }),
         Rejection::Vram => vram_shortfall(pool, job),
         _ => None,
     }
@@ -459,16 +409,13 @@ fn vram_shortfall(pool: &PoolRef<'_>, job: &JobQuery<'_>) -> Option<Shortfall> {
         share_bytes(need, degree).saturating_sub(free_on_weakest_chosen(pool, job, degree))
     };
     let amount = whole.max(on_device);
-    (amount > 0).then_some(Shortfall {
-        amount,
-        unit: Unit::Bytes,
-    })
+    (amount > 0).then_some(Shortfall { amount, unit: Unit::Bytes })
 }
 
 /// Free VRAM of the `degree`-th best eligible device.
 fn free_on_weakest_chosen(pool: &PoolRef<'_>, job: &JobQuery<'_>, degree: u8) -> u64 {
     let devices = pool.devices();
-    let able = eligible(pool.row, devices, job.row);
+    let able = eligible(pool.class(), devices, job.row);
     by_free_vram(devices)
         .into_iter()
         .filter(|&position| 1u16.checked_shl(position.into()).is_some_and(|bit| able & bit != 0))

@@ -2,6 +2,7 @@
 
 use bytemuck::{Pod, Zeroable};
 
+use super::pool::flag_set;
 use super::{LabelRow, NameId, RankRange};
 use crate::input::PlacementMode;
 use crate::values::capability::ComputeCapability;
@@ -89,11 +90,7 @@ impl JobRow {
     #[must_use]
     pub const fn need_bytes(&self, resident: bool) -> u64 {
         // Both are below 2^48.
-        if resident {
-            self.est_kv_bytes
-        } else {
-            self.est_kv_bytes.saturating_add(self.min_vram_bytes)
-        }
+        if resident { self.est_kv_bytes } else { self.est_kv_bytes.saturating_add(self.min_vram_bytes) }
     }
 
     /// Bytes needed in all: weights and KV. FEAS-14, DEV-1.
@@ -104,50 +101,31 @@ impl JobRow {
     }
 }
 
-/// Yes-or-no facts of a job, a bit each.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-#[repr(transparent)]
-pub struct JobFlags(u16);
+flag_set! {
+    /// Yes-or-no facts of a job, a bit each.
+    JobFlags {
+        /// The context was given, not derived. JOB-2.
+        CONTEXT_GIVEN = 0,
+        /// A least compute capability is asked for.
+        MIN_CAPABILITY = 1,
+        /// Warm caches are not to be used.
+        COLD = 2,
+        /// A quantisation is asked for that no pool of the fleet has.
+        FOREIGN_QUANTIZATION = 3,
+        /// An extension is asked for that no pool of the fleet has.
+        FOREIGN_EXTENSION = 4,
+        /// A label is asked for that no pool of the fleet has.
+        FOREIGN_LABEL = 5,
+        /// Only the pinned pool will do.
+        PIN = 6,
+        /// Preferred pools come first.
+        PREFER = 7,
+        /// Only preferred pools will do.
+        NO_FALLBACK = 8,
+    }
+}
 
 impl JobFlags {
-    /// No flag.
-    pub const EMPTY: Self = Self(0);
-    /// The context was given, not derived. JOB-2.
-    pub const CONTEXT_GIVEN: Self = Self(1);
-    /// A least compute capability is asked for.
-    pub const MIN_CAPABILITY: Self = Self(1 << 1);
-    /// Warm caches are not to be used.
-    pub const COLD: Self = Self(1 << 2);
-    /// A quantisation or an extension is asked for that no pool of the fleet has.
-    pub const FOREIGN_QUANTIZATION: Self = Self(1 << 3);
-    /// As above, for an extension.
-    pub const FOREIGN_EXTENSION: Self = Self(1 << 4);
-    /// A label is asked for that no pool of the fleet has.
-    pub const FOREIGN_LABEL: Self = Self(1 << 5);
-    /// Only the pinned pool will do.
-    pub const PIN: Self = Self(1 << 6);
-    /// Preferred pools come first.
-    pub const PREFER: Self = Self(1 << 7);
-    /// Only preferred pools will do.
-    pub const NO_FALLBACK: Self = Self(1 << 8);
-
-    /// Whether all flags of `other` are set.
-    #[inline]
-    #[must_use]
-    pub const fn has(self, other: Self) -> bool {
-        self.0 & other.0 == other.0
-    }
-
-    /// Sets or clears `other`.
-    pub const fn set(&mut self, other: Self, value: bool) {
-        if value {
-            self.0 |= other.0;
-        } else {
-            self.0 &= !other.0;
-        }
-    }
-
     /// Sets the flags of a placement mode.
     pub(crate) fn set_mode(&mut self, mode: PlacementMode, allow_fallback: bool) {
         self.set(Self::PIN, mode == PlacementMode::Pin);

@@ -4,9 +4,10 @@
 //! produce otherwise, named by a constant of the row.
 //!
 //! ```
-//! use orchestrator_core::rows::{JobRow, PoolRow};
+//! use orchestrator_core::rows::{JobRow, PoolClass, PoolRow};
 //!
-//! assert_eq!(size_of::<PoolRow>(), 112);
+//! assert_eq!(size_of::<PoolRow>(), 64);
+//! assert_eq!(size_of::<PoolClass>(), 72);
 //! assert_eq!(size_of::<JobRow>(), 112);
 //! ```
 
@@ -15,7 +16,7 @@ mod pool;
 mod table;
 
 pub use job::{Hints, JobFlags, JobQuery, JobRow, SessionEntry};
-pub use pool::{DeviceRow, LabelRow, PoolFlags, PoolLists, PoolRow, Span, WarmRow};
+pub use pool::{ClassFlags, DeviceRow, LabelRow, PoolClass, PoolFlags, PoolLists, PoolRow, Span, WarmRow};
 pub(crate) use table::PoolRef;
 pub use table::{PoolTable, PoolTableMut, RankRange, TableError};
 

@@ -1,4 +1,4 @@
-//! The rows of one pool: hot facts that every decision reads, and spans of the lists that some decisions read.
+//! The rows of one pool: hot facts that every decision reads, its class, and spans of lists that some decisions read.
 
 use bytemuck::{Pod, Zeroable};
 
@@ -6,12 +6,11 @@ use super::NameId;
 use crate::values::capability::ComputeCapability;
 use crate::values::device_mask::DeviceMask;
 
-/// The facts of one pool that every decision reads. 112 bytes.
+/// The facts of one pool that change from snapshot to snapshot. 64 bytes: a cache line is all that a scan reads of most
+/// pools.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
 #[repr(C)]
 pub struct PoolRow {
-    /// VRAM in bytes.
-    pub vram_total_bytes: u64,
     /// Free VRAM in bytes; with devices, the sum over them.
     pub vram_free_bytes: u64,
     /// Time to first token in µs, or [`PoolRow::FIRST_TOKEN_UNKNOWN`].
@@ -22,35 +21,19 @@ pub struct PoolRow {
     pub model_load_us: u64,
     /// Age of the snapshot in µs.
     pub age_us: u64,
-    /// Quantisations supported, a bit each.
-    pub quantizations: u64,
-    /// Extensions supported, a bit each.
-    pub extensions: u64,
-    /// Device ids; empty is unknown.
-    pub device_mask: DeviceMask,
     /// Decode time per token in 1/1024 µs; 0 is unknown.
     pub decode_q10: u32,
     /// Decode rate in milli-tokens per second; 0 is unknown. The tie-breaker of KEY-7.
     pub milli_tps: u32,
     /// Prefill time per token in 1/1024 µs; 0 is absent.
     pub prefill_q10: u32,
-    /// Longest context in tokens, or [`PoolRow::CTX_UNKNOWN`].
-    pub ctx_max: u32,
-    /// Engine.
-    pub engine: NameId,
-    /// Engine version.
-    pub engine_version: NameId,
-    /// Sampler profile.
-    pub sampler_profile: NameId,
+    /// Index of the pool's class in its table.
+    pub class: u32,
     /// Slots.
     pub slots_total: u16,
     /// Free slots.
     pub slots_free: u16,
-    /// Compute capability, if the flag says that it is known.
-    pub capability: ComputeCapability,
-    /// What the adapter's build needs, if the flag says that it says so.
-    pub min_capability: ComputeCapability,
-    /// What is known and published.
+    /// What is known and published of what changes.
     pub flags: PoolFlags,
     /// Keeps the row free of implicit padding.
     pub reserved: u16,
@@ -59,76 +42,141 @@ pub struct PoolRow {
 impl PoolRow {
     /// A first-token time that is not known.
     pub const FIRST_TOKEN_UNKNOWN: u64 = crate::limits::END_UNKNOWN_US;
-    /// A longest context that is not known.
-    pub const CTX_UNKNOWN: u32 = u32::MAX;
 
-    /// A row without facts and names, to build others from.
-    pub(crate) const UNNAMED: Self = Self {
-        vram_total_bytes: 0,
+    /// A row without facts, to build others from.
+    pub(crate) const EMPTY: Self = Self {
         vram_free_bytes: 0,
         first_token_us: Self::FIRST_TOKEN_UNKNOWN,
         admission_latency_us: 0,
         model_load_us: 0,
         age_us: 0,
-        quantizations: 0,
-        extensions: 0,
-        device_mask: DeviceMask::EMPTY,
         decode_q10: 0,
         milli_tps: 0,
         prefill_q10: 0,
-        ctx_max: Self::CTX_UNKNOWN,
-        engine: NameId::NONE,
-        engine_version: NameId::NONE,
-        sampler_profile: NameId::NONE,
+        class: 0,
         slots_total: 0,
         slots_free: 0,
-        capability: ComputeCapability::from_value(0),
-        min_capability: ComputeCapability::from_value(0),
         flags: PoolFlags::EMPTY,
         reserved: 0,
     };
 }
 
-/// Yes-or-no facts of a pool, a bit each.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-#[repr(transparent)]
-pub struct PoolFlags(u16);
+/// The facts that rarely change, shared by all pools that have the same: what stages 2 to 4 read. 72 bytes.
+///
+/// Pools with the same class number have the same class; the reverse need not hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Pod, Zeroable)]
+#[repr(C)]
+pub struct PoolClass {
+    /// VRAM in bytes.
+    pub vram_total_bytes: u64,
+    /// Quantisations supported, a bit each.
+    pub quantizations: u64,
+    /// Extensions supported, a bit each.
+    pub extensions: u64,
+    /// Device ids; empty is unknown.
+    pub device_mask: DeviceMask,
+    /// Models served, if the class lists them.
+    pub models: Span,
+    /// Model digests.
+    pub digests: Span,
+    /// Longest context in tokens, or [`PoolClass::CTX_UNKNOWN`].
+    pub ctx_max: u32,
+    /// Engine.
+    pub engine: NameId,
+    /// Engine version.
+    pub engine_version: NameId,
+    /// Sampler profile.
+    pub sampler_profile: NameId,
+    /// Compute capability, if the flag says that it is known.
+    pub capability: ComputeCapability,
+    /// What the adapter's build needs, if the flag says that it says so.
+    pub min_capability: ComputeCapability,
+    /// What is known and published of what rarely changes.
+    pub flags: ClassFlags,
+    /// Keeps the row free of implicit padding.
+    pub reserved: u16,
+}
 
-impl PoolFlags {
-    /// No flag.
-    pub const EMPTY: Self = Self(0);
-    /// The pool takes work.
-    pub const READY: Self = Self(1);
-    /// The pool only finishes what it has.
-    pub const DRAINING: Self = Self(1 << 1);
-    /// Its compute capability is known.
-    pub const CAPABILITY_KNOWN: Self = Self(1 << 2);
-    /// Its adapter's build needs a compute capability.
-    pub const MIN_CAPABILITY: Self = Self(1 << 3);
-    /// It lists the models it serves.
-    pub const MODELS_LISTED: Self = Self(1 << 4);
-    /// It publishes which models are resident.
-    pub const RESIDENCY_PUBLISHED: Self = Self(1 << 5);
-    /// It publishes warm sessions.
-    pub const WARM_SESSIONS: Self = Self(1 << 6);
-    /// It publishes its devices.
-    pub const DEVICES: Self = Self(1 << 7);
+impl PoolClass {
+    /// A longest context that is not known.
+    pub const CTX_UNKNOWN: u32 = u32::MAX;
 
-    /// Whether all flags of `other` are set.
-    #[inline]
-    #[must_use]
-    pub const fn has(self, other: Self) -> bool {
-        self.0 & other.0 == other.0
-    }
+    /// A class without facts and names, to build others from.
+    pub(crate) const UNNAMED: Self = Self {
+        vram_total_bytes: 0,
+        quantizations: 0,
+        extensions: 0,
+        device_mask: DeviceMask::EMPTY,
+        models: Span::EMPTY,
+        digests: Span::EMPTY,
+        ctx_max: Self::CTX_UNKNOWN,
+        engine: NameId::NONE,
+        engine_version: NameId::NONE,
+        sampler_profile: NameId::NONE,
+        capability: ComputeCapability::from_value(0),
+        min_capability: ComputeCapability::from_value(0),
+        flags: ClassFlags::EMPTY,
+        reserved: 0,
+    };
+}
 
-    /// Sets or clears `other`.
-    pub const fn set(&mut self, other: Self, value: bool) {
-        if value {
-            self.0 |= other.0;
-        } else {
-            self.0 &= !other.0;
+/// A set of flags in 16 bits.
+macro_rules! flag_set {
+    ($(#[$doc:meta])* $name:ident { $($(#[$flag_doc:meta])* $flag:ident = $bit:literal,)+ }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Pod, Zeroable)]
+        #[cfg_attr(feature = "defmt", derive(defmt::Format))]
+        #[repr(transparent)]
+        pub struct $name(u16);
+
+        impl $name {
+            /// No flag.
+            pub const EMPTY: Self = Self(0);
+            $($(#[$flag_doc])* pub const $flag: Self = Self(1 << $bit);)+
+
+            /// Whether all flags of `other` are set.
+            #[inline]
+            #[must_use]
+            pub const fn has(self, other: Self) -> bool {
+                self.0 & other.0 == other.0
+            }
+
+            /// Sets or clears `other`.
+            pub const fn set(&mut self, other: Self, value: bool) {
+                if value {
+                    self.0 |= other.0;
+                } else {
+                    self.0 &= !other.0;
+                }
+            }
         }
+    };
+}
+pub(super) use flag_set;
+
+flag_set! {
+    /// Yes-or-no facts of a pool that change, a bit each.
+    PoolFlags {
+        /// The pool takes work.
+        READY = 0,
+        /// The pool only finishes what it has.
+        DRAINING = 1,
+        /// It publishes which models are resident.
+        RESIDENCY_PUBLISHED = 2,
+        /// It publishes warm sessions.
+        WARM_SESSIONS = 3,
+    }
+}
+
+flag_set! {
+    /// Yes-or-no facts of a class, a bit each.
+    ClassFlags {
+        /// The compute capability is known.
+        CAPABILITY_KNOWN = 0,
+        /// The adapter's build needs a compute capability.
+        MIN_CAPABILITY = 1,
+        /// The models served are listed.
+        MODELS_LISTED = 2,
     }
 }
 
@@ -161,11 +209,7 @@ impl DeviceRow {
     /// Its own compute capability, if published.
     #[must_use]
     pub const fn capability(&self) -> Option<ComputeCapability> {
-        if self.capability_known == 0 {
-            None
-        } else {
-            Some(self.capability)
-        }
+        if self.capability_known == 0 { None } else { Some(self.capability) }
     }
 }
 
@@ -190,7 +234,7 @@ pub struct WarmRow {
 }
 
 /// Where a pool's list lies in its arena.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Pod, Zeroable)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Pod, Zeroable)]
 #[repr(C)]
 pub struct Span {
     /// Index of the first entry.
@@ -200,15 +244,15 @@ pub struct Span {
 }
 
 impl Span {
+    /// A list without entries.
+    pub const EMPTY: Self = Self { start: 0, len: 0 };
+
     /// The entries in `arena`; empty when the span does not lie inside it.
     #[inline]
     #[must_use]
     pub fn of<T>(self, arena: &[T]) -> &[T] {
         let start = crate::values::index::index(self.start);
-        arena
-            .get(start..)
-            .and_then(|tail| tail.get(..crate::values::index::index(self.len)))
-            .unwrap_or_default()
+        arena.get(start..).and_then(|tail| tail.get(..crate::values::index::index(self.len))).unwrap_or_default()
     }
 
     /// The entries in `arena`, to change.
@@ -217,19 +261,14 @@ impl Span {
     pub(crate) fn of_mut<T>(self, arena: &mut [T]) -> &mut [T] {
         let start = crate::values::index::index(self.start);
         let tail = arena.get_mut(start..).unwrap_or_default();
-        tail.get_mut(..crate::values::index::index(self.len))
-            .unwrap_or_default()
+        tail.get_mut(..crate::values::index::index(self.len)).unwrap_or_default()
     }
 }
 
-/// Where the lists of one pool lie. 56 bytes. Every list is in ascending order and without repeats.
+/// Where the lists of one pool lie. 40 bytes. Every list is in ascending order and without repeats.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Pod, Zeroable)]
 #[repr(C)]
 pub struct PoolLists {
-    /// Models served, if the pool lists them.
-    pub models: Span,
-    /// Model digests.
-    pub digests: Span,
     /// Labels.
     pub labels: Span,
     /// Devices, in ascending order of their ids.

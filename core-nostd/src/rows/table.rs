@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use super::{DeviceRow, LabelRow, NameId, PoolFlags, PoolLists, PoolRow, WarmRow};
+use super::{ClassFlags, DeviceRow, LabelRow, NameId, PoolClass, PoolFlags, PoolLists, PoolRow, WarmRow};
 use crate::limits::POOLS_MAX;
 use crate::policy::Policy;
 use crate::values::index::index;
@@ -31,12 +31,20 @@ impl RankRange {
         self.start >= self.end
     }
 
-    /// Whether one of `ranges`, in ascending order, contains `rank`. O(log n).
-    #[inline]
+    /// The longest stretch of ranks around `rank` that lies inside one of `ranges`, or outside of all, and which of the
+    /// two. `ranges` ascend and do not overlap. O(log n).
     #[must_use]
-    pub fn any_contains(ranges: &[Self], rank: u32) -> bool {
+    pub(crate) fn stretch_around(ranges: &[Self], rank: u32) -> (Self, bool) {
         let after = ranges.partition_point(|range| range.end <= rank);
-        ranges.get(after).is_some_and(|range| range.contains(rank))
+        match ranges.get(after) {
+            Some(range) if range.contains(rank) => (*range, true),
+            next => {
+                let before = after.checked_sub(1).and_then(|last| ranges.get(last));
+                let start = before.map_or(0, |range| range.end);
+                let end = next.map_or(u32::MAX, |range| range.start);
+                (Self { start, end }, false)
+            }
+        }
     }
 }
 
@@ -70,6 +78,8 @@ impl core::error::Error for TableError {}
 pub struct PoolTable<'a> {
     /// Hot facts, one row per pool.
     pub rows: &'a [PoolRow],
+    /// Classes: every row's `class` is an index into them.
+    pub classes: &'a [PoolClass],
     /// Where each pool's lists lie.
     pub lists: &'a [PoolLists],
     /// Arena of model lists.
@@ -106,11 +116,7 @@ impl PoolTable<'_> {
     /// # Errors
     /// The part that does not.
     pub const fn check(&self, policy: &Policy) -> Result<(), TableError> {
-        let hashes_due = if policy.spread_seed().is_some() {
-            self.rows.len()
-        } else {
-            0
-        };
+        let hashes_due = if policy.spread_seed().is_some() { self.rows.len() } else { 0 };
         if self.rows.len() > POOLS_MAX {
             Err(TableError::TooManyPools)
         } else if self.lists.len() != self.rows.len() {
@@ -125,24 +131,13 @@ impl PoolTable<'_> {
     /// The pool at `rank`.
     pub(crate) fn pool(&self, rank: u32) -> Option<PoolRef<'_>> {
         let row = self.rows.get(index(rank))?;
-        let lists = self.lists.get(index(rank))?;
-        Some(PoolRef {
-            rank,
-            row,
-            lists,
-            table: self,
-        })
+        Some(PoolRef { rank, row, table: self })
     }
 
     /// All pools in rank order.
+    #[inline]
     pub(crate) fn pools(&self) -> impl Iterator<Item = PoolRef<'_>> {
-        let pairs = self.rows.iter().zip(self.lists);
-        (0u32..).zip(pairs).map(|(rank, (row, lists))| PoolRef {
-            rank,
-            row,
-            lists,
-            table: self,
-        })
+        (0u32..).zip(self.rows).map(|(rank, row)| PoolRef { rank, row, table: self })
     }
 }
 
@@ -151,44 +146,56 @@ impl PoolTable<'_> {
 pub(crate) struct PoolRef<'a> {
     pub(crate) rank: u32,
     pub(crate) row: &'a PoolRow,
-    lists: &'a PoolLists,
     table: &'a PoolTable<'a>,
 }
 
 impl<'a> PoolRef<'a> {
+    /// What rarely changes about the pool.
+    pub(crate) fn class(&self) -> &'a PoolClass {
+        // Owners keep every class number inside the table; a stray one would be a class that nothing fits.
+        self.table.classes.get(index(self.row.class)).unwrap_or(&PoolClass::UNNAMED)
+    }
+
+    fn lists(&self) -> PoolLists {
+        self.table.lists.get(index(self.rank)).copied().unwrap_or_default()
+    }
+
     /// Whether the pool serves `model`: it lists it, or lists none.
     pub(crate) fn serves(&self, model: NameId) -> bool {
-        !self.row.flags.has(PoolFlags::MODELS_LISTED) || contains(self.lists.models.of(self.table.models), &model)
+        let class = self.class();
+        !class.flags.has(ClassFlags::MODELS_LISTED) || contains(class.models.of(self.table.models), &model)
     }
 
     /// Whether the pool has `digest`.
     pub(crate) fn has_digest(&self, digest: NameId) -> bool {
-        contains(self.lists.digests.of(self.table.digests), &digest)
+        contains(self.class().digests.of(self.table.digests), &digest)
     }
 
     /// Whether the pool has every one of `labels`.
     pub(crate) fn has_labels(&self, labels: &[LabelRow]) -> bool {
-        let own = self.lists.labels.of(self.table.labels);
+        let own = self.lists().labels.of(self.table.labels);
         labels.iter().all(|label| contains(own, label))
     }
 
     /// Whether `model` needs no loading. NEED-1.
+    #[inline]
     pub(crate) fn is_resident(&self, model: NameId) -> bool {
         !self.row.flags.has(PoolFlags::RESIDENCY_PUBLISHED)
-            || contains(self.lists.residents.of(self.table.residents), &model)
+            || contains(self.lists().residents.of(self.table.residents), &model)
     }
 
     /// The pool's devices in ascending order of their ids.
     pub(crate) fn devices(&self) -> &'a [DeviceRow] {
-        self.lists.devices.of(self.table.devices)
+        self.lists().devices.of(self.table.devices)
     }
 
     /// Tokens that the pool published as warm for `session`. SCORE-3.
+    #[inline]
     pub(crate) fn published_tokens(&self, session: NameId) -> u32 {
         if !self.row.flags.has(PoolFlags::WARM_SESSIONS) {
             return 0;
         }
-        let warm = self.lists.warm.of(self.table.warm);
+        let warm = self.lists().warm.of(self.table.warm);
         warm.binary_search_by_key(&session, |row| row.session)
             .ok()
             .and_then(|found| warm.get(found))
@@ -210,6 +217,8 @@ fn contains<T: Ord>(sorted: &[T], item: &T) -> bool {
 pub struct PoolTableMut<'a> {
     /// Hot facts, one row per pool.
     pub rows: &'a mut [PoolRow],
+    /// Classes: every row's `class` is an index into them.
+    pub classes: &'a [PoolClass],
     /// Where each pool's lists lie.
     pub lists: &'a mut [PoolLists],
     /// Arena of devices.

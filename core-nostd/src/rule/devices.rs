@@ -5,7 +5,7 @@
 use heapless::Vec;
 
 use crate::limits::DEVICES_MAX;
-use crate::rows::{DeviceRow, JobFlags, JobRow, PoolFlags, PoolRow};
+use crate::rows::{ClassFlags, DeviceRow, JobFlags, JobRow, PoolClass};
 use crate::values::device_mask::DeviceMask;
 
 /// Positions of devices in their pool's list.
@@ -20,7 +20,7 @@ pub fn share_bytes(bytes: u64, degree: u8) -> u64 {
 
 /// The devices that may carry a share of the job's split, as bits of their positions. DEV-1.
 #[must_use]
-pub fn eligible(pool: &PoolRow, devices: &[DeviceRow], job: &JobRow) -> u16 {
+pub fn eligible(pool: &PoolClass, devices: &[DeviceRow], job: &JobRow) -> u16 {
     let share = share_bytes(job.whole_bytes(), job.split_degree);
     positions(pool, devices)
         .filter(|&(_, id, device)| {
@@ -53,17 +53,10 @@ pub fn choose(devices: &[DeviceRow], eligible: u16, degree: u8) -> DevicePositio
 #[must_use]
 pub fn by_free_vram(devices: &[DeviceRow]) -> DevicePositions {
     let mut order = DevicePositions::new();
-    let free = |position: u8| {
-        devices
-            .get(usize::from(position))
-            .map_or(0, |device| device.vram_free_bytes)
-    };
+    let free = |position: u8| devices.get(usize::from(position)).map_or(0, |device| device.vram_free_bytes);
     for (position, device) in (0u8..).zip(devices) {
         // Positions come in ascending order, so an equal device goes behind its equals.
-        let place = order
-            .iter()
-            .position(|&other| free(other) < device.vram_free_bytes)
-            .unwrap_or(order.len());
+        let place = order.iter().position(|&other| free(other) < device.vram_free_bytes).unwrap_or(order.len());
         // Full only beyond 16 devices, which validation refuses.
         let _ = order.insert(place, position);
     }
@@ -81,23 +74,18 @@ pub fn ids_of(mask: DeviceMask, chosen: &[u8]) -> DeviceMask {
 }
 
 /// Whether the device reaches the job's compute capability: its own, else the pool's. DEV-1.
-fn is_capable(pool: &PoolRow, device: &DeviceRow, job: &JobRow) -> bool {
+fn is_capable(pool: &PoolClass, device: &DeviceRow, job: &JobRow) -> bool {
     if !job.flags.has(JobFlags::MIN_CAPABILITY) {
         return true;
     }
-    let pools = pool.flags.has(PoolFlags::CAPABILITY_KNOWN).then_some(pool.capability);
-    device
-        .capability()
-        .or(pools)
-        .is_some_and(|capability| capability >= job.min_capability)
+    let pools = pool.flags.has(ClassFlags::CAPABILITY_KNOWN).then_some(pool.capability);
+    device.capability().or(pools).is_some_and(|capability| capability >= job.min_capability)
 }
 
-fn positions<'a>(pool: &PoolRow, devices: &'a [DeviceRow]) -> impl Iterator<Item = (u8, u8, &'a DeviceRow)> {
+fn positions<'a>(pool: &PoolClass, devices: &'a [DeviceRow]) -> impl Iterator<Item = (u8, u8, &'a DeviceRow)> {
     // Validation gives a pool with devices a mask of as many ids: POOL-3.
     let ids = pool.device_mask;
-    (0u8..)
-        .zip(devices)
-        .filter_map(move |(position, device)| Some((position, ids.nth(position.into())?, device)))
+    (0u8..).zip(devices).filter_map(move |(position, device)| Some((position, ids.nth(position.into())?, device)))
 }
 
 const fn position_bit(position: u8) -> u16 {

@@ -3,109 +3,142 @@
 //! Rules: FEAS-1 to FEAS-23 in their order, NEED-1. What cannot change by waiting comes first, so that the furthest
 //! stage that any pool reached says most about why there is no placement.
 //!
-//! Stages 2 to 4 depend on static facts only ([`check_static`]), stages 5 to 7 on what changes with every snapshot
-//! ([`check_dynamic`]); stage 1 on the job's own hints ([`check_hints`]).
+//! Stage 1 depends on the job's own hints, stages 2 to 4 on the pool's class and devices, stages 5 to 7 on what changes
+//! with every snapshot. A [`Checker`] remembers per job what it found out about a class or a range of ranks, so that a
+//! scan over many pools asks each question once; what it remembers never changes an answer.
+
+use core::cell::Cell;
 
 use super::devices::{count_with_free, eligible, share_bytes};
 use super::rejection::Rejection;
 use crate::policy::Policy;
-use crate::rows::{Hints, JobFlags, JobQuery, JobRow, NameId, PoolFlags, PoolRef, PoolRow, RankRange};
+use crate::rows::{ClassFlags, JobFlags, JobQuery, JobRow, NameId, PoolClass, PoolFlags, PoolRef, RankRange};
+use crate::values::index::index;
 
-/// Tries all rules; a feasible pool says whether the job's model needs no loading.
-///
-/// `has_hints` is [`has_hints`] of the job: most jobs have none, and then stage 1 rejects nothing.
-///
-/// # Errors
-/// The first rule that the pool fails.
-#[inline(always)] // The scan calls it once per pool: a call costs as much as the usual path through it.
-pub(crate) fn check(
-    pool: &PoolRef<'_>,
-    job: &JobQuery<'_>,
+/// All rules for one job under one policy.
+#[derive(Debug)]
+pub(crate) struct Checker<'a> {
+    job: &'a JobQuery<'a>,
+    stale_after_us: u64,
     has_hints: bool,
-    policy: &Policy,
-) -> Result<bool, Rejection> {
-    if has_hints {
-        check_hints(pool, job.row, &job.hints)?;
-    }
-    check_static(pool, job.row)?;
-    let resident = pool.is_resident(job.row.model);
-    check_dynamic(pool, job.row, policy, resident)?;
-    Ok(resident)
+    prefer: RangeMemo<'a>,
+    avoid: RangeMemo<'a>,
+    classes: ClassMemo,
 }
 
-/// Whether stage 1 can reject a pool at all.
-#[must_use]
-pub fn has_hints(job: &JobRow, hints: &Hints<'_>) -> bool {
-    [JobFlags::PIN, JobFlags::NO_FALLBACK, JobFlags::FOREIGN_LABEL]
-        .into_iter()
-        .any(|flag| job.flags.has(flag))
-        || !(hints.avoid.is_empty() && hints.labels.is_empty() && job.require_device_mask.is_empty())
+impl<'a> Checker<'a> {
+    pub(crate) fn new(job: &'a JobQuery<'a>, policy: &Policy) -> Self {
+        let (row, hints) = (job.row, &job.hints);
+        let excluding = [JobFlags::PIN, JobFlags::NO_FALLBACK, JobFlags::FOREIGN_LABEL];
+        let has_lists = !(hints.avoid.is_empty() && hints.labels.is_empty() && row.require_device_mask.is_empty());
+        Self {
+            job,
+            stale_after_us: policy.stale_after_us(),
+            // Most jobs have no hints, and then stage 1 rejects nothing.
+            has_hints: has_lists || excluding.into_iter().any(|flag| row.flags.has(flag)),
+            prefer: RangeMemo::of(hints.prefer),
+            avoid: RangeMemo::of(hints.avoid),
+            classes: ClassMemo::new(),
+        }
+    }
+
+    /// Tries all rules; a feasible pool says whether the job's model needs no loading.
+    #[inline(always)] // Once per pool of every scan: a call costs as much as the usual path through it.
+    pub(crate) fn check(&self, pool: &PoolRef<'_>) -> Result<bool, Rejection> {
+        if self.has_hints {
+            self.check_hints(pool)?;
+        }
+        let of_class = self.classes.get_or(pool.row.class, || check_class(pool, self.job.row).err());
+        if let Some(rejection) = of_class {
+            return Err(rejection);
+        }
+        check_split(pool, self.job.row)?;
+        let resident = pool.is_resident(self.job.row.model);
+        self.check_dynamic(pool, resident)?;
+        Ok(resident)
+    }
+
+    /// Whether the job prefers the pool at `rank`. KEY-1, FEAS-3.
+    #[inline]
+    pub(crate) fn is_preferred(&self, rank: u32) -> bool {
+        self.job.row.flags.has(JobFlags::PREFER) && self.prefer.contains(rank)
+    }
+
+    /// Stage 1: the job's own hints. FEAS-1 to FEAS-5.
+    fn check_hints(&self, pool: &PoolRef<'_>) -> Result<(), Rejection> {
+        let (job, hints) = (self.job.row, &self.job.hints);
+        if job.flags.has(JobFlags::PIN) && !hints.pin.contains(pool.rank) {
+            return Err(Rejection::NotPinned);
+        }
+        if self.avoid.contains(pool.rank) {
+            return Err(Rejection::Avoided);
+        }
+        if job.flags.has(JobFlags::NO_FALLBACK) && !self.is_preferred(pool.rank) {
+            return Err(Rejection::NotPreferred);
+        }
+        if job.flags.has(JobFlags::FOREIGN_LABEL) || !(hints.labels.is_empty() || pool.has_labels(hints.labels)) {
+            return Err(Rejection::LabelMissing);
+        }
+        let required = job.require_device_mask;
+        if !required.is_empty() && pool.class().device_mask != required {
+            return Err(Rejection::DeviceMaskMismatch);
+        }
+        Ok(())
+    }
+
+    /// Stages 5 to 7: freshness, readiness and capacity. FEAS-19 to FEAS-23.
+    #[inline(always)] // See `check`.
+    fn check_dynamic(&self, pool: &PoolRef<'_>, resident: bool) -> Result<(), Rejection> {
+        let row = pool.row;
+        if row.age_us > self.stale_after_us {
+            Err(Rejection::Stale)
+        } else if !row.flags.has(PoolFlags::READY) {
+            Err(Rejection::NotReady)
+        } else if row.flags.has(PoolFlags::DRAINING) {
+            Err(Rejection::Draining)
+        } else if row.slots_free == 0 {
+            Err(Rejection::Slots)
+        } else if !has_free_vram(pool, self.job.row, self.job.row.need_bytes(resident)) {
+            Err(Rejection::Vram)
+        } else {
+            Ok(())
+        }
+    }
 }
 
-/// Stage 1: the job's own hints. FEAS-1 to FEAS-5.
-fn check_hints(pool: &PoolRef<'_>, job: &JobRow, hints: &Hints<'_>) -> Result<(), Rejection> {
-    let flags = job.flags;
-    if flags.has(JobFlags::PIN) && !hints.pin.contains(pool.rank) {
-        return Err(Rejection::NotPinned);
-    }
-    if !hints.avoid.is_empty() && RankRange::any_contains(hints.avoid, pool.rank) {
-        return Err(Rejection::Avoided);
-    }
-    if flags.has(JobFlags::NO_FALLBACK) && !is_preferred(job, hints, pool.rank) {
-        return Err(Rejection::NotPreferred);
-    }
-    if flags.has(JobFlags::FOREIGN_LABEL) || !(hints.labels.is_empty() || pool.has_labels(hints.labels)) {
-        return Err(Rejection::LabelMissing);
-    }
-    let required = job.require_device_mask;
-    if !required.is_empty() && pool.row.device_mask != required {
-        return Err(Rejection::DeviceMaskMismatch);
-    }
-    Ok(())
+/// Stages 2 to 4 but for the devices of a split: what the pool's class decides. FEAS-6 to FEAS-17.
+fn check_class(pool: &PoolRef<'_>, job: &JobRow) -> Result<(), Rejection> {
+    let class = pool.class();
+    check_engine(class, job)?;
+    check_model(pool, class, job)?;
+    check_capability(class, job)
 }
 
-/// Whether the job prefers the pool at `rank`. KEY-1, FEAS-3.
-#[inline]
-#[must_use]
-pub fn is_preferred(job: &JobRow, hints: &Hints<'_>, rank: u32) -> bool {
-    job.flags.has(JobFlags::PREFER) && RankRange::any_contains(hints.prefer, rank)
-}
-
-/// Stages 2 to 4: engine, model and devices. FEAS-6 to FEAS-18.
-#[inline(always)] // See `check`.
-fn check_static(pool: &PoolRef<'_>, job: &JobRow) -> Result<(), Rejection> {
-    check_engine(pool.row, job)?;
-    check_model(pool, job)?;
-    check_devices(pool, job)
-}
-
-#[inline(always)] // See `check`.
-fn check_engine(pool: &PoolRow, job: &JobRow) -> Result<(), Rejection> {
+fn check_engine(class: &PoolClass, job: &JobRow) -> Result<(), Rejection> {
     let asks_other = |asked: NameId, own: NameId| asked != NameId::NONE && asked != own;
-    if job.engine != pool.engine {
+    if job.engine != class.engine {
         Err(Rejection::EngineName)
-    } else if asks_other(job.engine_version, pool.engine_version) {
+    } else if asks_other(job.engine_version, class.engine_version) {
         Err(Rejection::EngineVersion)
-    } else if asks_other(job.sampler_profile, pool.sampler_profile) {
+    } else if asks_other(job.sampler_profile, class.sampler_profile) {
         Err(Rejection::SamplerProfile)
     } else {
         Ok(())
     }
 }
 
-#[inline(always)] // See `check`.
-fn check_model(pool: &PoolRef<'_>, job: &JobRow) -> Result<(), Rejection> {
+fn check_model(pool: &PoolRef<'_>, class: &PoolClass, job: &JobRow) -> Result<(), Rejection> {
     if !pool.serves(job.model) {
         Err(Rejection::ModelNotServed)
     } else if job.digest != NameId::NONE && !pool.has_digest(job.digest) {
         Err(Rejection::ModelDigest)
-    } else if job.flags.has(JobFlags::FOREIGN_QUANTIZATION) || job.quantization & !pool.row.quantizations != 0 {
+    } else if job.flags.has(JobFlags::FOREIGN_QUANTIZATION) || job.quantization & !class.quantizations != 0 {
         Err(Rejection::Quantization)
-    } else if !fits_context(pool.row, job) {
+    } else if !fits_context(class, job) {
         Err(Rejection::Context)
-    } else if job.flags.has(JobFlags::FOREIGN_EXTENSION) || job.extensions & !pool.row.extensions != 0 {
+    } else if job.flags.has(JobFlags::FOREIGN_EXTENSION) || job.extensions & !class.extensions != 0 {
         Err(Rejection::Extension)
-    } else if job.whole_bytes() > pool.row.vram_total_bytes {
+    } else if job.whole_bytes() > class.vram_total_bytes {
         Err(Rejection::VramTotal)
     } else {
         Ok(())
@@ -113,58 +146,46 @@ fn check_model(pool: &PoolRef<'_>, job: &JobRow) -> Result<(), Rejection> {
 }
 
 /// JOB-2, FEAS-12.
-fn fits_context(pool: &PoolRow, job: &JobRow) -> bool {
-    if pool.ctx_max == PoolRow::CTX_UNKNOWN {
+fn fits_context(class: &PoolClass, job: &JobRow) -> bool {
+    if class.ctx_max == PoolClass::CTX_UNKNOWN {
         job.context_tokens == 0 || !job.flags.has(JobFlags::CONTEXT_GIVEN)
     } else {
-        job.context_tokens <= pool.ctx_max
+        job.context_tokens <= class.ctx_max
     }
 }
 
-#[inline(always)] // See `check`.
-fn check_devices(pool: &PoolRef<'_>, job: &JobRow) -> Result<(), Rejection> {
-    let row = pool.row;
-    let capability_known = row.flags.has(PoolFlags::CAPABILITY_KNOWN);
+/// FEAS-15 to FEAS-17.
+fn check_capability(class: &PoolClass, job: &JobRow) -> Result<(), Rejection> {
+    let capability_known = class.flags.has(ClassFlags::CAPABILITY_KNOWN);
     if job.split_degree == 0 {
-        let within = !row.device_mask.is_empty() && row.device_mask.is_within(job.device_mask);
+        let within = !class.device_mask.is_empty() && class.device_mask.is_within(job.device_mask);
         if !job.device_mask.is_empty() && !within {
             return Err(Rejection::MaskNotWithin);
         }
-        let reaches = capability_known && row.capability >= job.min_capability;
+        let reaches = capability_known && class.capability >= job.min_capability;
         if job.flags.has(JobFlags::MIN_CAPABILITY) && !reaches {
             return Err(Rejection::Capability);
         }
     }
-    let runs_adapter = capability_known && row.capability >= row.min_capability;
-    if row.flags.has(PoolFlags::MIN_CAPABILITY) && !runs_adapter {
+    let runs_adapter = capability_known && class.capability >= class.min_capability;
+    if class.flags.has(ClassFlags::MIN_CAPABILITY) && !runs_adapter {
         return Err(Rejection::OwnMinCapability);
     }
-    if job.split_degree > 0 && eligible(row, pool.devices(), job).count_ones() < u32::from(job.split_degree) {
+    Ok(())
+}
+
+/// FEAS-18.
+#[inline]
+fn check_split(pool: &PoolRef<'_>, job: &JobRow) -> Result<(), Rejection> {
+    let degree = job.split_degree;
+    if degree > 0 && eligible(pool.class(), pool.devices(), job).count_ones() < u32::from(degree) {
         return Err(Rejection::SplitDegree);
     }
     Ok(())
 }
 
-/// Stages 5 to 7: freshness, readiness and capacity. FEAS-19 to FEAS-23.
-#[inline(always)] // See `check`.
-fn check_dynamic(pool: &PoolRef<'_>, job: &JobRow, policy: &Policy, resident: bool) -> Result<(), Rejection> {
-    let row = pool.row;
-    if row.age_us > policy.stale_after_us() {
-        Err(Rejection::Stale)
-    } else if !row.flags.has(PoolFlags::READY) {
-        Err(Rejection::NotReady)
-    } else if row.flags.has(PoolFlags::DRAINING) {
-        Err(Rejection::Draining)
-    } else if row.slots_free == 0 {
-        Err(Rejection::Slots)
-    } else if !has_free_vram(pool, job, job.need_bytes(resident)) {
-        Err(Rejection::Vram)
-    } else {
-        Ok(())
-    }
-}
-
 /// FEAS-23.
+#[inline]
 fn has_free_vram(pool: &PoolRef<'_>, job: &JobRow, need_bytes: u64) -> bool {
     if need_bytes > pool.row.vram_free_bytes {
         return false;
@@ -173,6 +194,61 @@ fn has_free_vram(pool: &PoolRef<'_>, job: &JobRow, need_bytes: u64) -> bool {
     degree == 0 || {
         let devices = pool.devices();
         let share = share_bytes(need_bytes, degree);
-        count_with_free(devices, eligible(pool.row, devices, job), share) >= u32::from(degree)
+        count_with_free(devices, eligible(pool.class(), devices, job), share) >= u32::from(degree)
+    }
+}
+
+/// Whether ranks lie in one of some ranges, with the last stretch of equal answers remembered: a scan in rank order
+/// searches once per range instead of once per pool.
+#[derive(Debug)]
+struct RangeMemo<'a> {
+    ranges: &'a [RankRange],
+    stretch: Cell<RankRange>,
+    inside: Cell<bool>,
+}
+
+impl<'a> RangeMemo<'a> {
+    const fn of(ranges: &'a [RankRange]) -> Self {
+        Self { ranges, stretch: Cell::new(RankRange { start: 0, end: 0 }), inside: Cell::new(false) }
+    }
+
+    #[inline]
+    fn contains(&self, rank: u32) -> bool {
+        if !self.stretch.get().contains(rank) {
+            let (stretch, inside) = RankRange::stretch_around(self.ranges, rank);
+            self.stretch.set(stretch);
+            self.inside.set(inside);
+        }
+        self.inside.get()
+    }
+}
+
+/// Entries of a [`ClassMemo`]; a power of two. Fleets have a few dozen classes.
+const MEMO_ENTRIES: usize = 64;
+
+/// What stages 2 to 4 said of a class, by class number modulo the size: 512 bytes of stack instead of a table per job.
+#[derive(Debug)]
+struct ClassMemo {
+    entries: [Cell<(u32, Option<Rejection>)>; MEMO_ENTRIES],
+}
+
+impl ClassMemo {
+    /// No class has this number: there are at most as many classes as pools.
+    const VACANT: u32 = u32::MAX;
+
+    const fn new() -> Self {
+        Self { entries: [const { Cell::new((Self::VACANT, None)) }; MEMO_ENTRIES] }
+    }
+
+    #[inline(always)] // See `Checker::check`.
+    fn get_or(&self, class: u32, check: impl FnOnce() -> Option<Rejection>) -> Option<Rejection> {
+        let Some(entry) = self.entries.get(index(class) & (MEMO_ENTRIES - 1)) else { return check() };
+        let (known, rejection) = entry.get();
+        if known == class {
+            return rejection;
+        }
+        let rejection = check();
+        entry.set((class, rejection));
+        rejection
     }
 }

@@ -66,11 +66,7 @@ impl Key {
         let word1 = (slots << 48) | BYTES_MAX.saturating_sub(parts.residual_vram_bytes);
         let rate = u32::MAX.saturating_sub(parts.milli_tps);
         let word2 = (u64::from(rate) << 32) | u64::from(parts.spread);
-        Self {
-            words: [word0, word1, word2],
-            rank: parts.rank,
-            reserved: 0,
-        }
+        Self { words: [word0, word1, word2], rank: parts.rank, reserved: 0 }
     }
 
     /// The key of order `vram-first`. KEY-10.
@@ -79,11 +75,7 @@ impl Key {
     pub fn by_free_vram(parts: &KeyParts) -> Self {
         let vram = BYTES_MAX.saturating_sub(parts.vram_free_bytes);
         let word0 = (u64::from(!parts.preferred) << 63) | (vram << 15) | u64::from(parts.active_leases.min(SLOTS_MAX));
-        Self {
-            words: [word0, 0, 0],
-            rank: parts.rank,
-            reserved: 0,
-        }
+        Self { words: [word0, 0, 0], rank: parts.rank, reserved: 0 }
     }
 
     /// The rank of the pool that the key belongs to.

@@ -228,11 +228,7 @@ impl Rejection {
     #[inline]
     #[must_use]
     pub const fn headline(self, other: Self) -> Self {
-        if self.usefulness() >= other.usefulness() {
-            self
-        } else {
-            other
-        }
+        if self.usefulness() >= other.usefulness() { self } else { other }
     }
 
     /// How much it says as a headline: stage, then how early its reason is listed, then how late its detail is.

@@ -42,10 +42,7 @@ impl ScoreTerms {
         let prefill = u64::from(self.prefill_q10).saturating_mul(u64::from(uncached_prompt_tokens));
         let decode = u64::from(decode_q10).saturating_mul(u64::from(output_tokens));
         let tokens_us = prefill.saturating_add(decode) >> 10;
-        self.start_us()
-            .saturating_add(first_token_us)
-            .saturating_add(tokens_us)
-            .min(TIME_MAX_US)
+        self.start_us().saturating_add(first_token_us).saturating_add(tokens_us).min(TIME_MAX_US)
     }
 
     /// The terms under policy weights. SCORE-5.

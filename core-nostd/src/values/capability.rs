@@ -57,9 +57,7 @@ impl ComputeCapability {
         let (major, minor) = text.split_once('.').unwrap_or((text, "0"));
         match (decimal_u8(major.as_bytes()), decimal_u8(minor.as_bytes())) {
             (Some(major), Some(minor)) => Ok(Self::new(major, minor)),
-            _ => Err(Problem::Malformed {
-                expected: "\"M\" or \"M.m\" in decimal digits, each part 0 to 255",
-            }),
+            _ => Err(Problem::Malformed { expected: "\"M\" or \"M.m\" in decimal digits, each part 0 to 255" }),
         }
     }
 }
@@ -115,10 +113,7 @@ mod tests {
         for (text, major, minor) in table {
             let capability = ComputeCapability::parse(text).unwrap();
             assert_eq!(capability, ComputeCapability::new(major, minor), "{text}");
-            assert_eq!(
-                capability.value(),
-                u16::from(major).saturating_mul(256).saturating_add(u16::from(minor))
-            );
+            assert_eq!(capability.value(), u16::from(major).saturating_mul(256).saturating_add(u16::from(minor)));
         }
     }
 
@@ -154,10 +149,7 @@ mod tests {
             "9\0",
         ];
         for text in texts {
-            assert!(
-                matches!(ComputeCapability::parse(text), Err(Problem::Malformed { .. })),
-                "{text:?}"
-            );
+            assert!(matches!(ComputeCapability::parse(text), Err(Problem::Malformed { .. })), "{text:?}");
         }
     }
 

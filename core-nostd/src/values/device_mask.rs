@@ -73,15 +73,11 @@ impl DeviceMask {
     pub fn parse(text: &str) -> Result<Self, Problem> {
         let mut mask = Self::EMPTY;
         for element in text.as_bytes().split(|byte| *byte == b',') {
-            let id = decimal_u8(without_prefix(without_spaces(element)))
-                .filter(|id| *id < DEVICE_ID_LIMIT)
-                .ok_or(Problem::Malformed {
-                    expected: "device ids 0 to 63, separated by commas, as in \"0,1\" or \"GPU0\"",
-                })?;
+            let id = decimal_u8(without_prefix(without_spaces(element))).filter(|id| *id < DEVICE_ID_LIMIT).ok_or(
+                Problem::Malformed { expected: "device ids 0 to 63, separated by commas, as in \"0,1\" or \"GPU0\"" },
+            )?;
             if mask.contains(id) {
-                return Err(Problem::Malformed {
-                    expected: "each device id once",
-                });
+                return Err(Problem::Malformed { expected: "each device id once" });
             }
             mask.insert(id);
         }
@@ -164,9 +160,7 @@ impl Iterator for DeviceIds {
 
     fn next(&mut self) -> Option<u8> {
         // 64, when none is left, is not an id.
-        let id = u8::try_from(self.rest.trailing_zeros())
-            .ok()
-            .filter(|id| *id < DEVICE_ID_LIMIT)?;
+        let id = u8::try_from(self.rest.trailing_zeros()).ok().filter(|id| *id < DEVICE_ID_LIMIT)?;
         // `rest` is at least 1 here, so the subtraction never saturates; the lowest 1 goes away.
         self.rest &= self.rest.saturating_sub(1);
         Some(id)
@@ -280,10 +274,7 @@ mod tests {
             "[0,1]",
         ];
         for text in texts {
-            assert!(
-                matches!(DeviceMask::parse(text), Err(Problem::Malformed { .. })),
-                "{text:?}"
-            );
+            assert!(matches!(DeviceMask::parse(text), Err(Problem::Malformed { .. })), "{text:?}");
         }
     }
 
@@ -306,15 +297,8 @@ mod tests {
     // POOL-3: the mask of a pool that published devices only.
     #[test]
     fn first_ids() {
-        let table = [
-            (0, 0),
-            (1, 1),
-            (4, 0xf),
-            (63, u64::MAX >> 1),
-            (64, u64::MAX),
-            (65, u64::MAX),
-            (usize::MAX, u64::MAX),
-        ];
+        let table =
+            [(0, 0), (1, 1), (4, 0xf), (63, u64::MAX >> 1), (64, u64::MAX), (65, u64::MAX), (usize::MAX, u64::MAX)];
         for (n, bits) in table {
             assert_eq!(DeviceMask::first(n).bits(), bits, "{n}");
         }

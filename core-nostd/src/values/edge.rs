@@ -122,10 +122,7 @@ pub const fn rate_from_milli_tps(milli: u32) -> Rate {
     let [0, 0, 0, 0, a, b, c, d] = q10.to_be_bytes() else {
         return Rate::UNKNOWN;
     };
-    Rate {
-        milli_tps: milli,
-        q10: u32::from_be_bytes([a, b, c, d]),
-    }
+    Rate { milli_tps: milli, q10: u32::from_be_bytes([a, b, c, d]) }
 }
 
 /// A policy weight in 1/256: `floor(w * 256 + 0.5)`, 0 to 4,096. POLICY-1.
@@ -158,11 +155,7 @@ fn scaled(value: f64, factor: f64, max: u64) -> Result<u64, Problem> {
     // A product above the range of f64 is +infinity, which the check below refuses as too large.
     let product = value * factor;
     let whole = saturating_u64(libm::floor(product + 0.5));
-    if whole > max {
-        Err(Problem::TooLarge { max })
-    } else {
-        Ok(whole)
-    }
+    if whole > max { Err(Problem::TooLarge { max }) } else { Ok(whole) }
 }
 
 /// A whole number as an integer: `as` from a float is exact for whole numbers below 2^64 and saturates above, where
@@ -284,11 +277,7 @@ mod tests {
             (f64::NEG_INFINITY, Err(Problem::NotFinite)),
         ];
         for (tokens_per_s, expected) in table {
-            assert_eq!(
-                Rate::from_tokens_per_s(tokens_per_s),
-                expected,
-                "{tokens_per_s:?} tokens/s"
-            );
+            assert_eq!(Rate::from_tokens_per_s(tokens_per_s), expected, "{tokens_per_s:?} tokens/s");
         }
         assert_eq!(Rate::default(), Rate::UNKNOWN);
         assert!(!Rate::UNKNOWN.is_known());

@@ -159,12 +159,7 @@ impl Xxh64 {
             seed,
             seed.wrapping_sub(PRIME_1),
         ];
-        Self {
-            lanes,
-            pending: [0; BLOCK_BYTES],
-            filled: 0,
-            total_bytes: 0,
-        }
+        Self { lanes, pending: [0; BLOCK_BYTES], filled: 0, total_bytes: 0 }
     }
 
     fn update(&mut self, bytes: &[u8]) {
@@ -240,9 +235,7 @@ impl Xxh64 {
 }
 
 const fn round(lane: u64, word: u64) -> u64 {
-    lane.wrapping_add(word.wrapping_mul(PRIME_2))
-        .rotate_left(31)
-        .wrapping_mul(PRIME_1)
+    lane.wrapping_add(word.wrapping_mul(PRIME_2)).rotate_left(31).wrapping_mul(PRIME_1)
 }
 
 #[cfg(test)]
@@ -273,11 +266,7 @@ mod tests {
         let bytes: Vec<u8> = (0..=255).cycle().take(400).collect();
         for length in 0..=bytes.len() {
             for seed in [0, 1, 0x9e37_79b1, u64::MAX] {
-                assert_eq!(
-                    hash(seed, &bytes[..length]),
-                    xxh64(&bytes[..length], seed),
-                    "{length} bytes, seed {seed}"
-                );
+                assert_eq!(hash(seed, &bytes[..length]), xxh64(&bytes[..length], seed), "{length} bytes, seed {seed}");
             }
         }
     }

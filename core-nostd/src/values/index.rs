@@ -7,10 +7,7 @@
 /// A 32-bit position as a slice index. On a 16-bit target a position that does not fit finds nothing.
 #[inline]
 pub(crate) const fn index(position: u32) -> usize {
-    #[allow(
-        clippy::cast_possible_truncation,
-        reason = "usize has at least 32 bits on every supported target"
-    )]
+    #[allow(clippy::cast_possible_truncation, reason = "usize has at least 32 bits on every supported target")]
     {
         position as usize
     }
@@ -20,9 +17,5 @@ pub(crate) const fn index(position: u32) -> usize {
 #[inline]
 pub(crate) const fn position(index: usize) -> u32 {
     #[allow(clippy::cast_possible_truncation, reason = "the branch bounds the value")]
-    if index > u32::MAX as usize {
-        u32::MAX
-    } else {
-        index as u32
-    }
+    if index > u32::MAX as usize { u32::MAX } else { index as u32 }
 }

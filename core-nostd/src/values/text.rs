@@ -15,11 +15,7 @@ pub type Name = String<NAME_BYTES_MAX, u8>;
 
 /// Checks an id that must not be empty. UNIT-5.
 pub(crate) const fn check_id(text: &str) -> Result<(), Problem> {
-    if text.is_empty() {
-        Err(Problem::Empty)
-    } else {
-        check_length(text, ID_BYTES_MAX)
-    }
+    if text.is_empty() { Err(Problem::Empty) } else { check_length(text, ID_BYTES_MAX) }
 }
 
 /// Checks an id that may be empty: a replica. UNIT-5.
@@ -29,19 +25,11 @@ pub(crate) const fn check_optional_id(text: &str) -> Result<(), Problem> {
 
 /// Checks a name. UNIT-5.
 pub(crate) const fn check_name(text: &str) -> Result<(), Problem> {
-    if text.is_empty() {
-        Err(Problem::Empty)
-    } else {
-        check_length(text, NAME_BYTES_MAX)
-    }
+    if text.is_empty() { Err(Problem::Empty) } else { check_length(text, NAME_BYTES_MAX) }
 }
 
 const fn check_length(text: &str, max_bytes: usize) -> Result<(), Problem> {
-    if text.len() > max_bytes {
-        Err(Problem::TooLong { max_bytes })
-    } else {
-        Ok(())
-    }
+    if text.len() > max_bytes { Err(Problem::TooLong { max_bytes }) } else { Ok(()) }
 }
 
 /// The text in ASCII lower case; `None` when it is longer than a name may be.

@@ -25,9 +25,7 @@ fn commit_in(fleet: &mut Fleet, job: &JobSpec<'_>) -> Result<Lease, CommitError>
 
 fn shares(lease: &Lease) -> Vec<(u8, u64, u64)> {
     let shares = lease.devices.iter();
-    shares
-        .map(|share| (share.position, share.kv_bytes, share.weight_bytes))
-        .collect()
+    shares.map(|share| (share.position, share.kv_bytes, share.weight_bytes)).collect()
 }
 
 fn needing(kv: i64, weights: i64) -> JobSpec<'static> {
@@ -94,12 +92,7 @@ fn refused_commits() {
 #[test]
 fn splits() {
     let mut split = pool("a");
-    split.devices = leak([
-        device(1000, 600),
-        device(1000, 900),
-        device(1000, 900),
-        device(1000, 700),
-    ]);
+    split.devices = leak([device(1000, 600), device(1000, 900), device(1000, 900), device(1000, 700)]);
     split.resident_models = Some(&[]);
     let mut owner = fleet(&[split]);
     let mut asking = needing(400, 601);
@@ -133,11 +126,7 @@ fn shares_are_rounded_apart() {
         let mut asking = needing(kv, weights);
         asking.requirements.split_degree = Some(2);
         let lease = commit_in(&mut owner, &asking).unwrap();
-        assert_eq!(
-            shares(&lease),
-            [(0, kv_share, weight_share), (1, kv_share, weight_share)],
-            "{kv} + {weights}"
-        );
+        assert_eq!(shares(&lease), [(0, kv_share, weight_share), (1, kv_share, weight_share)], "{kv} + {weights}");
         let left = 100 - kv_share - weight_share;
         assert_eq!(state(&owner), (3, 2 * left, vec![left, left]));
     }
@@ -177,12 +166,7 @@ fn residency() {
     published.model_load_ms = 5.0;
     let mut owner = fleet(&[published]);
     let policy = exact().validate().unwrap();
-    let start = |owner: &Fleet| {
-        decide_in(owner, &needing(0, 100), &policy, None)
-            .assignment()
-            .unwrap()
-            .start_us
-    };
+    let start = |owner: &Fleet| decide_in(owner, &needing(0, 100), &policy, None).assignment().unwrap().start_us;
     assert_eq!(start(&owner), 5000);
     let lease = commit_in(&mut owner, &needing(0, 100)).unwrap();
     assert!(lease.resident);
@@ -196,10 +180,7 @@ fn residency() {
     // Another model does not become resident by it.
     let mut other = needing(0, 100);
     other.model_id = "other";
-    assert_eq!(
-        decide_in(&owner, &other, &policy, None).assignment().unwrap().start_us,
-        5000
-    );
+    assert_eq!(decide_in(&owner, &other, &policy, None).assignment().unwrap().start_us, 5000);
 
     let mut owner = fleet(&[pool("a")]);
     assert!(commit_in(&mut owner, &needing(0, 100)).unwrap().resident);
@@ -223,10 +204,7 @@ fn rows_with(residents: u32, capacity: u32) -> (Vec<PoolRow>, Vec<PoolLists>, Ve
     published.resident_models = Some(&[]);
     (published.slots_total, published.slots_free) = (100, 100);
     let lists = PoolLists {
-        residents: Span {
-            start: 2,
-            len: residents,
-        },
+        residents: Span { start: 2, len: residents },
         residents_capacity: capacity,
         ..PoolLists::default()
     };
@@ -239,12 +217,7 @@ fn rows_with(residents: u32, capacity: u32) -> (Vec<PoolRow>, Vec<PoolLists>, Ve
 }
 
 fn commit_rows(rows: &mut (Vec<PoolRow>, Vec<PoolLists>, Vec<NameId>), job: &JobRow) -> Lease {
-    let mut table = PoolTableMut {
-        rows: &mut rows.0,
-        lists: &mut rows.1,
-        devices: &mut [],
-        residents: &mut rows.2,
-    };
+    let mut table = PoolTableMut { rows: &mut rows.0, lists: &mut rows.1, devices: &mut [], residents: &mut rows.2 };
     commit(&mut table, job, 0).unwrap()
 }
 
@@ -262,11 +235,7 @@ fn sixty_four_residents() {
         assert!(!commit_rows(&mut rows, &job_row(6, 1, 10)).resident);
         assert_eq!((rows.1[0].residents.len, rows.0[0].vram_free_bytes), (64, free));
     }
-    let expected: Vec<NameId> = [5]
-        .into_iter()
-        .chain((1..=63).map(|place| 10 * place))
-        .map(NameId)
-        .collect();
+    let expected: Vec<NameId> = [5].into_iter().chain((1..=63).map(|place| 10 * place)).map(NameId).collect();
     assert_eq!(rows.1[0].residents.of(&rows.2), expected);
     // The entries of others are as they were.
     assert_eq!((rows.2[0], rows.2[1], rows.2[66]), (NameId(7), NameId(7), NameId(7)));
@@ -299,10 +268,7 @@ where
     S: AsRef<[SessionSlot]> + AsMut<[SessionSlot]>,
     B: AsRef<[u32]> + AsMut<[u32]>,
 {
-    sessions
-        .iter()
-        .map(|(id, entry)| (id, entry.pool, entry.cached_tokens))
-        .collect()
+    sessions.iter().map(|(id, entry)| (id, entry.pool, entry.cached_tokens)).collect()
 }
 
 /// COMMIT-5: the least recently committed entry goes; a look-up does not count.
@@ -330,14 +296,7 @@ fn session_table() {
         sessions.record("b", 6, 60);
         sessions.record("e", 7, 70);
         assert_eq!(order(&sessions), [("a", 4, 41), ("b", 6, 60), ("e", 7, 70)]);
-        for (id, found) in [
-            ("a", true),
-            ("b", true),
-            ("c", false),
-            ("d", false),
-            ("e", true),
-            ("", false),
-        ] {
+        for (id, found) in [("a", true), ("b", true), ("c", false), ("d", false), ("e", true), ("", false)] {
             assert_eq!(sessions.get(id).is_some(), found, "{id} in {buckets} buckets");
         }
         assert_eq!((sessions.len(), sessions.capacity()), (3, 3));
@@ -399,10 +358,7 @@ fn entries_and_published_counts() {
     let cached = |sessions: &SessionTable<Vec<SessionSlot>, Vec<u32>>| {
         let explained = owner.explain(&valid, &policy, sessions.get("s"));
         let (winner, other) = (explained.winner.unwrap(), explained.runner_up.unwrap());
-        let mut both = [
-            (winner.parts.rank, winner.cached_tokens),
-            (other.parts.rank, other.cached_tokens),
-        ];
+        let mut both = [(winner.parts.rank, winner.cached_tokens), (other.parts.rank, other.cached_tokens)];
         both.sort_unstable();
         both.map(|(_, tokens)| tokens)
     };
@@ -419,10 +375,7 @@ fn entries_and_published_counts() {
     // Only the table knows the session: warm there all the same.
     let mut unheard = asking;
     unheard.session_id = Some("t");
-    let entry = Some(orchestrator_core::rows::SessionEntry {
-        pool: 1,
-        cached_tokens: 5,
-    });
+    let entry = Some(orchestrator_core::rows::SessionEntry { pool: 1, cached_tokens: 5 });
     let given = assigned(&pools, &unheard, &exact(), entry);
     assert_eq!((given.rank, given.warm), (1, true));
     assert_eq!(winner(&pools, &unheard, &exact()), "a");
@@ -458,12 +411,7 @@ fn release_without_its_pool() {
     let mut rows = rows_with(0, 0);
     let lease = commit_rows(&mut rows, &job_row(1, 300, 0));
     let before = rows.0.clone();
-    let mut table = PoolTableMut {
-        rows: &mut rows.0,
-        lists: &mut rows.1,
-        devices: &mut [],
-        residents: &mut rows.2,
-    };
+    let mut table = PoolTableMut { rows: &mut rows.0, lists: &mut rows.1, devices: &mut [], residents: &mut rows.2 };
     release(&mut table, &Lease { rank: 1, ..lease });
     assert_eq!(rows.0, before);
 }

@@ -29,15 +29,7 @@ const fn rule(
     ask: Change,
     fail: Change,
 ) -> Rule {
-    Rule {
-        id,
-        rejection,
-        stage: wire.0,
-        reason: wire.1,
-        detail: wire.2,
-        ask,
-        fail,
-    }
+    Rule { id, rejection, stage: wire.0, reason: wire.1, detail: wire.2, ask, fail }
 }
 
 /// A pool of two devices, and a job that needs 500 bytes of KV and 1,500 bytes of weights: all of its 2,000 bytes.
@@ -96,13 +88,7 @@ const RULES: [Rule; 23] = [
         |_, job| job.placement.require_device_mask = Some("1,0"),
         |_, job| job.placement.require_device_mask = Some("0,1,2"),
     ),
-    rule(
-        "FEAS-6",
-        Rejection::EngineName,
-        (2, "engine", "engine_name"),
-        |_, _| (),
-        |pool, _| pool.engine = "trt",
-    ),
+    rule("FEAS-6", Rejection::EngineName, (2, "engine", "engine_name"), |_, _| (), |pool, _| pool.engine = "trt"),
     rule(
         "FEAS-7",
         Rejection::EngineVersion,
@@ -248,12 +234,7 @@ fn minimal_pairs() {
     assert_eq!(verdict(world()), None);
     for rule in RULES {
         assert_eq!(verdict(after(&[rule.ask])), None, "{}", rule.id);
-        assert_eq!(
-            verdict(after(&[rule.ask, rule.fail])),
-            Some(rule.rejection),
-            "{}",
-            rule.id
-        );
+        assert_eq!(verdict(after(&[rule.ask, rule.fail])), Some(rule.rejection), "{}", rule.id);
         assert_eq!(rule.rejection.stage(), rule.stage, "{}", rule.id);
         assert_eq!(rule.rejection.reason().name(), rule.reason, "{}", rule.id);
         assert_eq!(rule.rejection.detail(), rule.detail, "{}", rule.id);
@@ -294,21 +275,9 @@ fn unknown_facts_fail_closed() {
             Some(R::LabelMissing),
         ),
         // Key and value are on the pool, but not together.
-        (
-            "FEAS-4",
-            |_, job| job.placement.require_labels = &[("k", "w")],
-            Some(R::LabelMissing),
-        ),
-        (
-            "FEAS-4",
-            |_, job| job.placement.require_labels = &[("k", "v"), ("k2", "v")],
-            Some(R::LabelMissing),
-        ),
-        (
-            "FEAS-5",
-            |_, job| job.placement.require_device_mask = Some("0"),
-            Some(R::DeviceMaskMismatch),
-        ),
+        ("FEAS-4", |_, job| job.placement.require_labels = &[("k", "w")], Some(R::LabelMissing)),
+        ("FEAS-4", |_, job| job.placement.require_labels = &[("k", "v"), ("k2", "v")], Some(R::LabelMissing)),
+        ("FEAS-5", |_, job| job.placement.require_device_mask = Some("0"), Some(R::DeviceMaskMismatch)),
         (
             "FEAS-5",
             |pool, job| {
@@ -340,16 +309,8 @@ fn unknown_facts_fail_closed() {
         ),
         // Not published: serves any model. An empty list: none.
         ("FEAS-9", |pool, _| pool.supports.models = None, None),
-        (
-            "FEAS-9",
-            |pool, _| pool.supports.models = Some(&[]),
-            Some(R::ModelNotServed),
-        ),
-        (
-            "FEAS-9",
-            |pool, job| (pool.supports.models, job.model_id) = (None, "unheard"),
-            None,
-        ),
+        ("FEAS-9", |pool, _| pool.supports.models = Some(&[]), Some(R::ModelNotServed)),
+        ("FEAS-9", |pool, job| (pool.supports.models, job.model_id) = (None, "unheard"), None),
         (
             "FEAS-10",
             |pool, job| {
@@ -373,21 +334,9 @@ fn unknown_facts_fail_closed() {
             },
             Some(R::Quantization),
         ),
-        (
-            "FEAS-12",
-            |pool, job| (pool.supports.ctx_max, job.required_ctx) = (None, Some(1)),
-            Some(R::Context),
-        ),
-        (
-            "FEAS-12",
-            |pool, job| (pool.supports.ctx_max, job.required_ctx) = (None, Some(0)),
-            None,
-        ),
-        (
-            "FEAS-12",
-            |pool, job| (pool.supports.ctx_max, job.prompt_tokens) = (None, 1000),
-            None,
-        ),
+        ("FEAS-12", |pool, job| (pool.supports.ctx_max, job.required_ctx) = (None, Some(1)), Some(R::Context)),
+        ("FEAS-12", |pool, job| (pool.supports.ctx_max, job.required_ctx) = (None, Some(0)), None),
+        ("FEAS-12", |pool, job| (pool.supports.ctx_max, job.prompt_tokens) = (None, 1000), None),
         ("FEAS-12", |_, job| job.prompt_tokens = 101, Some(R::Context)),
         (
             "FEAS-13",
@@ -396,11 +345,7 @@ fn unknown_facts_fail_closed() {
             },
             Some(R::Extension),
         ),
-        (
-            "FEAS-15",
-            |_, job| job.requirements.device_mask = Some("0,1"),
-            Some(R::MaskNotWithin),
-        ),
+        ("FEAS-15", |_, job| job.requirements.device_mask = Some("0,1"), Some(R::MaskNotWithin)),
         (
             "FEAS-16",
             |pool, job| {
@@ -416,11 +361,7 @@ fn unknown_facts_fail_closed() {
             Some(R::OwnMinCapability),
         ),
         // Without devices none is eligible, also for degree 1.
-        (
-            "FEAS-18",
-            |_, job| job.requirements.split_degree = Some(1),
-            Some(R::SplitDegree),
-        ),
+        ("FEAS-18", |_, job| job.requirements.split_degree = Some(1), Some(R::SplitDegree)),
         (
             "FEAS-18",
             |pool, job| {
@@ -514,11 +455,7 @@ fn needs() {
         let mut asking = job();
         (asking.est_kv_bytes, asking.requirements.min_vram_bytes) = (Some(kv), weights);
         let expected = (!fits).then_some(Rejection::Vram);
-        assert_eq!(
-            failure(&[tried], &asking),
-            expected,
-            "{resident:?} {kv} + {weights} in {free}"
-        );
+        assert_eq!(failure(&[tried], &asking), expected, "{resident:?} {kv} + {weights} in {free}");
     }
 }
 
@@ -583,20 +520,10 @@ fn eligible_devices() {
     assert_eq!(failure(&[tried], &asking), None);
 
     // Mask: ids 0 and 1.
-    for (mask, fits) in [
-        ("0,1", true),
-        ("0,1,9", true),
-        ("0", false),
-        ("1,2", false),
-        ("2,3", false),
-    ] {
+    for (mask, fits) in [("0,1", true), ("0,1,9", true), ("0", false), ("1,2", false), ("2,3", false)] {
         let mut asking = asking;
         asking.requirements.device_mask = Some(mask);
-        assert_eq!(
-            failure(&[tried], &asking),
-            (!fits).then_some(Rejection::SplitDegree),
-            "{mask}"
-        );
+        assert_eq!(failure(&[tried], &asking), (!fits).then_some(Rejection::SplitDegree), "{mask}");
     }
 
     // Capability 8.0 asked for: the device's own, else the pool's, else not eligible.
@@ -625,11 +552,7 @@ fn eligible_devices() {
     (asking.est_kv_bytes, asking.requirements.min_vram_bytes) = (Some(401), 600);
     for (totals, fits) in [([501, 501], true), ([501, 500], false), ([2000, 500], false)] {
         tried.devices = leak(totals.map(|total| device(total, total)));
-        assert_eq!(
-            failure(&[tried], &asking),
-            (!fits).then_some(Rejection::SplitDegree),
-            "{totals:?}"
-        );
+        assert_eq!(failure(&[tried], &asking), (!fits).then_some(Rejection::SplitDegree), "{totals:?}");
     }
 }
 
@@ -700,11 +623,7 @@ fn headlines() {
                 };
                 (rule.stage, reason, rule.rejection)
             };
-            let expected = if usefulness(first) > usefulness(second) {
-                first
-            } else {
-                second
-            };
+            let expected = if usefulness(first) > usefulness(second) { first } else { second };
             let decision = decide(&pools, &asking);
             let PlacementDecision::NoCapacity { reason, headline, .. } = decision else {
                 panic!("{} and {}: {decision:?}", first.id, second.id);
@@ -744,10 +663,7 @@ fn no_pools() {
         panic!("{decision:?}");
     };
     assert_eq!((reason, headline), (Reason::NoPools, None));
-    assert_eq!(
-        (reason.name(), reason.stage(), reason.is_retryable()),
-        ("no_pools", 0, true)
-    );
+    assert_eq!((reason.name(), reason.stage(), reason.is_retryable()), ("no_pools", 0, true));
     assert_eq!(code.name(), "POOL_UNAVAILABLE");
     assert_eq!(decision.assignment(), None);
 }
@@ -794,22 +710,12 @@ fn codes() {
                 asking.placement.pin_pool_id = Some("p");
             }
             let decision = decide(&[tried], &asking);
-            let PlacementDecision::NoCapacity {
-                reason,
-                headline,
-                code: given,
-            } = decision
-            else {
+            let PlacementDecision::NoCapacity { reason, headline, code: given } = decision else {
                 panic!("{}: {decision:?}", rule.id);
             };
             assert_eq!(headline, Some(rejection), "{}", rule.id);
             assert_eq!(reason.is_retryable(), retryable, "{}", rule.id);
-            assert_eq!(
-                given.name(),
-                if pinned { pinned_code } else { code },
-                "{} pinned={pinned}",
-                rule.id
-            );
+            assert_eq!(given.name(), if pinned { pinned_code } else { code }, "{} pinned={pinned}", rule.id);
         }
     }
 }
@@ -829,10 +735,7 @@ fn pins_to_nowhere() {
         (vec![pool("p")], avoided, Reason::Excluded),
     ] {
         let decision = decide(&pools, &asking);
-        let PlacementDecision::NoCapacity {
-            reason: given, code, ..
-        } = decision
-        else {
+        let PlacementDecision::NoCapacity { reason: given, code, .. } = decision else {
             panic!("{decision:?}");
         };
         assert_eq!((given, code.name()), (reason, INVALID));

@@ -32,54 +32,29 @@ fn error(job: &Job) -> Result<(), orchestrator_core::FieldError> {
 #[test]
 fn integers() {
     let table: [IntField; 8] = [
-        (
-            "prompt_tokens",
-            TOKENS,
-            |job, value| job.prompt_tokens = value,
-            Some(|job| job.facts().prompt_tokens.into()),
-        ),
+        ("prompt_tokens", TOKENS, |job, value| job.prompt_tokens = value, Some(|job| job.facts().prompt_tokens.into())),
         (
             "expected_tokens",
             TOKENS,
             |job, value| job.expected_tokens = Some(value),
             Some(|job| job.facts().output_tokens.into()),
         ),
-        (
-            "max_tokens",
-            TOKENS,
-            |job, value| job.max_tokens = Some(value),
-            Some(|job| job.facts().output_tokens.into()),
-        ),
+        ("max_tokens", TOKENS, |job, value| job.max_tokens = Some(value), Some(|job| job.facts().output_tokens.into())),
         (
             "required_ctx",
             TOKENS,
             |job, value| job.required_ctx = Some(value),
             Some(|job| job.facts().context_tokens.into()),
         ),
-        (
-            "est_kv_bytes",
-            BYTES,
-            |job, value| job.est_kv_bytes = Some(value),
-            Some(|job| job.facts().est_kv_bytes),
-        ),
+        ("est_kv_bytes", BYTES, |job, value| job.est_kv_bytes = Some(value), Some(|job| job.facts().est_kv_bytes)),
         (
             "requirements.min_vram_bytes",
             BYTES,
             |job, value| job.requirements.min_vram_bytes = value,
             Some(|job| job.facts().min_vram_bytes),
         ),
-        (
-            "budget.tokens",
-            BYTES,
-            |job, value| job.budget.tokens = Some(value),
-            None,
-        ),
-        (
-            "budget.cost_micros",
-            BYTES,
-            |job, value| job.budget.cost_micros = Some(value),
-            None,
-        ),
+        ("budget.tokens", BYTES, |job, value| job.budget.tokens = Some(value), None),
+        ("budget.cost_micros", BYTES, |job, value| job.budget.cost_micros = Some(value), None),
     ];
     let policy = Policy::default();
     for (field, max, set, get) in table {
@@ -93,19 +68,12 @@ fn integers() {
             assert_eq!(error(&with(set, value)), refused(field, too_large), "{field} {value}");
         }
         for value in [-1, i64::MIN] {
-            assert_eq!(
-                error(&with(set, value)),
-                refused(field, Problem::Negative),
-                "{field} {value}"
-            );
+            assert_eq!(error(&with(set, value)), refused(field, Problem::Negative), "{field} {value}");
         }
     }
     // The seed is any integer of 64 bits.
     for seed in [i64::MIN, -1, 0, i64::MAX] {
-        assert_eq!(
-            error(&with(|job, seed| job.determinism.seed = Some(seed), seed)),
-            Ok(())
-        );
+        assert_eq!(error(&with(|job, seed| job.determinism.seed = Some(seed), seed)), Ok(()));
     }
 }
 
@@ -114,18 +82,11 @@ fn integers() {
 fn split_degrees() {
     let set: fn(&mut Job, i64) = |job, degree| job.requirements.split_degree = Some(degree);
     for degree in 1..=16 {
-        assert_eq!(
-            facts(&with(set, degree)).map(|row| i64::from(row.split_degree)),
-            Ok(degree)
-        );
+        assert_eq!(facts(&with(set, degree)).map(|row| i64::from(row.split_degree)), Ok(degree));
     }
     assert_eq!(facts(&job()).map(|row| row.split_degree), Ok(0));
     for degree in [i64::MIN, -1, 0, 17, 272, i64::MAX] {
-        assert_eq!(
-            error(&with(set, degree)).unwrap_err().field,
-            "requirements.split.degree",
-            "{degree}"
-        );
+        assert_eq!(error(&with(set, degree)).unwrap_err().field, "requirements.split.degree", "{degree}");
     }
 }
 
@@ -159,40 +120,20 @@ fn texts() {
     let ids: [(&'static str, fn(&mut Job, &'static str)); 5] = [
         ("id", |job, text| job.id = text),
         ("session_id", |job, text| job.session_id = Some(text)),
-        ("placement.pin_pool_id", |job, text| {
-            job.placement.pin_pool_id = Some(text)
-        }),
-        ("placement.prefer_pools", |job, text| {
-            job.placement.prefer_pools = leak(["a", text])
-        }),
-        ("placement.avoid_pools", |job, text| {
-            job.placement.avoid_pools = leak([text])
-        }),
+        ("placement.pin_pool_id", |job, text| job.placement.pin_pool_id = Some(text)),
+        ("placement.prefer_pools", |job, text| job.placement.prefer_pools = leak(["a", text])),
+        ("placement.avoid_pools", |job, text| job.placement.avoid_pools = leak([text])),
     ];
     let names: [(&'static str, fn(&mut Job, &'static str)); 9] = [
         ("engine", |job, text| job.engine = text),
         ("model_id", |job, text| job.model_id = text),
-        ("requirements.quantization", |job, text| {
-            job.requirements.quantization = Some(text)
-        }),
-        ("requirements.required_extensions", |job, text| {
-            job.requirements.required_extensions = leak([text])
-        }),
-        ("determinism.sampler_profile_version", |job, text| {
-            job.determinism.sampler_profile_version = Some(text)
-        }),
-        ("determinism.engine_version", |job, text| {
-            job.determinism.engine_version = Some(text)
-        }),
-        ("determinism.model_digest", |job, text| {
-            job.determinism.model_digest = Some(text)
-        }),
-        ("placement.require_labels", |job, text| {
-            job.placement.require_labels = leak([(text, "v")])
-        }),
-        ("placement.require_labels", |job, text| {
-            job.placement.require_labels = leak([("k", text)])
-        }),
+        ("requirements.quantization", |job, text| job.requirements.quantization = Some(text)),
+        ("requirements.required_extensions", |job, text| job.requirements.required_extensions = leak([text])),
+        ("determinism.sampler_profile_version", |job, text| job.determinism.sampler_profile_version = Some(text)),
+        ("determinism.engine_version", |job, text| job.determinism.engine_version = Some(text)),
+        ("determinism.model_digest", |job, text| job.determinism.model_digest = Some(text)),
+        ("placement.require_labels", |job, text| job.placement.require_labels = leak([(text, "v")])),
+        ("placement.require_labels", |job, text| job.placement.require_labels = leak([("k", text)])),
     ];
     let ids = ids.map(|(field, set)| (field, set, 64));
     let names = names.map(|(field, set)| (field, set, 128));
@@ -200,10 +141,7 @@ fn texts() {
         let of_bytes = |bytes: usize| -> &'static str { "x".repeat(bytes).leak() };
         assert_eq!(error(&with(set, of_bytes(1))), Ok(()), "{field}");
         assert_eq!(error(&with(set, of_bytes(max_bytes))), Ok(()), "{field}");
-        assert_eq!(
-            error(&with(set, of_bytes(max_bytes + 1))),
-            refused(field, Problem::TooLong { max_bytes })
-        );
+        assert_eq!(error(&with(set, of_bytes(max_bytes + 1))), refused(field, Problem::TooLong { max_bytes }));
         assert_eq!(error(&with(set, "")), refused(field, Problem::Empty));
     }
 }
@@ -212,15 +150,9 @@ fn texts() {
 #[test]
 fn malformed_texts() {
     let table: [(&'static str, fn(&mut Job, &'static str)); 3] = [
-        ("requirements.min_compute_cap", |job, text| {
-            job.requirements.min_compute_cap = Some(text)
-        }),
-        ("requirements.device_mask", |job, text| {
-            job.requirements.device_mask = Some(text)
-        }),
-        ("placement.require_device_mask", |job, text| {
-            job.placement.require_device_mask = Some(text)
-        }),
+        ("requirements.min_compute_cap", |job, text| job.requirements.min_compute_cap = Some(text)),
+        ("requirements.device_mask", |job, text| job.requirements.device_mask = Some(text)),
+        ("placement.require_device_mask", |job, text| job.placement.require_device_mask = Some(text)),
     ];
     for (field, set) in table {
         assert_eq!(error(&with(set, "1")), Ok(()), "{field}");
@@ -270,10 +202,7 @@ fn output_tokens() {
         (Some(9), Some(0), 0),
         (Some(0), None, 0),
     ];
-    let policy = PolicySpec {
-        default_output_tokens: 77,
-        ..PolicySpec::default()
-    };
+    let policy = PolicySpec { default_output_tokens: 77, ..PolicySpec::default() };
     let policy = policy.validate().unwrap();
     for (expected, max, output) in table {
         let mut asking = job();
@@ -309,35 +238,20 @@ fn contexts() {
         let mut served = pool("a");
         served.supports.ctx_max = ctx_max;
         let expected = (!fits).then_some(Rejection::Context);
-        assert_eq!(
-            failure(&[served], &asking),
-            expected,
-            "{required_ctx:?} {prompt} + {output} {ctx_max:?}"
-        );
+        assert_eq!(failure(&[served], &asking), expected, "{required_ctx:?} {prompt} + {output} {ctx_max:?}");
     }
     // UNIT-3: a derived context may be the sum of two largest counts: 2 * (2^24 - 1).
     let mut longest = job();
     (longest.prompt_tokens, longest.max_tokens) = (TOKENS, Some(TOKENS));
     assert_eq!(facts(&longest).map(|row| row.context_tokens), Ok(33_554_430));
-    assert_eq!(
-        facts(&longest).map(|row| row.flags.has(JobFlags::CONTEXT_GIVEN)),
-        Ok(false)
-    );
+    assert_eq!(facts(&longest).map(|row| row.flags.has(JobFlags::CONTEXT_GIVEN)), Ok(false));
 }
 
 /// JOB-3: the KV need where it is not given.
 #[test]
 fn estimated_kv() {
     // 2 layers * 2 * 1 * 4 elements * 2 bytes = 32 bytes per token.
-    let dims = ModelDims::new(
-        2,
-        Attention::Heads {
-            kv_heads: 1,
-            head_dim: 4,
-        },
-        None,
-    )
-    .unwrap();
+    let dims = ModelDims::new(2, Attention::Heads { kv_heads: 1, head_dim: 4 }, None).unwrap();
     let known = Some((&dims, KvLayout::default()));
     let policy = Policy::default();
     let mut asking = job();
@@ -354,10 +268,7 @@ fn estimated_kv() {
     assert_eq!(kv(&asking, known), Ok(0));
 
     // 256 layers * 2 * 128 * 128 elements * 2 bytes = 2^24 bytes per token.
-    let attention = Attention::Heads {
-        kv_heads: 128,
-        head_dim: 128,
-    };
+    let attention = Attention::Heads { kv_heads: 128, head_dim: 128 };
     let dims = ModelDims::new(256, attention, None).unwrap();
     let known = Some((&dims, KvLayout::default()));
     let mut longest = job();
@@ -366,10 +277,7 @@ fn estimated_kv() {
     assert_eq!(kv(&longest, known), Ok(281_474_959_933_440));
     // One token more is 2^48.
     longest.max_tokens = Some(1);
-    assert_eq!(
-        kv(&longest, known),
-        refused("est_kv_bytes", Problem::TooLarge { max: BYTES as u64 })
-    );
+    assert_eq!(kv(&longest, known), refused("est_kv_bytes", Problem::TooLarge { max: BYTES as u64 }));
     longest.est_kv_bytes = Some(1);
     assert_eq!(kv(&longest, known), Ok(1));
 }
@@ -408,11 +316,7 @@ fn modes() {
         asking.placement.require_device_mask = Some("0");
         let valid = asking.validate(&Policy::default(), None);
         let found = valid.as_ref().map(ValidJob::mode).map_err(|error| error.field);
-        assert_eq!(
-            found,
-            meant.ok_or("placement.mode"),
-            "{mode:?} pin={pin} prefer={prefer}"
-        );
+        assert_eq!(found, meant.ok_or("placement.mode"), "{mode:?} pin={pin} prefer={prefer}");
     }
 }
 
@@ -420,12 +324,7 @@ fn modes() {
 #[test]
 fn hints_name_ids() {
     let replica = |id, replica_id| PoolSnapshot { replica_id, ..pool(id) };
-    let pools = [
-        replica("a", "1"),
-        replica("a", "2"),
-        replica("b", "1"),
-        replica("b", "2"),
-    ];
+    let pools = [replica("a", "1"), replica("a", "2"), replica("b", "1"), replica("b", "2")];
     let owner = fleet(&pools);
     let name = |job: &Job| {
         let rank = decide(&pools, job).assignment().map(|assignment| assignment.rank);

@@ -8,15 +8,8 @@ use orchestrator_core::{JobSpec, Order, PolicySpec, PoolSnapshot};
 use crate::{assigned, exact, fleet, job, leak, pool, warm, winner};
 
 /// The parts of the key that two pools can differ in, in their order; the rank is the last.
-const PARTS: [&str; 7] = [
-    "preferred",
-    "predicted_end",
-    "warm",
-    "active_leases",
-    "slots_free",
-    "residual_vram",
-    "tokens_per_s",
-];
+const PARTS: [&str; 7] =
+    ["preferred", "predicted_end", "warm", "active_leases", "slots_free", "residual_vram", "tokens_per_s"];
 
 /// A pool whose parts are all average, but for those that `better` and `worse` name.
 fn standing(id: &'static str, is_better: impl Fn(usize) -> Option<bool>) -> PoolSnapshot<'static> {
@@ -88,13 +81,9 @@ fn each_part_beats_those_behind_it() {
 #[test]
 fn preferences() {
     let pools = [pool("a"), pool("b"), pool("c")];
-    for (prefers, expected) in [
-        (&["c"][..], "c"),
-        (&["c", "b"], "b"),
-        (&["b", "c", "b"], "b"),
-        (&["none"], "a"),
-        (&[], "a"),
-    ] {
+    for (prefers, expected) in
+        [(&["c"][..], "c"), (&["c", "b"], "b"), (&["b", "c", "b"], "b"), (&["none"], "a"), (&[], "a")]
+    {
         assert_eq!(winner(&pools, &asking(prefers), &exact()), expected, "{prefers:?}");
     }
 }
@@ -133,15 +122,8 @@ fn buckets() {
         (10, None, None, "a"),
     ];
     for (shift, a, b, expected) in table {
-        let policy = PolicySpec {
-            quantum_shift: shift,
-            ..exact()
-        };
-        assert_eq!(
-            winner(&[end("a", a), end("b", b)], &asking(&[]), &policy),
-            expected,
-            "{shift} {a:?} {b:?}"
-        );
+        let policy = PolicySpec { quantum_shift: shift, ..exact() };
+        assert_eq!(winner(&[end("a", a), end("b", b)], &asking(&[]), &policy), expected, "{shift} {a:?} {b:?}");
     }
 }
 
@@ -154,10 +136,7 @@ fn the_default_bucket() {
         pool
     };
     for (a, b, expected) in [(1.023, 0.0, "a"), (1.024, 1.023, "b")] {
-        assert_eq!(
-            winner(&[end("a", a), end("b", b)], &asking(&[]), &PolicySpec::default()),
-            expected
-        );
+        assert_eq!(winner(&[end("a", a), end("b", b)], &asking(&[]), &PolicySpec::default()), expected);
     }
 }
 
@@ -173,11 +152,7 @@ fn residual_vram() {
     job.requirements.min_vram_bytes = 300;
     // 900 - 100 - 300 = 500 against free - 100.
     for (free, expected) in [(601, "b"), (600, "a"), (599, "a")] {
-        assert_eq!(
-            winner(&[with("a", 900, &[]), with("b", free, &["m"])], &job, &exact()),
-            expected,
-            "{free}"
-        );
+        assert_eq!(winner(&[with("a", 900, &[]), with("b", free, &["m"])], &job, &exact()), expected, "{free}");
     }
 }
 
@@ -190,18 +165,9 @@ fn published_rates() {
         pool.perf_tokens_per_s = rate;
         pool
     };
-    let policy = PolicySpec {
-        default_tokens_per_s: Some(1000.0),
-        ..exact()
-    };
-    assert_eq!(
-        winner(&[rate("a", None), rate("b", Some(0.239))], &asking(&[]), &policy),
-        "b"
-    );
-    assert_eq!(
-        winner(&[rate("a", None), rate("b", Some(0.238))], &asking(&[]), &policy),
-        "a"
-    );
+    let policy = PolicySpec { default_tokens_per_s: Some(1000.0), ..exact() };
+    assert_eq!(winner(&[rate("a", None), rate("b", Some(0.239))], &asking(&[]), &policy), "b");
+    assert_eq!(winner(&[rate("a", None), rate("b", Some(0.238))], &asking(&[]), &policy), "a");
 }
 
 /// KEY-8: hashes as the `xxhash` package of Python computes them, and its own SplitMix64 on top.
@@ -233,11 +199,7 @@ fn spread() {
         let mut job = asking(&[]);
         job.id = id;
         let mut policy = exact();
-        assert_eq!(
-            winner(&[pool("a"), pool("b")], &job, &policy),
-            "a",
-            "no seed, no spread"
-        );
+        assert_eq!(winner(&[pool("a"), pool("b")], &job, &policy), "a", "no seed, no spread");
         policy.spread_seed = Some(seed);
         assert_eq!(winner(&[pool("a"), pool("b")], &job, &policy), expected, "{seed} {id}");
         // It is behind every other part but the id.
@@ -277,34 +239,20 @@ fn ranks() {
         let pools: Vec<_> = ordered[last - 2..last].iter().rev().copied().collect();
         let given = assigned(&pools, &asking(&[]), &exact(), None);
         assert_eq!(given.rank, 0);
-        assert_eq!(
-            fleet(&pools).pool_id(0),
-            Some((ordered[last - 2].id, ordered[last - 2].replica_id))
-        );
+        assert_eq!(fleet(&pools).pool_id(0), Some((ordered[last - 2].id, ordered[last - 2].replica_id)));
     }
-    assert_eq!(
-        winner(&[pool("pool-2"), pool("pool-10")], &asking(&[]), &exact()),
-        "pool-10"
-    );
+    assert_eq!(winner(&[pool("pool-2"), pool("pool-10")], &asking(&[]), &exact()), "pool-10");
 }
 
 /// KEY-10: preferred, free VRAM, active leases, rank; nothing else.
 #[test]
 fn vram_first() {
-    let policy = PolicySpec {
-        order: Order::VramFirst,
-        spread_seed: Some(7),
-        ..exact()
-    };
+    let policy = PolicySpec { order: Order::VramFirst, spread_seed: Some(7), ..exact() };
     let explained = |pools: &[PoolSnapshot<'static>], job: &JobSpec<'static>| {
         let policy = policy.validate().unwrap();
         let explanation = fleet(pools).explain(&job.validate(&policy, None).unwrap(), &policy, None);
         let decided = explanation.decided.unwrap();
-        (
-            explanation.winner.unwrap().parts.rank,
-            decided.by.name(),
-            decided.margin,
-        )
+        (explanation.winner.unwrap().parts.rank, decided.by.name(), decided.margin)
     };
     let with = |id, free, leases: i64| {
         let mut pool = pool(id);
@@ -312,22 +260,10 @@ fn vram_first() {
         pool
     };
     let plain = asking(&[]);
-    assert_eq!(
-        explained(&[with("a", 999, 0), with("b", 1000, 9)], &plain),
-        (1, "vram_free", Some(1))
-    );
-    assert_eq!(
-        explained(&[with("a", 1000, 2), with("b", 1000, 1)], &plain),
-        (1, "active_leases", Some(-1))
-    );
-    assert_eq!(
-        explained(&[with("a", 1000, 1), with("b", 1000, 1)], &plain),
-        (0, "pool_id", Some(-1))
-    );
-    assert_eq!(
-        explained(&[with("a", 1000, 0), with("b", 500, 9)], &asking(&["b"])),
-        (1, "preferred", Some(1))
-    );
+    assert_eq!(explained(&[with("a", 999, 0), with("b", 1000, 9)], &plain), (1, "vram_free", Some(1)));
+    assert_eq!(explained(&[with("a", 1000, 2), with("b", 1000, 1)], &plain), (1, "active_leases", Some(-1)));
+    assert_eq!(explained(&[with("a", 1000, 1), with("b", 1000, 1)], &plain), (0, "pool_id", Some(-1)));
+    assert_eq!(explained(&[with("a", 1000, 0), with("b", 500, 9)], &asking(&["b"])), (1, "preferred", Some(1)));
     assert_eq!(explained(&[with("a", 1000, 0)], &plain), (0, "only_candidate", None));
 
     // Everything else is better on "b", and j1 spreads to "b": all the same "a".
@@ -363,11 +299,7 @@ fn fallbacks() {
         (&[pool("a"), pool("b")], &["none"], true),
     ];
     for (pools, prefers, fallback) in table {
-        assert_eq!(
-            assigned(pools, &asking(prefers), &exact(), None).fallback,
-            fallback,
-            "{prefers:?}"
-        );
+        assert_eq!(assigned(pools, &asking(prefers), &exact(), None).fallback, fallback, "{prefers:?}");
     }
     let mut pinned = asking(&[]);
     pinned.placement.pin_pool_id = Some("a");
@@ -418,10 +350,7 @@ fn words() {
         rank: u32::MAX,
     };
     // 2^63 + 2^46 * 2^16 + 2^15 + (2^15 - 1); 63 bits; 64 bits.
-    assert_eq!(
-        Key::by_predicted_end(&worst, 0).words(),
-        [(1 << 63) + (1 << 62) + 65_535, u64::MAX >> 1, u64::MAX]
-    );
+    assert_eq!(Key::by_predicted_end(&worst, 0).words(), [(1 << 63) + (1 << 62) + 65_535, u64::MAX >> 1, u64::MAX]);
     assert_eq!(Key::by_free_vram(&worst).words(), [u64::MAX, 0, 0]);
     let best = KeyParts {
         preferred: true,

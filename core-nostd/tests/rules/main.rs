@@ -59,27 +59,16 @@ pub(crate) fn job() -> JobSpec<'static> {
 }
 
 pub(crate) fn device(total: i64, free: i64) -> DeviceSnapshot<'static> {
-    DeviceSnapshot {
-        vram_total_bytes: total,
-        vram_free_bytes: free,
-        compute_capability: None,
-    }
+    DeviceSnapshot { vram_total_bytes: total, vram_free_bytes: free, compute_capability: None }
 }
 
 pub(crate) fn warm(session_id: &'static str, cached_tokens: i64) -> WarmSession<'static> {
-    WarmSession {
-        session_id,
-        cached_tokens,
-    }
+    WarmSession { session_id, cached_tokens }
 }
 
 /// The default policy with every predicted end exact to the microsecond, and no output tokens unless asked for.
 pub(crate) fn exact() -> PolicySpec {
-    PolicySpec {
-        quantum_shift: 0,
-        default_output_tokens: 0,
-        ..PolicySpec::default()
-    }
+    PolicySpec { quantum_shift: 0, default_output_tokens: 0, ..PolicySpec::default() }
 }
 
 pub(crate) fn fleet(pools: &[PoolSnapshot<'_>]) -> Fleet {
@@ -118,9 +107,7 @@ pub(crate) fn assigned(
     session: Option<SessionEntry>,
 ) -> Assignment {
     let policy = policy.validate().unwrap();
-    *decide_in(&fleet(pools), job, &policy, session)
-        .assignment()
-        .expect("a pool takes it")
+    *decide_in(&fleet(pools), job, &policy, session).assignment().expect("a pool takes it")
 }
 
 /// The id of the pool that takes the job.
@@ -128,11 +115,7 @@ pub(crate) fn winner<'a>(pools: &[PoolSnapshot<'a>], job: &JobSpec<'_>, policy: 
     let rank = assigned(pools, job, policy, None).rank;
     let owner = fleet(pools);
     let (id, replica) = owner.pool_id(rank).unwrap();
-    pools
-        .iter()
-        .find(|pool| (pool.id, pool.replica_id) == (id, replica))
-        .unwrap()
-        .id
+    pools.iter().find(|pool| (pool.id, pool.replica_id) == (id, replica)).unwrap().id
 }
 
 /// A refusal of `field` because of `problem`.

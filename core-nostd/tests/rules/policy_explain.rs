@@ -21,28 +21,16 @@ fn with(set: impl FnOnce(&mut PolicySpec)) -> Result<Policy, orchestrator_core::
 fn defaults() {
     let policy = PolicySpec::default().validate().unwrap();
     assert_eq!(policy, Policy::default());
-    assert_eq!(
-        (policy.order(), policy.order().name()),
-        (Order::PredictedEnd, "predicted-end")
-    );
+    assert_eq!((policy.order(), policy.order().name()), (Order::PredictedEnd, "predicted-end"));
     assert_eq!(Order::VramFirst.name(), "vram-first");
     assert_eq!(policy.quantum_shift(), 10);
     assert!(policy.performance_aware());
     assert_eq!(policy.spread_seed(), None);
     assert_eq!(policy.default_output_tokens(), 256);
-    assert_eq!(
-        (policy.default_decode_q10(), policy.default_first_token_us()),
-        (None, None)
-    );
+    assert_eq!((policy.default_decode_q10(), policy.default_first_token_us()), (None, None));
     assert_eq!(policy.stale_after_us(), 30_000_000);
     assert_eq!(policy.session_capacity(), 65_536);
-    let one = Weights {
-        admission: 256,
-        model_load: 256,
-        first_token: 256,
-        prefill: 256,
-        decode: 256,
-    };
+    let one = Weights { admission: 256, model_load: 256, first_token: 256, prefill: 256, decode: 256 };
     assert_eq!(*policy.weights(), one);
 }
 
@@ -51,12 +39,7 @@ fn defaults() {
 fn integers() {
     type Knob = (&'static str, i64, fn(&mut PolicySpec, i64), fn(&Policy) -> i64);
     let table: [Knob; 3] = [
-        (
-            "quantum_shift",
-            46,
-            |spec, value| spec.quantum_shift = value,
-            |policy| policy.quantum_shift().into(),
-        ),
+        ("quantum_shift", 46, |spec, value| spec.quantum_shift = value, |policy| policy.quantum_shift().into()),
         (
             "default_output_tokens",
             TOKENS,
@@ -72,11 +55,7 @@ fn integers() {
     ];
     for (field, max, set, get) in table {
         for value in [0, 1, max] {
-            assert_eq!(
-                with(|spec| set(spec, value)).map(|policy| get(&policy)),
-                Ok(value),
-                "{field}"
-            );
+            assert_eq!(with(|spec| set(spec, value)).map(|policy| get(&policy)), Ok(value), "{field}");
         }
         for value in [max + 1, i64::MAX, 1 << 32] {
             let too_large = Problem::TooLarge { max: max as u64 };
@@ -93,11 +72,7 @@ fn integers() {
 fn floats() {
     type Knob = (&'static str, fn(&mut PolicySpec, f64), fn(&Policy) -> u64);
     let times: [Knob; 2] = [
-        (
-            "stale_after_ms",
-            |spec, value| spec.stale_after_ms = value,
-            Policy::stale_after_us,
-        ),
+        ("stale_after_ms", |spec, value| spec.stale_after_ms = value, Policy::stale_after_us),
         (
             "default_first_token_ms",
             |spec, value| spec.default_first_token_ms = Some(value),
@@ -110,11 +85,7 @@ fn floats() {
         |policy| policy.default_decode_q10().map_or(0, u64::from),
     )];
     let weights: [Knob; 5] = [
-        (
-            "weights.admission",
-            |spec, value| spec.weights.admission = value,
-            |policy| policy.weights().admission.into(),
-        ),
+        ("weights.admission", |spec, value| spec.weights.admission = value, |policy| policy.weights().admission.into()),
         (
             "weights.model_load",
             |spec, value| spec.weights.model_load = value,
@@ -125,37 +96,17 @@ fn floats() {
             |spec, value| spec.weights.first_token = value,
             |policy| policy.weights().first_token.into(),
         ),
-        (
-            "weights.prefill",
-            |spec, value| spec.weights.prefill = value,
-            |policy| policy.weights().prefill.into(),
-        ),
-        (
-            "weights.decode",
-            |spec, value| spec.weights.decode = value,
-            |policy| policy.weights().decode.into(),
-        ),
+        ("weights.prefill", |spec, value| spec.weights.prefill = value, |policy| policy.weights().prefill.into()),
+        ("weights.decode", |spec, value| spec.weights.decode = value, |policy| policy.weights().decode.into()),
     ];
     let good_times = [(-0.0, 0), (0.0015, 2), (70_368_744_177.663, TIME_MAX)];
     let good_rates = [(0.0, 0), (0.238, 0), (50.0, 20_480_000), (4_294_967.295, 238)];
     // 1/512 is 0.5 of a step and goes up, 0.0019 is 0.486 and does not; 16 + 0.0019 is 4,096.486.
-    let good_weights = [
-        (0.0, 0),
-        (-0.0, 0),
-        (0.0019, 0),
-        (1.0 / 512.0, 1),
-        (1.0, 256),
-        (16.0, 4096),
-        (16.0019, 4096),
-    ];
+    let good_weights = [(0.0, 0), (-0.0, 0), (0.0019, 0), (1.0 / 512.0, 1), (1.0, 256), (16.0, 4096), (16.0019, 4096)];
     let check = |knobs: &[Knob], good: &[(f64, u64)], above: f64, max: u64| {
         for &(field, set, get) in knobs {
             for &(value, expected) in good {
-                assert_eq!(
-                    with(|spec| set(spec, value)).map(|policy| get(&policy)),
-                    Ok(expected),
-                    "{field} {value}"
-                );
+                assert_eq!(with(|spec| set(spec, value)).map(|policy| get(&policy)), Ok(expected), "{field} {value}");
             }
             for value in [above, f64::MAX] {
                 assert_eq!(with(|spec| set(spec, value)), refused(field, Problem::TooLarge { max }));
@@ -184,13 +135,7 @@ fn policy_hashes() {
         default_first_token_ms: Some(12.5),
         stale_after_ms: 0.001,
         session_capacity: 0,
-        weights: WeightsSpec {
-            admission: 0.0,
-            model_load: 0.5,
-            first_token: 1.0,
-            prefill: 2.0,
-            decode: 16.0,
-        },
+        weights: WeightsSpec { admission: 0.0, model_load: 0.5, first_token: 1.0, prefill: 2.0, decode: 16.0 },
     };
     assert_eq!(other.validate().unwrap().content_hash(), 0xc74f_7c9a_53c3_07f6);
     let changes: [fn(&mut PolicySpec); 14] = [
@@ -270,10 +215,7 @@ fn explanations() {
     let miss = NearestMiss {
         rejection: Rejection::Slots,
         pools: 1,
-        shortfall: Some(Shortfall {
-            amount: 1,
-            unit: Unit::Slots,
-        }),
+        shortfall: Some(Shortfall { amount: 1, unit: Unit::Slots }),
     };
     assert_eq!(explained.nearest_miss, Some(miss));
     for (places, ranks) in [(0, &[][..]), (1, &[1]), (2, &[1, 2]), (3, &[1, 2, 0]), (5, &[1, 2, 0])] {
@@ -287,10 +229,7 @@ fn explanations() {
     let explained = alone.explain(&valid, &policy, None);
     assert_eq!((explained.nearest_miss, explained.runner_up), (None, None));
     let nobody = Fleet::new().explain(&valid, &policy, None);
-    assert_eq!(
-        (nobody.winner, nobody.decided, nobody.nearest_miss, nobody.feasible),
-        (None, None, None, 0)
-    );
+    assert_eq!((nobody.winner, nobody.decided, nobody.nearest_miss, nobody.feasible), (None, None, None, 0));
 }
 
 /// EXPL-2: margins of ends are of weighted ends before bucketing, and null where one is unknown.
@@ -308,29 +247,17 @@ fn margins_of_ends() {
         let decided = fleet(pools).explain(&valid, &policy, None).decided.unwrap();
         (decided.by.name(), decided.margin, decided.by.unit())
     };
-    let bucketed = PolicySpec {
-        quantum_shift: 10,
-        ..exact()
-    };
+    let bucketed = PolicySpec { quantum_shift: 10, ..exact() };
     // 1,500 µs and 3,500 µs.
     let pools = [with("a", Some(1.5)), with("b", Some(3.5))];
     assert_eq!(decided(&pools, &bucketed), ("predicted_end", Some(-2000), "us"));
     let mut weighted = bucketed;
     weighted.weights.first_token = 2.0;
     assert_eq!(decided(&pools, &weighted), ("predicted_end", Some(-4000), "us"));
-    assert_eq!(
-        decided(&[with("a", Some(1.5)), with("b", None)], &weighted),
-        ("predicted_end", None, "us")
-    );
+    assert_eq!(decided(&[with("a", Some(1.5)), with("b", None)], &weighted), ("predicted_end", None, "us"));
     // In one bucket, or both unknown, the end does not decide.
-    assert_eq!(
-        decided(&[with("a", Some(0.0)), with("b", Some(0.5))], &weighted),
-        ("pool_id", Some(-1), "ranks")
-    );
-    assert_eq!(
-        decided(&[with("a", None), with("b", None)], &weighted),
-        ("pool_id", Some(-1), "ranks")
-    );
+    assert_eq!(decided(&[with("a", Some(0.0)), with("b", Some(0.5))], &weighted), ("pool_id", Some(-1), "ranks"));
+    assert_eq!(decided(&[with("a", None), with("b", None)], &weighted), ("pool_id", Some(-1), "ranks"));
     assert_eq!(decided(&[with("a", None)], &weighted), ("only_candidate", None, ""));
 }
 
@@ -368,13 +295,7 @@ fn one_pool() {
     // The winner's value minus this one's: 1,000 - 3,000, 1,000 - 2,000.
     assert_eq!(loses(0), Some(("predicted_end", Some(-2000))));
     assert_eq!(loses(3), Some(("predicted_end", Some(-1000))));
-    let unfit = Unfit {
-        rejection: Rejection::Slots,
-        shortfall: Some(Shortfall {
-            amount: 1,
-            unit: Unit::Slots,
-        }),
-    };
+    let unfit = Unfit { rejection: Rejection::Slots, shortfall: Some(Shortfall { amount: 1, unit: Unit::Slots }) };
     let expected = PoolVerdict::Infeasible(unfit);
     assert_eq!(explain_pool(&input, 2), Some(expected));
     assert_eq!(inspect(&input, 2), Some(Err(unfit)));
@@ -416,12 +337,8 @@ fn nearest_misses() {
         (Rejection::Stale, 2, Some((500, "us")), |pools, _| {
             (pools[0].age_ms, pools[1].age_ms) = (30_001.0, 30_000.5);
         }),
-        (Rejection::Draining, 2, None, |pools, _| {
-            (pools[0].draining, pools[1].draining) = (true, true)
-        }),
-        (Rejection::Slots, 2, Some((1, "slots")), |pools, _| {
-            (pools[0].slots_free, pools[1].slots_free) = (0, 0)
-        }),
+        (Rejection::Draining, 2, None, |pools, _| (pools[0].draining, pools[1].draining) = (true, true)),
+        (Rejection::Slots, 2, Some((1, "slots")), |pools, _| (pools[0].slots_free, pools[1].slots_free) = (0, 0)),
         // 500 against 400 and 450.
         (Rejection::Vram, 2, Some((50, "bytes")), |pools, job| {
             (pools[0].vram_free_bytes, pools[1].vram_free_bytes) = (400, 450);
@@ -447,9 +364,7 @@ fn nearest_misses() {
         let valid = asking.validate(&policy, None).unwrap();
         let miss = fleet(&pools).explain(&valid, &policy, None).nearest_miss.unwrap();
         assert_eq!((miss.rejection, miss.pools), (rejection, count), "row {place}");
-        let found = miss
-            .shortfall
-            .map(|shortfall| (shortfall.amount, shortfall.unit.name()));
+        let found = miss.shortfall.map(|shortfall| (shortfall.amount, shortfall.unit.name()));
         assert_eq!(found, shortfall, "row {place}");
     }
 }
@@ -463,18 +378,12 @@ fn tables_belong_to_policies() {
     let plain = Policy::default();
     let table = owner.table();
     let hashes = [1, 2];
-    let hashed = PoolTable {
-        spread_hashes: &hashes,
-        ..table
-    };
+    let hashed = PoolTable { spread_hashes: &hashes, ..table };
     assert_eq!([table.check(&plain), table.check(&vram_first)], [Ok(()), Ok(())]);
     assert_eq!(table.check(&spreads), Err(TableError::SpreadHashes));
     assert_eq!(hashed.check(&plain), Err(TableError::SpreadHashes));
     assert_eq!(hashed.check(&spreads), Ok(()));
-    let torn = PoolTable {
-        lists: &table.lists[..1],
-        ..table
-    };
+    let torn = PoolTable { lists: &table.lists[..1], ..table };
     assert_eq!(torn.check(&plain), Err(TableError::Lists));
 }
 
@@ -504,10 +413,7 @@ fn bytes_per_token_and_layer() {
     ];
     assert_eq!(KvFormat::ALL.len(), table.len());
     for (name, grouped, odd, compressed) in table {
-        let layout = KvLayout {
-            format: KvFormat::parse(name).unwrap(),
-            block_tokens: 1,
-        };
+        let layout = KvLayout { format: KvFormat::parse(name).unwrap(), block_tokens: 1 };
         assert_eq!(bytes_per_token(&heads(2, 32), layout), grouped, "{name}");
         assert_eq!(bytes_per_token(&heads(1, 3), layout), odd, "{name}");
         assert_eq!(bytes_per_token(&latent(512, 64), layout), compressed, "{name}");
@@ -517,14 +423,8 @@ fn bytes_per_token_and_layer() {
 /// KV-2: windows and whole blocks, summed over layers.
 #[test]
 fn tokens_held_by_layers() {
-    let attention = Attention::Heads {
-        kv_heads: 1,
-        head_dim: 1,
-    };
-    let f16 = |block_tokens| KvLayout {
-        format: KvFormat::F16,
-        block_tokens,
-    };
+    let attention = Attention::Heads { kv_heads: 1, head_dim: 1 };
+    let f16 = |block_tokens| KvLayout { format: KvFormat::F16, block_tokens };
     let windowed = |layers, window_tokens| {
         let sliding = (layers > 0).then_some(SlidingWindow { layers, window_tokens });
         ModelDims::new(6, attention, sliding).unwrap()
@@ -546,25 +446,10 @@ fn tokens_held_by_layers() {
     ];
     for (layers, window, block, context, layer_tokens) in table {
         let bytes = est_kv_bytes(&windowed(layers, window), f16(block), context);
-        assert_eq!(
-            bytes,
-            Ok(4 * layer_tokens),
-            "{layers} of {window}, blocks of {block}, {context}"
-        );
+        assert_eq!(bytes, Ok(4 * layer_tokens), "{layers} of {window}, blocks of {block}, {context}");
     }
     // JOB-3: 2^48 bytes are too many. 2^14 layers * 2^11 elements * 2 bytes = 2^26 per token, times 2^22.
-    let large = ModelDims::new(
-        1 << 14,
-        Attention::Heads {
-            kv_heads: 1 << 4,
-            head_dim: 1 << 6,
-        },
-        None,
-    )
-    .unwrap();
+    let large = ModelDims::new(1 << 14, Attention::Heads { kv_heads: 1 << 4, head_dim: 1 << 6 }, None).unwrap();
     assert_eq!(est_kv_bytes(&large, f16(1), (1 << 22) - 1), Ok((1 << 48) - (1 << 26)));
-    assert_eq!(
-        est_kv_bytes(&large, f16(1), 1 << 22),
-        Err(Problem::TooLarge { max: BYTES as u64 })
-    );
+    assert_eq!(est_kv_bytes(&large, f16(1), 1 << 22), Err(Problem::TooLarge { max: BYTES as u64 }));
 }

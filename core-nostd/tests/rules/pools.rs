@@ -23,24 +23,14 @@ fn error(pool: &Pool) -> Result<(), orchestrator_core::FieldError> {
 #[test]
 fn integers() {
     let table: [IntField; 9] = [
-        (
-            "slots_total",
-            32_767,
-            |pool, value| pool.slots_total = value,
-            |pool| pool.facts().slots_total.into(),
-        ),
+        ("slots_total", 32_767, |pool, value| pool.slots_total = value, |pool| pool.facts().slots_total.into()),
         (
             "slots_free",
             32_767,
             |pool, value| (pool.slots_total, pool.slots_free) = (32_767, value),
             |pool| pool.facts().slots_free.into(),
         ),
-        (
-            "vram_total_bytes",
-            BYTES,
-            |pool, value| pool.vram_total_bytes = value,
-            |pool| pool.facts().vram_total_bytes,
-        ),
+        ("vram_total_bytes", BYTES, |pool, value| pool.vram_total_bytes = value, |pool| pool.facts().vram_total_bytes),
         (
             "vram_free_bytes",
             BYTES,
@@ -81,22 +71,14 @@ fn integers() {
     for (field, max, set, get) in table {
         for value in [0, 1, max] {
             let valid = with(set, value);
-            assert_eq!(
-                valid.validate().map(|pool| get(&pool)),
-                Ok(value as u64),
-                "{field} {value}"
-            );
+            assert_eq!(valid.validate().map(|pool| get(&pool)), Ok(value as u64), "{field} {value}");
         }
         for value in [max + 1, i64::MAX] {
             let too_large = Problem::TooLarge { max: max as u64 };
             assert_eq!(error(&with(set, value)), refused(field, too_large), "{field} {value}");
         }
         for value in [-1, i64::MIN] {
-            assert_eq!(
-                error(&with(set, value)),
-                refused(field, Problem::Negative),
-                "{field} {value}"
-            );
+            assert_eq!(error(&with(set, value)), refused(field, Problem::Negative), "{field} {value}");
         }
     }
 }
@@ -105,21 +87,13 @@ fn integers() {
 #[test]
 fn times() {
     let table: [FloatField; 4] = [
-        (
-            "first_token_ms",
-            |pool, value| pool.first_token_ms = Some(value),
-            |pool| pool.facts().first_token_us,
-        ),
+        ("first_token_ms", |pool, value| pool.first_token_ms = Some(value), |pool| pool.facts().first_token_us),
         (
             "admission_latency_ms",
             |pool, value| pool.admission_latency_ms = value,
             |pool| pool.facts().admission_latency_us,
         ),
-        (
-            "model_load_ms",
-            |pool, value| pool.model_load_ms = value,
-            |pool| pool.facts().model_load_us,
-        ),
+        ("model_load_ms", |pool, value| pool.model_load_ms = value, |pool| pool.facts().model_load_us),
         ("age_ms", |pool, value| pool.age_ms = value, |pool| pool.facts().age_us),
     ];
     for (field, set, get) in table {
@@ -154,13 +128,7 @@ fn rates() {
     ];
     for (field, set, get) in table {
         // 238 / 1024 µs is the rounded time per token of the fastest rate: see the table of units.
-        for (rate, q10) in [
-            (-0.0, 0),
-            (0.238, 0),
-            (0.239, 4_284_518_828),
-            (50.0, 20_480_000),
-            (4_294_967.295, 238),
-        ] {
+        for (rate, q10) in [(-0.0, 0), (0.238, 0), (0.239, 4_284_518_828), (50.0, 20_480_000), (4_294_967.295, 238)] {
             let valid = with(set, rate);
             assert_eq!(valid.validate().map(|pool| get(&pool)), Ok(q10), "{field} {rate}");
         }
@@ -182,31 +150,17 @@ fn rates() {
 fn texts() {
     let ids: [(&'static str, fn(&mut Pool, &'static str)); 2] = [
         ("id", |pool, text| pool.id = text),
-        ("warm_sessions.session_id", |pool, text| {
-            pool.warm_sessions = leak([warm(text, 1)])
-        }),
+        ("warm_sessions.session_id", |pool, text| pool.warm_sessions = leak([warm(text, 1)])),
     ];
     let names: [(&'static str, fn(&mut Pool, &'static str)); 10] = [
         ("engine", |pool, text| pool.engine = text),
         ("engine_version", |pool, text| pool.engine_version = Some(text)),
-        ("sampler_profile_version", |pool, text| {
-            pool.sampler_profile_version = Some(text)
-        }),
-        ("supports.quantizations", |pool, text| {
-            pool.supports.quantizations = leak(["q", text])
-        }),
-        ("supports.extensions", |pool, text| {
-            pool.supports.extensions = leak([text])
-        }),
-        ("supports.models", |pool, text| {
-            pool.supports.models = Some(leak([text]))
-        }),
-        ("supports.model_digests", |pool, text| {
-            pool.supports.model_digests = leak([text])
-        }),
-        ("resident_models", |pool, text| {
-            pool.resident_models = Some(leak([text]))
-        }),
+        ("sampler_profile_version", |pool, text| pool.sampler_profile_version = Some(text)),
+        ("supports.quantizations", |pool, text| pool.supports.quantizations = leak(["q", text])),
+        ("supports.extensions", |pool, text| pool.supports.extensions = leak([text])),
+        ("supports.models", |pool, text| pool.supports.models = Some(leak([text]))),
+        ("supports.model_digests", |pool, text| pool.supports.model_digests = leak([text])),
+        ("resident_models", |pool, text| pool.resident_models = Some(leak([text]))),
         ("labels", |pool, text| pool.labels = leak([(text, "v")])),
         ("labels", |pool, text| pool.labels = leak([("k", text)])),
     ];
@@ -228,10 +182,7 @@ fn texts() {
     for (text, expected) in [
         ("", Ok(())),
         ("x".repeat(64).leak(), Ok(())),
-        (
-            "x".repeat(65).leak(),
-            refused("replica_id", Problem::TooLong { max_bytes: 64 }),
-        ),
+        ("x".repeat(65).leak(), refused("replica_id", Problem::TooLong { max_bytes: 64 })),
     ] {
         replica.replica_id = text;
         assert_eq!(error(&replica), expected);
@@ -243,9 +194,7 @@ fn texts() {
 fn malformed_texts() {
     let table: [(&'static str, fn(&mut Pool, &'static str)); 4] = [
         ("compute_capability", |pool, text| pool.compute_capability = Some(text)),
-        ("supports.min_compute_cap", |pool, text| {
-            pool.supports.min_compute_cap = Some(text)
-        }),
+        ("supports.min_compute_cap", |pool, text| pool.supports.min_compute_cap = Some(text)),
         ("devices.compute_capability", |pool, text| {
             let mut own = device(1, 1);
             own.compute_capability = Some(text);
@@ -282,9 +231,7 @@ fn lists() {
         ("warm_sessions", 256, |pool| {
             pool.warm_sessions = leak((0..257).map(|i| warm(format!("s{i}").leak(), 1)));
         }),
-        ("labels", 16, |pool| {
-            pool.labels = leak((0..17).map(|i| (&*format!("k{i}").leak(), "v")))
-        }),
+        ("labels", 16, |pool| pool.labels = leak((0..17).map(|i| (&*format!("k{i}").leak(), "v")))),
         ("devices", 16, |pool| pool.devices = leak((0..17).map(|_| device(1, 1)))),
         ("resident_models", 64, |pool| {
             pool.resident_models = Some(leak((0..65).map(|i| &*format!("m{i}").leak())));
@@ -299,11 +246,7 @@ fn lists() {
     for repeated in [["s", "s", "t"], ["s", "t", "s"], ["t", "s", "s"], ["t", "s", "t"]] {
         let mut changed = pool("a");
         changed.warm_sessions = leak(repeated.map(|session| warm(session, 1)));
-        assert_eq!(
-            error(&changed),
-            refused("warm_sessions", Problem::Repeated),
-            "{repeated:?}"
-        );
+        assert_eq!(error(&changed), refused("warm_sessions", Problem::Repeated), "{repeated:?}");
     }
     let mut changed = pool("a");
     changed.labels = leak([("k", "v"), ("l", "v"), ("k", "w")]);
@@ -316,29 +259,20 @@ fn vram_of_devices() {
     let mut published = pool("a");
     published.devices = leak([]);
     let valid = published.validate().unwrap();
-    assert_eq!(
-        (valid.facts().vram_total_bytes, valid.facts().vram_free_bytes),
-        (1000, 1000)
-    );
+    assert_eq!((valid.facts().vram_total_bytes, valid.facts().vram_free_bytes), (1000, 1000));
     assert!(!valid.facts().flags.has(PoolFlags::DEVICES));
 
     published.devices = leak([device(300, 100), device(500, 250)]);
     let valid = published.validate().unwrap();
     // 300 + 500 and 100 + 250, not the 1,000 that the pool published.
-    assert_eq!(
-        (valid.facts().vram_total_bytes, valid.facts().vram_free_bytes),
-        (800, 350)
-    );
+    assert_eq!((valid.facts().vram_total_bytes, valid.facts().vram_free_bytes), (800, 350));
 
     // 2^47 + (2^47 - 1) = 2^48 - 1; one more is 2^48.
     let half = 1 << 47;
     published.devices = leak([device(half, 0), device(half - 1, 0)]);
     assert_eq!(error(&published), Ok(()));
     published.devices = leak([device(half, 0), device(half, 0)]);
-    assert_eq!(
-        error(&published),
-        refused("devices", Problem::TooLarge { max: BYTES as u64 })
-    );
+    assert_eq!(error(&published), refused("devices", Problem::TooLarge { max: BYTES as u64 }));
 }
 
 /// POOL-3: the i-th device has the i-th smallest id of the mask.

@@ -46,11 +46,7 @@ fn starts() {
         let mut tried = pool("p");
         (tried.admission_latency_ms, tried.model_load_ms, tried.resident_models) = (admission, load, resident);
         // Known where the end is not.
-        assert_eq!(
-            times(tried, &job(), &exact()),
-            (start, None),
-            "{admission} {load} {resident:?}"
-        );
+        assert_eq!(times(tried, &job(), &exact()), (start, None), "{admission} {load} {resident:?}");
     }
 }
 
@@ -99,15 +95,9 @@ fn rounding_and_saturation_of_ends() {
     assert_eq!(long(9).end_us(0, 1), TIME_MAX);
     assert_eq!(long(9).end_us(0, 2), TIME_MAX);
     assert_eq!(long(TIME_MAX).end_us(0, 0), TIME_MAX);
-    let unknown = ScoreTerms {
-        decode_q10: None,
-        ..terms(0, 1)
-    };
+    let unknown = ScoreTerms { decode_q10: None, ..terms(0, 1) };
     assert_eq!(unknown.end_us(0, 0), END_UNKNOWN_US);
-    let unknown = ScoreTerms {
-        first_token_us: None,
-        ..terms(0, 1)
-    };
+    let unknown = ScoreTerms { first_token_us: None, ..terms(0, 1) };
     assert_eq!(unknown.end_us(0, 0), END_UNKNOWN_US);
     assert_eq!(END_UNKNOWN_US, 70_368_744_177_664);
 }
@@ -124,10 +114,7 @@ fn cached_tokens() {
     let none = published(&[]);
     let zero = published(leak([warm("s", 0)]));
     let here = |cached_tokens| Some(SessionEntry { pool: 0, cached_tokens });
-    let elsewhere = Some(SessionEntry {
-        pool: 1,
-        cached_tokens: 70,
-    });
+    let elsewhere = Some(SessionEntry { pool: 1, cached_tokens: 70 });
     let (reuse, cold) = (KvHint::Reuse, KvHint::Cold);
     let (with, without) = (Some("s"), None);
     // pool, session, hint, entry, cached tokens
@@ -163,10 +150,7 @@ fn cached_tokens() {
         let explained = fleet(&[tried]).explain(&valid, &policy, entry).winner.unwrap();
         assert_eq!(u64::from(explained.cached_tokens), cached, "row {place}");
     }
-    assert_eq!(
-        [uncached_tokens(5, 3), uncached_tokens(3, 5), uncached_tokens(3, 3)],
-        [2, 0, 0]
-    );
+    assert_eq!([uncached_tokens(5, 3), uncached_tokens(3, 5), uncached_tokens(3, 3)], [2, 0, 0]);
 }
 
 /// SCORE-4: unknown facts, the policy's defaults, and performance-aware scoring.
@@ -255,44 +239,14 @@ fn weighing() {
 /// SCORE-5: each weight changes the key by its own term, and no report.
 #[test]
 fn weights() {
-    type Term = (
-        &'static str,
-        fn(&mut PoolSnapshot<'static>),
-        fn(&mut WeightsSpec, f64),
-        (i64, i64),
-    );
+    type Term = (&'static str, fn(&mut PoolSnapshot<'static>), fn(&mut WeightsSpec, f64), (i64, i64));
     let table: [Term; 5] = [
-        (
-            "admission",
-            |pool| pool.admission_latency_ms = 2.0,
-            |weights, w| weights.admission = w,
-            (0, 0),
-        ),
-        (
-            "model_load",
-            |pool| pool.model_load_ms = 2.0,
-            |weights, w| weights.model_load = w,
-            (0, 0),
-        ),
-        (
-            "first_token",
-            |pool| pool.first_token_ms = Some(2.0),
-            |weights, w| weights.first_token = w,
-            (0, 0),
-        ),
+        ("admission", |pool| pool.admission_latency_ms = 2.0, |weights, w| weights.admission = w, (0, 0)),
+        ("model_load", |pool| pool.model_load_ms = 2.0, |weights, w| weights.model_load = w, (0, 0)),
+        ("first_token", |pool| pool.first_token_ms = Some(2.0), |weights, w| weights.first_token = w, (0, 0)),
         // 1,024,000,000,000 / 500,000,000 = 2,048: 1,000 tokens take 2 ms.
-        (
-            "prefill",
-            |pool| pool.prefill_tokens_per_s = Some(500_000.0),
-            |weights, w| weights.prefill = w,
-            (1000, 0),
-        ),
-        (
-            "decode",
-            |pool| pool.perf_tokens_per_s = Some(500_000.0),
-            |weights, w| weights.decode = w,
-            (0, 1000),
-        ),
+        ("prefill", |pool| pool.prefill_tokens_per_s = Some(500_000.0), |weights, w| weights.prefill = w, (1000, 0)),
+        ("decode", |pool| pool.perf_tokens_per_s = Some(500_000.0), |weights, w| weights.decode = w, (0, 1000)),
     ];
     for (name, slow, set, (prompt, output)) in table {
         let plain = |id| {
@@ -321,11 +275,7 @@ fn weights() {
             assert_eq!(winner(&[a, b], &asking, &policy(weight)), expected, "{name} {weight}");
         }
         let mut alone = assigned(&[a], &asking, &policy(0.25), None);
-        assert_eq!(
-            alone,
-            assigned(&[a], &asking, &policy(1.0), None),
-            "{name}: no report is weighted"
-        );
+        assert_eq!(alone, assigned(&[a], &asking, &policy(1.0), None), "{name}: no report is weighted");
         alone.end_us = None;
     }
 }
@@ -364,23 +314,14 @@ fn weighted_sums() {
         decode_q10: Some(2049),
     };
     let policy = PolicySpec {
-        weights: WeightsSpec {
-            admission: 0.5,
-            model_load: 2.0,
-            first_token: 1.5,
-            prefill: 0.5,
-            decode: 16.0,
-        },
+        weights: WeightsSpec { admission: 0.5, model_load: 2.0, first_token: 1.5, prefill: 0.5, decode: 16.0 },
         ..exact()
     };
     let policy = policy.validate().unwrap();
     let weighted = terms.weighted(policy.weights());
     // 1.5 is 2; 10; 10.5 is 11; 512.5 is 513; 32,784.
     assert_eq!((weighted.admission_latency_us, weighted.load_us), (2, 10));
-    assert_eq!(
-        (weighted.first_token_us, weighted.prefill_q10, weighted.decode_q10),
-        (Some(11), 513, Some(32_784))
-    );
+    assert_eq!((weighted.first_token_us, weighted.prefill_q10, weighted.decode_q10), (Some(11), 513, Some(32_784)));
     // 2 + 10 + 11 + ((10 * 513 + 3 * 32,784) >> 10) = 23 + (103,482 >> 10) = 23 + 101
     assert_eq!(weighted.end_us(10, 3), 124);
     let owner = fleet(&[pool("p")]);

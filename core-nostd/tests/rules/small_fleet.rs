@@ -28,11 +28,8 @@ fn picture<const P: usize, const L: usize, const N: usize>(fleet: &SmallFleet<P,
     let table = fleet.table();
     let ids: Vec<_> = (0..fleet.len() as u32).map(|rank| fleet.pool_id(rank)).collect();
     let lists = table.lists.iter().map(|lists| {
-        let names = (
-            lists.models.of(table.models),
-            lists.digests.of(table.digests),
-            lists.residents.of(table.residents),
-        );
+        let names =
+            (lists.models.of(table.models), lists.digests.of(table.digests), lists.residents.of(table.residents));
         format!(
             "{names:?} {:?} {:?} {:?}",
             lists.labels.of(table.labels),
@@ -81,17 +78,11 @@ fn refusals_change_nothing() {
     let before = picture(&small);
     let table: [(&'static str, Change); 6] = [
         ("supports.models", |pool| pool.supports.models = Some(names("m", 3))),
-        ("supports.model_digests", |pool| {
-            pool.supports.model_digests = names("d", 3)
-        }),
+        ("supports.model_digests", |pool| pool.supports.model_digests = names("d", 3)),
         ("resident_models", |pool| pool.resident_models = Some(names("m", 3))),
         ("labels", |pool| pool.labels = &[("k", "v"), ("l", "v"), ("o", "v")]),
-        ("warm_sessions", |pool| {
-            pool.warm_sessions = leak([warm("s", 1), warm("t", 2), warm("u", 3)])
-        }),
-        ("devices", |pool| {
-            pool.devices = leak([device(1, 1), device(2, 2), device(3, 3)])
-        }),
+        ("warm_sessions", |pool| pool.warm_sessions = leak([warm("s", 1), warm("t", 2), warm("u", 3)])),
+        ("devices", |pool| pool.devices = leak([device(1, 1), device(2, 2), device(3, 3)])),
     ];
     for (field, change) in table {
         for id in ["a", "b"] {
@@ -119,9 +110,7 @@ fn refusals_change_nothing() {
 fn bits_are_limited() {
     type Set = fn(&mut PoolSnapshot<'static>, &'static [&'static str]);
     let table: [(&'static str, Set); 2] = [
-        ("supports.quantizations", |pool, names| {
-            pool.supports.quantizations = names
-        }),
+        ("supports.quantizations", |pool, names| pool.supports.quantizations = names),
         ("supports.extensions", |pool, names| pool.supports.extensions = names),
     ];
     for (field, set) in table {
@@ -160,10 +149,7 @@ fn unused_names_are_collected() {
     small.upsert(&serving("b", &["m2"])).unwrap();
     let before = picture(&small);
     // All three are in use, and a fourth does not fit; the fleet still serves what it served.
-    assert_eq!(
-        small.upsert(&serving("b", &["m2", "m3"])),
-        storage_full("supports.models", 4)
-    );
+    assert_eq!(small.upsert(&serving("b", &["m2", "m3"])), storage_full("supports.models", 4));
     assert_eq!(picture(&small), before);
     for (model, expected) in [("m0", Some("a")), ("m1", Some("a")), ("m2", Some("b")), ("m3", None)] {
         assert_eq!(wins(&small, &asking(model)).as_deref(), expected, "{model}");
@@ -172,13 +158,7 @@ fn unused_names_are_collected() {
     small.upsert(&serving("a", &["m1"])).unwrap();
     small.upsert(&serving("a", &["m3"])).unwrap();
     small.upsert(&serving("a", &["m3", "m4"])).unwrap();
-    for (model, expected) in [
-        ("m0", None),
-        ("m1", None),
-        ("m2", Some("b")),
-        ("m3", Some("a")),
-        ("m4", Some("a")),
-    ] {
+    for (model, expected) in [("m0", None), ("m1", None), ("m2", Some("b")), ("m3", Some("a")), ("m4", Some("a"))] {
         assert_eq!(wins(&small, &asking(model)).as_deref(), expected, "{model}");
     }
     // Ten generations pass through the same storage.
@@ -269,13 +249,7 @@ fn replace_in_place() {
     small.upsert(&changed).unwrap();
     assert_eq!(small.len(), 3);
     assert_eq!(small.table().rows[1].vram_free_bytes, 11);
-    assert_eq!(
-        (
-            small.table().rows[0].vram_free_bytes,
-            small.table().rows[2].vram_free_bytes
-        ),
-        (1000, 1000)
-    );
+    assert_eq!((small.table().rows[0].vram_free_bytes, small.table().rows[2].vram_free_bytes), (1000, 1000));
     // And back: what was published before is gone.
     small.upsert(&pool("b")).unwrap();
     let lists = small.table().lists[1];
@@ -292,28 +266,16 @@ fn remove() {
     assert!(small.remove("a", ""));
     assert!(!small.remove("a", ""));
     assert!(!small.remove("b", "r1"));
-    assert_eq!(
-        (small.rank_of("b", ""), small.rank_of("c", ""), small.rank_of("a", "")),
-        (Some(0), Some(1), None)
-    );
+    assert_eq!((small.rank_of("b", ""), small.rank_of("c", ""), small.rank_of("a", "")), (Some(0), Some(1), None));
     // "b" keeps its lists, and the next pool does not get them.
     small.upsert(&pool("d")).unwrap();
     let mut other = pool("a");
     other.devices = leak([device(7, 7)]);
     small.upsert(&other).unwrap();
     let table = small.table();
-    let free = |rank: usize| {
-        table.lists[rank]
-            .devices
-            .of(table.devices)
-            .iter()
-            .map(|d| d.vram_free_bytes)
-            .collect::<Vec<_>>()
-    };
-    assert_eq!(
-        [free(0), free(1), free(2), free(3)],
-        [vec![7], vec![5, 6], vec![], vec![]]
-    );
+    let free =
+        |rank: usize| table.lists[rank].devices.of(table.devices).iter().map(|d| d.vram_free_bytes).collect::<Vec<_>>();
+    assert_eq!([free(0), free(1), free(2), free(3)], [vec![7], vec![5, 6], vec![], vec![]]);
 }
 
 #[test]
@@ -340,10 +302,7 @@ fn age() {
     small.age(1);
     assert_eq!(wins(&small, &job()).as_deref(), Some("b"));
     small.age(u64::MAX);
-    assert_eq!(
-        small.table().rows.iter().map(|row| row.age_us).collect::<Vec<_>>(),
-        [TIME_MAX, TIME_MAX]
-    );
+    assert_eq!(small.table().rows.iter().map(|row| row.age_us).collect::<Vec<_>>(), [TIME_MAX, TIME_MAX]);
     small.age(1);
     assert_eq!(small.table().rows[0].age_us, TIME_MAX);
     let decision = decide_in(&small, &job(), &Policy::default(), None);

@@ -36,14 +36,7 @@ fn times() {
 /// UNIT-1: out again, `ceil(us / 1000)`.
 #[test]
 fn times_on_the_way_out() {
-    let table = [
-        (0, 0),
-        (1, 1),
-        (999, 1),
-        (1000, 1),
-        (1001, 2),
-        (TIME_MAX, 70_368_744_178),
-    ];
+    let table = [(0, 0), (1, 1), (999, 1), (1000, 1), (1001, 2), (TIME_MAX, 70_368_744_178)];
     for (us, ms) in table {
         assert_eq!(millis_ceil(us), ms, "{us}");
     }
@@ -101,15 +94,9 @@ fn capabilities() {
         ("08.06", 8 * 256 + 6),
     ];
     for (text, value) in table {
-        assert_eq!(
-            ComputeCapability::parse(text).map(ComputeCapability::value),
-            Ok(value),
-            "{text}"
-        );
+        assert_eq!(ComputeCapability::parse(text).map(ComputeCapability::value), Ok(value), "{text}");
     }
-    let bad = [
-        "", ".", "8.", ".6", "256", "8.256", "-1", "+8", "8.6.1", " 8", "8 ", "sm_86", "8,6", "٨",
-    ];
+    let bad = ["", ".", "8.", ".6", "256", "8.256", "-1", "+8", "8.6.1", " 8", "8 ", "sm_86", "8,6", "٨"];
     for text in bad {
         let parsed = ComputeCapability::parse(text);
         assert!(matches!(parsed, Err(Problem::Malformed { .. })), "{text:?}");
@@ -152,34 +139,13 @@ fn case_of_names() {
         failure(&[full], &changed)
     };
     assert_eq!(other(|job| job.model_id = "m"), Some(Rejection::ModelNotServed));
-    assert_eq!(
-        other(|job| job.determinism.engine_version = Some("v1")),
-        Some(Rejection::EngineVersion)
-    );
-    assert_eq!(
-        other(|job| job.determinism.sampler_profile_version = Some("s1")),
-        Some(Rejection::SamplerProfile)
-    );
-    assert_eq!(
-        other(|job| job.determinism.model_digest = Some("d")),
-        Some(Rejection::ModelDigest)
-    );
-    assert_eq!(
-        other(|job| job.requirements.required_extensions = &["e"]),
-        Some(Rejection::Extension)
-    );
-    assert_eq!(
-        other(|job| job.placement.require_labels = &[("k", "V")]),
-        Some(Rejection::LabelMissing)
-    );
-    assert_eq!(
-        other(|job| job.placement.require_labels = &[("K", "v")]),
-        Some(Rejection::LabelMissing)
-    );
-    assert_eq!(
-        other(|job| job.placement.pin_pool_id = Some("A")),
-        Some(Rejection::NotPinned)
-    );
+    assert_eq!(other(|job| job.determinism.engine_version = Some("v1")), Some(Rejection::EngineVersion));
+    assert_eq!(other(|job| job.determinism.sampler_profile_version = Some("s1")), Some(Rejection::SamplerProfile));
+    assert_eq!(other(|job| job.determinism.model_digest = Some("d")), Some(Rejection::ModelDigest));
+    assert_eq!(other(|job| job.requirements.required_extensions = &["e"]), Some(Rejection::Extension));
+    assert_eq!(other(|job| job.placement.require_labels = &[("k", "V")]), Some(Rejection::LabelMissing));
+    assert_eq!(other(|job| job.placement.require_labels = &[("K", "v")]), Some(Rejection::LabelMissing));
+    assert_eq!(other(|job| job.placement.pin_pool_id = Some("A")), Some(Rejection::NotPinned));
     // Only ASCII letters fold.
     full.engine = "É";
     asking.engine = "é";
@@ -189,24 +155,13 @@ fn case_of_names() {
 /// UNIT-6: sets of ids from 0 to 63, in any spelling.
 #[test]
 fn masks() {
-    let table = [
-        ("0", 1),
-        ("0,1", 0b11),
-        ("GPU1, gpu0", 0b11),
-        (" 63 ,Gpu00", 1 << 63 | 1),
-        ("07", 1 << 7),
-    ];
+    let table = [("0", 1), ("0,1", 0b11), ("GPU1, gpu0", 0b11), (" 63 ,Gpu00", 1 << 63 | 1), ("07", 1 << 7)];
     for (text, bits) in table {
         assert_eq!(DeviceMask::parse(text), Ok(DeviceMask::from_bits(bits)), "{text:?}");
     }
-    let bad = [
-        "", " ", ",", "0,", "0,,1", "64", "0,0", "0,gpu0", "GPU", "GPU 0", "-1", "+1", "0-3", "0;1", "a", "\t0",
-    ];
+    let bad = ["", " ", ",", "0,", "0,,1", "64", "0,0", "0,gpu0", "GPU", "GPU 0", "-1", "+1", "0-3", "0;1", "a", "\t0"];
     for text in bad {
-        assert!(
-            matches!(DeviceMask::parse(text), Err(Problem::Malformed { .. })),
-            "{text:?}"
-        );
+        assert!(matches!(DeviceMask::parse(text), Err(Problem::Malformed { .. })), "{text:?}");
     }
 }
 
@@ -220,10 +175,7 @@ fn repeats_in_lists() {
     assert_eq!(failure(&[full], &job()), None);
     full.resident_models = Some(leak(vec!["m"; 65]));
     let error = full.validate().unwrap_err();
-    assert_eq!(
-        (error.field, error.problem),
-        ("resident_models", Problem::TooMany { max: 64 })
-    );
+    assert_eq!((error.field, error.problem), ("resident_models", Problem::TooMany { max: 64 }));
 
     let mut asking = job();
     asking.placement.prefer_pools = leak(vec!["a"; 64]);
@@ -237,30 +189,12 @@ fn repeats_in_lists() {
 fn names_that_only_a_job_knows() {
     let table: [(fn(&mut orchestrator_core::JobSpec<'static>), Option<Rejection>); 9] = [
         (|job| job.engine = "unheard", Some(Rejection::EngineName)),
-        (
-            |job| job.determinism.engine_version = Some("unheard"),
-            Some(Rejection::EngineVersion),
-        ),
-        (
-            |job| job.determinism.sampler_profile_version = Some("unheard"),
-            Some(Rejection::SamplerProfile),
-        ),
-        (
-            |job| job.determinism.model_digest = Some("unheard"),
-            Some(Rejection::ModelDigest),
-        ),
-        (
-            |job| job.requirements.quantization = Some("unheard"),
-            Some(Rejection::Quantization),
-        ),
-        (
-            |job| job.requirements.required_extensions = &["unheard"],
-            Some(Rejection::Extension),
-        ),
-        (
-            |job| job.placement.require_labels = &[("unheard", "unheard")],
-            Some(Rejection::LabelMissing),
-        ),
+        (|job| job.determinism.engine_version = Some("unheard"), Some(Rejection::EngineVersion)),
+        (|job| job.determinism.sampler_profile_version = Some("unheard"), Some(Rejection::SamplerProfile)),
+        (|job| job.determinism.model_digest = Some("unheard"), Some(Rejection::ModelDigest)),
+        (|job| job.requirements.quantization = Some("unheard"), Some(Rejection::Quantization)),
+        (|job| job.requirements.required_extensions = &["unheard"], Some(Rejection::Extension)),
+        (|job| job.placement.require_labels = &[("unheard", "unheard")], Some(Rejection::LabelMissing)),
         // A pool that lists no models serves any; a session that nobody holds is cold.
         (|job| job.model_id = "unheard", None),
         (|job| job.session_id = Some("unheard"), None),

@@ -82,10 +82,7 @@ fn explain_wanted_job(
             Err(_) => {}
         }
     }
-    let what = args
-        .id
-        .as_ref()
-        .map_or_else(|| "no job".to_owned(), |id| format!("no job `{id}`"));
+    let what = args.id.as_ref().map_or_else(|| "no job".to_owned(), |id| format!("no job `{id}`"));
     Err(format!("{}: {what} in this file", args.job.display()).into())
 }
 

@@ -80,10 +80,7 @@ impl ValueEnum for Format {
 
 pub(super) fn run(args: &KvArgs) -> Result<Completion, Failure> {
     let (dims, table_is_whole) = args.dims()?;
-    let layout = KvLayout {
-        format: args.format.0,
-        block_tokens: args.block_tokens,
-    };
+    let layout = KvLayout { format: args.format.0, block_tokens: args.block_tokens };
     let bytes = est_kv_bytes(&dims, layout, args.context).map_err(|problem| format!("est_kv_bytes: {problem}"))?;
     let mut stdout = io::stdout().lock();
     let answer = json!({
@@ -112,10 +109,7 @@ impl KvArgs {
     fn given_dims(&self) -> Result<ModelDims, Failure> {
         let attention = match (self.kv_heads, self.head_dim, self.kv_lora_rank) {
             (Some(kv_heads), Some(head_dim), None) => Attention::Heads { kv_heads, head_dim },
-            (None, None, Some(kv_lora_rank)) => Attention::Latent {
-                kv_lora_rank,
-                rope_dim: self.rope_dim,
-            },
+            (None, None, Some(kv_lora_rank)) => Attention::Latent { kv_lora_rank, rope_dim: self.rope_dim },
             _ => return Err("give --kv-heads and --head-dim, or --kv-lora-rank and --rope-dim".into()),
         };
         let window = self.sliding_layers.zip(self.window);

@@ -80,17 +80,11 @@ pub(super) fn fleet(path: &Path) -> Result<LoadedFleet, Failure> {
     let built = builder.finish();
     for duplicate in &built.duplicates {
         let name = &duplicate.name;
-        let why = format!(
-            "id: another row is `{}` with replica `{}` too",
-            name.id, name.replica_id
-        );
+        let why = format!("id: another row is `{}` with replica `{}` too", name.id, name.replica_id);
         refusals.add(duplicate.line, why);
     }
     say_warnings(&warnings);
-    Ok(LoadedFleet {
-        fleet: built.fleet,
-        refused: refusals.finish(),
-    })
+    Ok(LoadedFleet { fleet: built.fleet, refused: refusals.finish() })
 }
 
 /// Reads a policy file; without one the defaults stand.
@@ -105,10 +99,7 @@ pub(super) fn models(path: &Path) -> Result<LoadedModels, Failure> {
     for row in &table.refused {
         refusals.add(row.line, row);
     }
-    Ok(LoadedModels {
-        table,
-        refused: refusals.finish(),
-    })
+    Ok(LoadedModels { table, refused: refusals.finish() })
 }
 
 /// A reader of job lines, and the size of its file where that is known.

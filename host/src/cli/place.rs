@@ -83,10 +83,7 @@ pub(super) fn run(args: &PlaceArgs) -> Result<Completion, Failure> {
         snapshot_hash: hex(loaded.fleet.content_hash()),
         placer: Placer::new(loaded.fleet, policy, mode),
         models: models.as_ref(),
-        wanted: Wanted {
-            explanation: args.explain,
-            best: args.k.into(),
-        },
+        wanted: Wanted { explanation: args.explain, best: args.k.into() },
         format: args.format,
         warnings: Warnings::default(),
         summary: Summary::default(),
@@ -97,9 +94,7 @@ pub(super) fn run(args: &PlaceArgs) -> Result<Completion, Failure> {
     load::say_warnings(&run.warnings);
     run.say_summary(pools, refused_pools, args.mode);
     let refused_models = models.as_ref().map_or(0, |models| models.refused);
-    Ok(Completion::from_refusals(
-        refused_pools + refused_models + run.summary.refused() > 0,
-    ))
+    Ok(Completion::from_refusals(refused_pools + refused_models + run.summary.refused() > 0))
 }
 
 /// One run over a job file.
@@ -144,14 +139,7 @@ impl Run<'_> {
     }
 
     fn place_line(&mut self, line: &Line<'_>) -> Outcome {
-        let Self {
-            placer,
-            models,
-            wanted,
-            warnings,
-            deciding,
-            ..
-        } = self;
+        let Self { placer, models, wanted, warnings, deciding, .. } = self;
         let place = |job: &JobSpec<'_>| {
             let dims = models.and_then(|models| models.table.models.get(job.model_id));
             let start = Instant::now();
@@ -185,10 +173,7 @@ impl Run<'_> {
     }
 
     fn write(&self, out: &mut dyn Write, line: u64, outcome: &Outcome) -> Result<(), Failure> {
-        let hashes = Hashes {
-            policy: &self.policy_hash,
-            snapshot: &self.snapshot_hash,
-        };
+        let hashes = Hashes { policy: &self.policy_hash, snapshot: &self.snapshot_hash };
         let job_id = outcome.job_id.as_deref();
         let report = match &outcome.result {
             Ok(placed) => {
@@ -224,10 +209,7 @@ impl Run<'_> {
         eprintln!("fleet: {pools} pools, {refused_pools} rows refused; mode {mode}");
         eprintln!("{}", self.summary);
         eprintln!("decisions: {per_second} per second, reading and writing not counted");
-        eprintln!(
-            "policy hash:   {}\nsnapshot hash: {}",
-            self.policy_hash, self.snapshot_hash
-        );
+        eprintln!("policy hash:   {}\nsnapshot hash: {}", self.policy_hash, self.snapshot_hash);
         eprintln!("decision digest: {}", hex(self.digest.finish()));
     }
 }

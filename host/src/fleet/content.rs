@@ -2,7 +2,7 @@
 
 use orchestrator_core::NameKind;
 use orchestrator_core::hash::ContentHasher;
-use orchestrator_core::rows::{DeviceRow, NameId, PoolFlags, PoolLists, PoolRow};
+use orchestrator_core::rows::{ClassFlags, DeviceRow, NameId, PoolClass, PoolFlags, PoolLists, PoolRow};
 
 use super::{Fleet, PoolName};
 
@@ -10,11 +10,7 @@ pub(super) fn hash(fleet: &Fleet) -> u64 {
     let mut hasher = ContentHasher::new("snapshot");
     hasher.int(fleet.pools.len() as u64);
     for ((name, row), lists) in fleet.pools.iter().zip(&fleet.rows).zip(&fleet.lists) {
-        PoolContent {
-            fleet,
-            hasher: &mut hasher,
-        }
-        .add(name, row, lists);
+        PoolContent { fleet, hasher: &mut hasher }.add(name, row, lists);
     }
     hasher.finish()
 }
@@ -28,40 +24,32 @@ impl PoolContent<'_> {
     /// The fields in the order of `docs/spec.md` section 2.
     fn add(&mut self, name: &PoolName, row: &PoolRow, lists: &PoolLists) {
         let arenas = &self.fleet.arenas;
+        let class = &self.fleet.classes[row.class as usize];
         self.hasher.text(&name.id);
-        self.name(NameKind::Engine, row.engine);
+        self.name(NameKind::Engine, class.engine);
         self.hasher.int(row.slots_total.into());
         self.hasher.int(row.slots_free.into());
-        self.hasher.int(row.vram_total_bytes);
+        self.hasher.int(class.vram_total_bytes);
         self.hasher.int(row.vram_free_bytes);
         self.hasher.text(&name.replica_id);
-        self.optional_name(row.engine_version);
-        self.optional_name(row.sampler_profile);
-        self.optional_int(
-            row.flags.has(PoolFlags::CAPABILITY_KNOWN),
-            row.capability.value().into(),
-        );
+        self.optional_name(class.engine_version);
+        self.optional_name(class.sampler_profile);
+        self.optional_int(class.flags.has(ClassFlags::CAPABILITY_KNOWN), class.capability.value().into());
         self.hasher.int(row.milli_tps.into());
         self.optional_int(row.first_token_us != PoolRow::FIRST_TOKEN_UNKNOWN, row.first_token_us);
         self.hasher.int(row.prefill_q10.into());
         self.hasher.int(row.admission_latency_us);
         self.hasher.int(row.model_load_us);
         self.hasher.int(row.age_us);
-        self.bits(NameKind::Quantization, row.quantizations);
-        self.bits(NameKind::Extension, row.extensions);
-        self.names(NameKind::Text, lists.digests.of(&arenas.digests));
-        self.optional_models(row.flags.has(PoolFlags::MODELS_LISTED), lists.models.of(&arenas.models));
-        self.optional_int(row.ctx_max != PoolRow::CTX_UNKNOWN, row.ctx_max.into());
-        self.optional_int(
-            row.flags.has(PoolFlags::MIN_CAPABILITY),
-            row.min_capability.value().into(),
-        );
-        self.optional_models(
-            row.flags.has(PoolFlags::RESIDENCY_PUBLISHED),
-            lists.residents.of(&arenas.residents),
-        );
+        self.bits(NameKind::Quantization, class.quantizations);
+        self.bits(NameKind::Extension, class.extensions);
+        self.names(NameKind::Text, class.digests.of(&arenas.digests));
+        self.optional_models(class.flags.has(ClassFlags::MODELS_LISTED), class.models.of(&arenas.models));
+        self.optional_int(class.ctx_max != PoolClass::CTX_UNKNOWN, class.ctx_max.into());
+        self.optional_int(class.flags.has(ClassFlags::MIN_CAPABILITY), class.min_capability.value().into());
+        self.optional_models(row.flags.has(PoolFlags::RESIDENCY_PUBLISHED), lists.residents.of(&arenas.residents));
         self.devices(lists.devices.of(&arenas.devices));
-        self.optional_int(!row.device_mask.is_empty(), row.device_mask.bits());
+        self.optional_int(!class.device_mask.is_empty(), class.device_mask.bits());
         self.labels_and_sessions(lists);
         self.hasher.byte(row.flags.has(PoolFlags::READY).into());
         self.hasher.byte(row.flags.has(PoolFlags::DRAINING).into());
@@ -88,8 +76,7 @@ impl PoolContent<'_> {
         for device in devices {
             self.hasher.int(device.vram_total_bytes);
             self.hasher.int(device.vram_free_bytes);
-            self.hasher
-                .optional_int(device.capability().map(|capability| capability.value().into()));
+            self.hasher.optional_int(device.capability().map(|capability| capability.value().into()));
         }
     }
 
@@ -123,7 +110,6 @@ impl PoolContent<'_> {
     }
 
     fn name(&mut self, kind: NameKind, number: NameId) {
-        self.hasher
-            .text(self.fleet.vocabulary.name(kind, number).unwrap_or_default());
+        self.hasher.text(self.fleet.vocabulary.name(kind, number).unwrap_or_default());
     }
 }

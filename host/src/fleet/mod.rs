@@ -32,7 +32,7 @@ use orchestrator_core::commit::{CommitError, Lease, commit, release};
 use orchestrator_core::hash::spread_pool_hash;
 use orchestrator_core::limits::RESIDENT_MODELS_MAX;
 use orchestrator_core::rows::{
-    DeviceRow, JobRow, LabelRow, NameId, PoolLists, PoolRow, PoolTable, PoolTableMut, RankRange, WarmRow,
+    DeviceRow, JobRow, LabelRow, NameId, PoolClass, PoolLists, PoolRow, PoolTable, PoolTableMut, RankRange, WarmRow,
 };
 use orchestrator_core::{Directory, NameKind, Policy};
 
@@ -51,6 +51,7 @@ pub struct Fleet {
     pools: Vec<PoolName>,
     vocabulary: Vocabulary,
     rows: Vec<PoolRow>,
+    classes: Vec<PoolClass>,
     lists: Vec<PoolLists>,
     arenas: Arenas,
     spread_hashes: Vec<u64>,
@@ -81,6 +82,12 @@ impl Fleet {
         self.pools.is_empty()
     }
 
+    /// The number of classes: sets of facts that rarely change, shared by pools that have the same.
+    #[must_use]
+    pub const fn class_count(&self) -> usize {
+        self.classes.len()
+    }
+
     /// The identity of the pool at `rank`.
     #[must_use]
     pub fn name(&self, rank: u32) -> Option<&PoolName> {
@@ -105,6 +112,7 @@ impl Fleet {
     pub fn table(&self) -> PoolTable<'_> {
         PoolTable {
             rows: &self.rows,
+            classes: &self.classes,
             lists: &self.lists,
             models: &self.arenas.models,
             digests: &self.arenas.digests,
@@ -138,6 +146,7 @@ impl Fleet {
     fn table_mut(&mut self) -> PoolTableMut<'_> {
         PoolTableMut {
             rows: &mut self.rows,
+            classes: &self.classes,
             lists: &mut self.lists,
             devices: &mut self.arenas.devices,
             residents: &mut self.arenas.residents,
@@ -159,9 +168,7 @@ impl Fleet {
         let capacity = (lists.residents.len * 2).max(4);
         let models = lists.residents.of(&self.arenas.residents).to_vec();
         let room = models.len()..capacity as usize;
-        self.arenas
-            .residents
-            .extend(models.into_iter().chain(room.map(|_| NameId::NONE)));
+        self.arenas.residents.extend(models.into_iter().chain(room.map(|_| NameId::NONE)));
         lists.residents.start = start;
         lists.residents_capacity = capacity;
     }
@@ -176,15 +183,7 @@ impl Directory for Fleet {
         // A fleet has at most 2^30 pools.
         let rank = |place: usize| u32::try_from(place).unwrap_or(u32::MAX);
         let start = self.pools.partition_point(|pool| &*pool.id < pool_id);
-        let replicas = self
-            .pools
-            .iter()
-            .skip(start)
-            .take_while(|pool| &*pool.id == pool_id)
-            .count();
-        RankRange {
-            start: rank(start),
-            end: rank(start + replicas),
-        }
+        let replicas = self.pools.iter().skip(start).take_while(|pool| &*pool.id == pool_id).count();
+        RankRange { start: rank(start), end: rank(start + replicas) }
     }
 }

@@ -33,11 +33,7 @@ impl Names {
             return known;
         }
         // Below the sentinels: 2^32 - 2 names of at least a byte each do not fit into a file that was read.
-        let number = NameId(
-            u32::try_from(self.by_number.len())
-                .unwrap_or(NameId::LIMIT)
-                .min(NameId::LIMIT - 1),
-        );
+        let number = NameId(u32::try_from(self.by_number.len()).unwrap_or(NameId::LIMIT).min(NameId::LIMIT - 1));
         self.numbers.insert(name.into(), number);
         self.by_number.push(name.into());
         number
@@ -153,22 +149,10 @@ fn canonical(kind: NameKind, name: &str) -> Cow<'_, str> {
 /// UNIT-8.
 const fn limit_of(kind: NameKind) -> Option<FleetLimit> {
     match kind {
-        NameKind::Engine => Some(FleetLimit {
-            what: "engines",
-            max: ENGINES_MAX,
-        }),
-        NameKind::Quantization => Some(FleetLimit {
-            what: "quantizations",
-            max: QUANTIZATIONS_MAX,
-        }),
-        NameKind::Extension => Some(FleetLimit {
-            what: "extensions",
-            max: EXTENSIONS_MAX,
-        }),
-        NameKind::Model => Some(FleetLimit {
-            what: "models",
-            max: MODELS_MAX,
-        }),
+        NameKind::Engine => Some(FleetLimit { what: "engines", max: ENGINES_MAX }),
+        NameKind::Quantization => Some(FleetLimit { what: "quantizations", max: QUANTIZATIONS_MAX }),
+        NameKind::Extension => Some(FleetLimit { what: "extensions", max: EXTENSIONS_MAX }),
+        NameKind::Model => Some(FleetLimit { what: "models", max: MODELS_MAX }),
         NameKind::Text | NameKind::Session => None,
     }
 }

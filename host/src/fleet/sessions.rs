@@ -19,10 +19,7 @@ impl Sessions {
     /// An empty table for at most `capacity` sessions.
     #[must_use]
     pub fn with_capacity(capacity: usize) -> Self {
-        Self {
-            table: storage_for(capacity.min(FIRST_SLOTS)),
-            capacity,
-        }
+        Self { table: storage_for(capacity.min(FIRST_SLOTS)), capacity }
     }
 
     /// What the table says of a session.

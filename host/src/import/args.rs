@@ -117,10 +117,7 @@ impl FleetArgs {
 
 impl JobsArgs {
     fn run(&self, stdout: &mut dyn Write) -> Result<ImportSummary, ImportError> {
-        let sources = JobSources {
-            traces: self.traces.clone(),
-            deployment: self.deployment.clone(),
-        };
+        let sources = JobSources { traces: self.traces.clone(), deployment: self.deployment.clone() };
         write_to(self.output.as_deref(), stdout, |out| import_jobs(&sources, out))
     }
 }

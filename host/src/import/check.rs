@@ -25,20 +25,11 @@ pub(super) struct Fault {
 
 impl Fault {
     pub(super) fn new(key: impl Into<String>, problem: impl Into<String>, help: impl Into<String>) -> Self {
-        Self {
-            key: key.into(),
-            problem: problem.into(),
-            help: help.into(),
-        }
+        Self { key: key.into(), problem: problem.into(), help: help.into() }
     }
 
     pub(super) fn in_file(self, path: &Path) -> ImportError {
-        ImportError::Deployment {
-            path: path.to_owned(),
-            key: self.key,
-            problem: self.problem,
-            help: self.help,
-        }
+        ImportError::Deployment { path: path.to_owned(), key: self.key, problem: self.problem, help: self.help }
     }
 }
 
@@ -89,10 +80,7 @@ fn trace_section(key: &str, section: &TraceSection) -> Result<(), Fault> {
 fn serving(key: &str, section: &Serving) -> Result<(), Fault> {
     name(&format!("{key}.engine"), &section.engine)?;
     optional_name(&format!("{key}.engine_version"), section.engine_version.as_deref())?;
-    optional_name(
-        &format!("{key}.sampler_profile_version"),
-        section.sampler_profile_version.as_deref(),
-    )?;
+    optional_name(&format!("{key}.sampler_profile_version"), section.sampler_profile_version.as_deref())?;
     optional_name(&format!("{key}.quantization"), section.quantization.as_deref())?;
     models(key, section)?;
     all_names(&format!("{key}.extensions"), &section.extensions)?;
@@ -106,11 +94,7 @@ fn serving(key: &str, section: &Serving) -> Result<(), Fault> {
     match section.min_compute_cap.as_deref() {
         Some(text) if !is_capability(text) => {
             let problem = format!("is `{text}`, no compute capability");
-            Err(Fault::new(
-                format!("{key}.min_compute_cap"),
-                problem,
-                "write it like \"8.6\"",
-            ))
+            Err(Fault::new(format!("{key}.min_compute_cap"), problem, "write it like \"8.6\""))
         }
         _ => Ok(()),
     }
@@ -118,11 +102,7 @@ fn serving(key: &str, section: &Serving) -> Result<(), Fault> {
 
 fn models(key: &str, section: &Serving) -> Result<(), Fault> {
     if section.model.is_some() == section.models.is_some() {
-        let problem = if section.model.is_some() {
-            "stands beside `models`"
-        } else {
-            "is missing"
-        };
+        let problem = if section.model.is_some() { "stands beside `models`" } else { "is missing" };
         let help = "declare one of `model = \"…\"` and `models = [\"…\", …]`";
         return Err(Fault::new(format!("{key}.model"), problem, help));
     }
@@ -154,11 +134,7 @@ fn pool_override(key: &str, entry: &PoolOverride) -> Result<(), Fault> {
     at_most(&format!("{key}.resident_models"), resident.len(), RESIDENT_MODELS_MAX)?;
     all_names(&format!("{key}.resident_models"), resident)?;
     labels(&format!("{key}.labels"), &entry.labels)?;
-    at_most(
-        &format!("{key}.warm_sessions"),
-        entry.warm_sessions.len(),
-        WARM_SESSIONS_MAX,
-    )?;
+    at_most(&format!("{key}.warm_sessions"), entry.warm_sessions.len(), WARM_SESSIONS_MAX)?;
     let mut sessions = BTreeSet::new();
     for session in &entry.warm_sessions {
         let key = format!("{key}.warm_sessions");
@@ -172,22 +148,14 @@ fn pool_override(key: &str, entry: &PoolOverride) -> Result<(), Fault> {
 }
 
 fn repeated(key: &str, value: &str) -> Fault {
-    Fault::new(
-        key,
-        format!("is `{value}`, which an earlier entry has"),
-        "merge the two entries",
-    )
+    Fault::new(key, format!("is `{value}`, which an earlier entry has"), "merge the two entries")
 }
 
 fn text(key: &str, value: &str, max_bytes: usize) -> Result<(), Fault> {
     if (1..=max_bytes).contains(&value.len()) {
         return Ok(());
     }
-    Err(Fault::new(
-        key,
-        format!("has {} bytes", value.len()),
-        format!("write 1 to {max_bytes} bytes"),
-    ))
+    Err(Fault::new(key, format!("has {} bytes", value.len()), format!("write 1 to {max_bytes} bytes")))
 }
 
 fn name(key: &str, value: &str) -> Result<(), Fault> {
@@ -214,11 +182,7 @@ fn at_most(key: &str, count: usize, max: usize) -> Result<(), Fault> {
     if count <= max {
         return Ok(());
     }
-    Err(Fault::new(
-        key,
-        format!("has {count} entries"),
-        format!("at most {max} are allowed"),
-    ))
+    Err(Fault::new(key, format!("has {count} entries"), format!("at most {max} are allowed")))
 }
 
 fn bounded(key: &str, value: Option<u64>, max: u64) -> Result<(), Fault> {
@@ -242,11 +206,9 @@ fn tokens(key: &str, value: Option<u32>) -> Result<(), Fault> {
 
 fn millis(key: &str, value: Option<f64>) -> Result<(), Fault> {
     match value {
-        Some(ms) if !is_time(ms) => Err(Fault::new(
-            key,
-            format!("is {ms}"),
-            "write milliseconds from 0 to 70,368,744,177 (2.2 years)",
-        )),
+        Some(ms) if !is_time(ms) => {
+            Err(Fault::new(key, format!("is {ms}"), "write milliseconds from 0 to 70,368,744,177 (2.2 years)"))
+        }
         _ => Ok(()),
     }
 }

@@ -229,9 +229,7 @@ impl<'de> Deserialize<'de> for GpusPerPool {
             }
             fn visit_i64<E: de::Error>(self, value: i64) -> Result<GpusPerPool, E> {
                 let count = u8::try_from(value).ok().filter(|count| (1..=16).contains(count));
-                count
-                    .map(GpusPerPool::Count)
-                    .ok_or_else(|| E::invalid_value(de::Unexpected::Signed(value), &self))
+                count.map(GpusPerPool::Count).ok_or_else(|| E::invalid_value(de::Unexpected::Signed(value), &self))
             }
             fn visit_u64<E: de::Error>(self, value: u64) -> Result<GpusPerPool, E> {
                 self.visit_i64(i64::try_from(value).unwrap_or(i64::MAX))
@@ -325,10 +323,8 @@ impl Deployment {
     pub fn load(path: &Path) -> Result<Self, ImportError> {
         let text = read_text(path)?;
         let parsed: Result<Self, _> = toml::from_str(&text);
-        let deployment = parsed.map_err(|error| ImportError::Toml {
-            path: path.to_owned(),
-            message: error.to_string(),
-        })?;
+        let deployment =
+            parsed.map_err(|error| ImportError::Toml { path: path.to_owned(), message: error.to_string() })?;
         check::deployment(&deployment).map_err(|fault| fault.in_file(path))?;
         Ok(deployment)
     }

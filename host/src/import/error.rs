@@ -123,11 +123,7 @@ pub enum ImportError {
 }
 
 fn names(columns: &[String]) -> String {
-    if columns.is_empty() {
-        "none".to_owned()
-    } else {
-        columns.join(", ")
-    }
+    if columns.is_empty() { "none".to_owned() } else { columns.join(", ") }
 }
 
 fn undeclared_help(deployment: Option<&PathBuf>, key: &str) -> String {

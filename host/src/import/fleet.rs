@@ -24,13 +24,7 @@ use super::summary::{FleetCounts, ImportSummary, Imported, Refusals, SkipReason}
 use super::tables::{self, BadCell, Origin, Profile, Profiles, Row, Specs, Table};
 
 /// Columns that a nodes table must have; their cells may be blank, apart from the id and the number of GPUs.
-const NODE_COLUMNS: [&str; 5] = [
-    "node_id",
-    "gpu",
-    "gpu_count",
-    "vram_bytes_per_gpu",
-    "compute_capability",
-];
+const NODE_COLUMNS: [&str; 5] = ["node_id", "gpu", "gpu_count", "vram_bytes_per_gpu", "compute_capability"];
 
 /// The files that a fleet is made from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,11 +88,7 @@ struct Known<'a, T> {
 /// What becomes of a sound row.
 enum Plan<'s, 'r> {
     Skip(SkipReason),
-    Pools {
-        node: Node<'r>,
-        serving: &'s Serving,
-        gpus_per_pool: u64,
-    },
+    Pools { node: Node<'r>, serving: &'s Serving, gpus_per_pool: u64 },
 }
 
 /// What the pools written so far amount to.
@@ -113,38 +103,18 @@ impl<'a> FleetImport<'a> {
     fn load(sources: &'a FleetSources) -> Result<Self, ImportError> {
         let mut refused = Refusals::default();
         let deployment = Deployment::load(&sources.deployment)?;
-        let specs = sources
-            .specs
-            .as_ref()
-            .map(|path| tables::specs(path, &mut refused))
-            .transpose()?;
-        let profiles = sources
-            .profiles
-            .as_ref()
-            .map(|path| tables::profiles(path, &mut refused))
-            .transpose()?;
+        let specs = sources.specs.as_ref().map(|path| tables::specs(path, &mut refused)).transpose()?;
+        let profiles = sources.profiles.as_ref().map(|path| tables::profiles(path, &mut refused)).transpose()?;
         let (specs, profiles) = (specs.unwrap_or_default(), profiles.unwrap_or_default());
-        let import = Self {
-            sources,
-            deployment,
-            specs,
-            profiles,
-            refused,
-        };
-        import
-            .check_profiles()
-            .map_err(|fault| fault.in_file(&sources.deployment))?;
+        let import = Self { sources, deployment, specs, profiles, refused };
+        import.check_profiles().map_err(|fault| fault.in_file(&sources.deployment))?;
         Ok(import)
     }
 
     /// A profile that is declared must exist, also where no node needs it: its absence is a typing mistake.
     fn check_profiles(&self) -> Result<(), Fault> {
         let gpus = self.deployment.gpu.iter().map(|(name, section)| ("gpu", name, section));
-        let nodes = self
-            .deployment
-            .node
-            .iter()
-            .map(|(name, section)| ("node", name, section));
+        let nodes = self.deployment.node.iter().map(|(name, section)| ("node", name, section));
         for (kind, name, section) in gpus.chain(nodes) {
             if let Some(key) = &section.profile
                 && self.profile(key).is_none()
@@ -157,13 +127,7 @@ impl<'a> FleetImport<'a> {
 
     fn no_such_profile(&self, key: &str, wanted: &ProfileKey) -> Fault {
         let alike = |row: &&ProfileKey| row.gpu == wanted.gpu && row.model == wanted.model;
-        let near: Vec<String> = self
-            .profiles
-            .keys()
-            .filter(alike)
-            .take(3)
-            .map(|row| format!("`{row}`"))
-            .collect();
+        let near: Vec<String> = self.profiles.keys().filter(alike).take(3).map(|row| format!("`{row}`")).collect();
         let help = match (&self.sources.profiles, near.is_empty()) {
             (None, _) => "pass --profiles FILE, or leave `profile` out, so that the speed is unknown".to_owned(),
             (Some(_), true) => {
@@ -171,18 +135,11 @@ impl<'a> FleetImport<'a> {
             }
             (Some(_), false) => format!("that GPU and model has {}", near.join(", ")),
         };
-        Fault::new(
-            key,
-            format!("names the row `{wanted}`, which the profiles table does not have"),
-            help,
-        )
+        Fault::new(key, format!("names the row `{wanted}`, which the profiles table does not have"), help)
     }
 
     fn table_key(&self, key: &ProfileKey) -> ProfileKey {
-        ProfileKey {
-            model: self.deployment.table_model(&key.model).to_owned(),
-            ..key.clone()
-        }
+        ProfileKey { model: self.deployment.table_model(&key.model).to_owned(), ..key.clone() }
     }
 
     fn profile(&self, key: &ProfileKey) -> Option<(&ProfileKey, &Profile)> {
@@ -198,11 +155,7 @@ impl<'a> FleetImport<'a> {
         while let Some(row) = nodes.next_row(&mut refused)? {
             match self.plan(&row, &mut seen) {
                 Ok(Plan::Skip(reason)) => *progress.counts.skipped.entry(reason).or_default() += 1,
-                Ok(Plan::Pools {
-                    node,
-                    serving,
-                    gpus_per_pool,
-                }) => {
+                Ok(Plan::Pools { node, serving, gpus_per_pool }) => {
                     self.write_pools(&node, serving, gpus_per_pool, &mut progress, out, &mut provenance)?;
                 }
                 Err(bad) => row.refuse(bad, &mut refused),
@@ -213,10 +166,7 @@ impl<'a> FleetImport<'a> {
         out.flush()?;
         provenance.finish()?;
         let counts = self.finished_counts(progress);
-        Ok(ImportSummary {
-            imported: Imported::Fleet(counts),
-            refused,
-        })
+        Ok(ImportSummary { imported: Imported::Fleet(counts), refused })
     }
 
     /// Reads one row and decides what becomes of it.
@@ -244,11 +194,7 @@ impl<'a> FleetImport<'a> {
         }
         let node = self.node(row, id, gpu, gpu_count)?;
         check_fit(&node, serving, gpus_per_pool)?;
-        Ok(Plan::Pools {
-            node,
-            serving,
-            gpus_per_pool,
-        })
+        Ok(Plan::Pools { node, serving, gpus_per_pool })
     }
 
     fn node<'r>(&'r self, row: &Row<'r>, id: &'r str, gpu: &'r str, gpu_count: u64) -> Result<Node<'r>, BadCell> {
@@ -256,34 +202,15 @@ impl<'a> FleetImport<'a> {
         let own_vram = row.integer("vram_bytes_per_gpu", BYTES_MAX)?.map(Known::of_node);
         let vram = own_vram.or_else(|| {
             let sourced = spec?.vram_bytes.as_ref()?;
-            Some(Known {
-                value: sourced.value,
-                table: "specs",
-                origin: &sourced.origin,
-            })
+            Some(Known { value: sourced.value, table: "specs", origin: &sourced.origin })
         });
         let own_capability = row.capability("compute_capability")?.map(Known::of_node);
         let compute_capability = own_capability.or_else(|| {
             let sourced = spec?.compute_capability.as_ref()?;
-            Some(Known {
-                value: sourced.value.as_str(),
-                table: "specs",
-                origin: &sourced.origin,
-            })
+            Some(Known { value: sourced.value.as_str(), table: "specs", origin: &sourced.origin })
         });
-        let blank = || {
-            BadCell::new(
-                "vram_bytes_per_gpu",
-                format!("is blank, and no specs table has it for `{gpu}`"),
-            )
-        };
-        Ok(Node {
-            id,
-            gpu,
-            gpu_count,
-            vram_bytes_per_gpu: vram.ok_or_else(blank)?,
-            compute_capability,
-        })
+        let blank = || BadCell::new("vram_bytes_per_gpu", format!("is blank, and no specs table has it for `{gpu}`"));
+        Ok(Node { id, gpu, gpu_count, vram_bytes_per_gpu: vram.ok_or_else(blank)?, compute_capability })
     }
 
     fn write_pools<'s>(
@@ -305,8 +232,7 @@ impl<'a> FleetImport<'a> {
             };
             let mut pool = Pool::idle(pool_id(node, serving, position), serving, gpus, facts(node, profile));
             if let Some(entry) = progress.pending.remove(pool.id.as_str()) {
-                pool.apply(entry)
-                    .map_err(|fault| fault.in_file(&self.sources.deployment))?;
+                pool.apply(entry).map_err(|fault| fault.in_file(&self.sources.deployment))?;
             }
             write_pool(out, &pool, progress.counts.pools == 0)?;
             note_origins(provenance, &pool.id, node, gpus_per_pool, profile)?;
@@ -326,16 +252,10 @@ impl<'a> FleetImport<'a> {
     }
 
     fn finished_counts(&self, progress: Progress<'_>) -> FleetCounts {
-        let Progress {
-            mut counts,
-            used_sections,
-            ..
-        } = progress;
+        let Progress { mut counts, used_sections, .. } = progress;
         let gpus = self.deployment.gpu.keys().map(|name| ("gpu", name));
         let nodes = self.deployment.node.keys().map(|name| ("node", name));
-        let unused = gpus
-            .chain(nodes)
-            .filter(|(_, name)| !used_sections.contains(name.as_str()));
+        let unused = gpus.chain(nodes).filter(|(_, name)| !used_sections.contains(name.as_str()));
         counts.unused_sections = unused.map(|(kind, name)| format!("{kind}.\"{name}\"")).collect();
         counts
     }
@@ -344,31 +264,16 @@ impl<'a> FleetImport<'a> {
 impl<T> Known<'static, T> {
     /// A fact that the nodes table states itself.
     fn of_node(value: T) -> Self {
-        static NO_ORIGIN: Origin = Origin {
-            source_id: String::new(),
-            reference: String::new(),
-            licence: String::new(),
-        };
-        Known {
-            value,
-            table: "nodes",
-            origin: &NO_ORIGIN,
-        }
+        static NO_ORIGIN: Origin =
+            Origin { source_id: String::new(), reference: String::new(), licence: String::new() };
+        Known { value, table: "nodes", origin: &NO_ORIGIN }
     }
 }
 
 impl<'a> Progress<'a> {
     fn new(deployment: &'a Deployment) -> Self {
-        let pending = deployment
-            .overrides
-            .iter()
-            .map(|entry| (entry.pool.as_str(), entry))
-            .collect();
-        Self {
-            counts: FleetCounts::default(),
-            used_sections: BTreeSet::new(),
-            pending,
-        }
+        let pending = deployment.overrides.iter().map(|entry| (entry.pool.as_str(), entry)).collect();
+        Self { counts: FleetCounts::default(), used_sections: BTreeSet::new(), pending }
     }
 
     fn count_pool(&mut self, node: &Node<'_>, gpus_per_pool: u64, profile: Option<(&ProfileKey, &Profile)>) {
@@ -392,20 +297,13 @@ fn check_all_taken(progress: &Progress<'_>) -> Result<(), Fault> {
         return Ok(());
     };
     let help = "write a pool's id: `<node>/0`, or the node's own id where gpus_per_pool is \"all\"";
-    Err(Fault::new(
-        "override.pool",
-        format!("is `{pool}`, and no such pool was made"),
-        help,
-    ))
+    Err(Fault::new("override.pool", format!("is `{pool}`, and no such pool was made"), help))
 }
 
 /// Whether the pools of a node are inside the limits, with the weights that the deployment puts on them.
 fn check_fit(node: &Node<'_>, serving: &Serving, gpus_per_pool: u64) -> Result<(), BadCell> {
     if gpus_per_pool > DEVICES_MAX as u64 {
-        return Err(BadCell::new(
-            "gpu_count",
-            format!("is {gpus_per_pool}; a pool has at most {DEVICES_MAX} devices"),
-        ));
+        return Err(BadCell::new("gpu_count", format!("is {gpus_per_pool}; a pool has at most {DEVICES_MAX} devices")));
     }
     let last_id = pool_id(node, serving, node.gpu_count / gpus_per_pool - 1);
     if last_id.len() > ID_BYTES_MAX {
@@ -417,10 +315,7 @@ fn check_fit(node: &Node<'_>, serving: &Serving, gpus_per_pool: u64) -> Result<(
     // At most 16 terms below 2^48.
     let vram = node.vram_bytes_per_gpu.value * gpus_per_pool;
     if vram > BYTES_MAX {
-        return Err(BadCell::new(
-            "vram_bytes_per_gpu",
-            format!("makes a pool of {vram} bytes, above {BYTES_MAX}"),
-        ));
+        return Err(BadCell::new("vram_bytes_per_gpu", format!("makes a pool of {vram} bytes, above {BYTES_MAX}")));
     }
     let weights = weights_held(serving);
     if weights > vram {
@@ -473,44 +368,18 @@ fn note_origins(
 ) -> Result<(), ImportError> {
     let vram = &node.vram_bytes_per_gpu;
     let value = (vram.value * gpus_per_pool).to_string();
-    provenance.note(
-        pool,
-        &Fact {
-            field: "vram_total_bytes",
-            value,
-            table: vram.table,
-            origin: vram.origin,
-        },
-    )?;
+    provenance.note(pool, &Fact { field: "vram_total_bytes", value, table: vram.table, origin: vram.origin })?;
     if let Some(known) = &node.compute_capability {
         let value = known.value.to_owned();
-        provenance.note(
-            pool,
-            &Fact {
-                field: "compute_capability",
-                value,
-                table: known.table,
-                origin: known.origin,
-            },
-        )?;
+        provenance
+            .note(pool, &Fact { field: "compute_capability", value, table: known.table, origin: known.origin })?;
     }
     let Some((_, found)) = profile else { return Ok(()) };
-    let speeds = [
-        ("perf_tokens_per_s", &found.tokens_per_s),
-        ("first_token_ms", &found.first_token_ms),
-    ];
+    let speeds = [("perf_tokens_per_s", &found.tokens_per_s), ("first_token_ms", &found.first_token_ms)];
     for (field, speed) in speeds {
         if let Some(speed) = speed {
             let value = speed.value.to_string();
-            provenance.note(
-                pool,
-                &Fact {
-                    field,
-                    value,
-                    table: "profiles",
-                    origin: &speed.origin,
-                },
-            )?;
+            provenance.note(pool, &Fact { field, value, table: "profiles", origin: &speed.origin })?;
         }
     }
     Ok(())

@@ -47,34 +47,22 @@ pub fn import_jobs(sources: &JobSources, out: &mut dyn Write) -> Result<ImportSu
         traces.push(traces::read(path, &mut refused)?);
     }
     check_names(&traces)?;
-    let asks: Vec<Ask<'_>> = traces
-        .iter()
-        .map(|trace| Ask::of(trace, &section, sources))
-        .collect::<Result<_, _>>()?;
+    let asks: Vec<Ask<'_>> = traces.iter().map(|trace| Ask::of(trace, &section, sources)).collect::<Result<_, _>>()?;
     for (trace, request) in merged(&traces) {
         write_job(out, &traces[trace], &asks[trace], request)?;
     }
     out.flush()?;
     let counts = traces.iter().map(count).collect();
-    Ok(ImportSummary {
-        imported: Imported::Jobs(counts),
-        refused,
-    })
+    Ok(ImportSummary { imported: Imported::Jobs(counts), refused })
 }
 
 /// Two traces of one name would give two jobs one id; a long name gives ids over the limit.
 fn check_names(traces: &[Trace]) -> Result<(), ImportError> {
     let mut stems: BTreeMap<&str, &Trace> = BTreeMap::new();
     for trace in traces {
-        let error = |problem| ImportError::TraceName {
-            path: trace.file.clone(),
-            problem,
-        };
+        let error = |problem| ImportError::TraceName { path: trace.file.clone(), problem };
         if let Some(earlier) = stems.insert(&trace.stem, trace) {
-            return Err(error(format!(
-                "its name without extension is also that of {}",
-                earlier.file.display()
-            )));
+            return Err(error(format!("its name without extension is also that of {}", earlier.file.display())));
         }
         if job_id(trace, trace.rows).len() > ID_BYTES_MAX {
             return Err(error(format!("its name makes ids longer than {ID_BYTES_MAX} bytes")));
@@ -97,19 +85,14 @@ impl<'a> Ask<'a> {
         let own = section.trace.iter().find(|own| own.stem == trace.stem);
         let engine = own.and_then(|own| own.engine.as_ref()).or(section.engine.as_ref());
         let model = own.and_then(|own| own.model.as_ref()).or(section.model.as_ref());
-        let quantization = own
-            .and_then(|own| own.quantization.as_ref())
-            .or(section.quantization.as_ref());
+        let quantization = own.and_then(|own| own.quantization.as_ref()).or(section.quantization.as_ref());
         let min_vram_bytes = own.and_then(|own| own.min_vram_bytes).or(section.min_vram_bytes);
         let undeclared = |key| {
             let (stem, deployment) = (trace.stem.clone(), sources.deployment.clone());
             ImportError::JobsUndeclared { key, stem, deployment }
         };
         let asks_more = min_vram_bytes.is_some() || quantization.is_some();
-        let requirements = Requirements {
-            min_vram_bytes,
-            quantization: quantization.map(String::as_str),
-        };
+        let requirements = Requirements { min_vram_bytes, quantization: quantization.map(String::as_str) };
         Ok(Self {
             engine: engine.ok_or_else(|| undeclared("engine"))?,
             model_id: model.ok_or_else(|| undeclared("model"))?,

@@ -37,10 +37,7 @@ fn write_file<T>(path: &Path, write: impl FnOnce(&mut dyn Write) -> Result<T, Im
     if target.as_ref().is_ok_and(fs::Metadata::is_dir) {
         return Err(ImportError::NotAFile { path: path.to_owned() });
     }
-    let failed = |source| ImportError::WriteFile {
-        path: path.to_owned(),
-        source,
-    };
+    let failed = |source| ImportError::WriteFile { path: path.to_owned(), source };
     // A device or a pipe must be written in place: a rename would replace it by a file.
     if target.is_ok_and(|found| !found.is_file()) {
         return buffered(File::create(path).map_err(failed)?, write);

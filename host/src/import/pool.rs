@@ -114,26 +114,18 @@ impl<'a> Pool<'a> {
             model_load_ms: serving.model_load_ms,
             age_ms: None,
             queue_depth: None,
-            resident_models: serving
-                .resident
-                .map(|resident| if resident { models.clone() } else { Vec::new() }),
+            resident_models: serving.resident.map(|resident| if resident { models.clone() } else { Vec::new() }),
             supports: supports(serving, models),
             devices: Vec::new(),
             device_mask: mask(gpus),
-            labels: serving
-                .labels
-                .iter()
-                .map(|(label, value)| (label.as_str(), value.as_str()))
-                .collect(),
+            labels: serving.labels.iter().map(|(label, value)| (label.as_str(), value.as_str())).collect(),
             warm_sessions: &[],
             ready: None,
             draining: None,
         };
         if gpus.as_devices {
-            let devices = (0..gpus.count).map(|_| Device {
-                vram_total_bytes: facts.vram_bytes_per_gpu,
-                vram_free_bytes: 0,
-            });
+            let devices =
+                (0..gpus.count).map(|_| Device { vram_total_bytes: facts.vram_bytes_per_gpu, vram_free_bytes: 0 });
             pool.devices = devices.collect();
         }
         pool.set_free_vram(pool.vram_total_bytes.saturating_sub(weights_held(serving)));
@@ -144,12 +136,7 @@ impl<'a> Pool<'a> {
     pub(super) fn apply(&mut self, entry: &'a PoolOverride) -> Result<(), Fault> {
         let key = |field: &str| format!("override.\"{}\".{field}", entry.pool);
         if let Some(slots) = entry.slots_free {
-            within(
-                key("slots_free"),
-                u64::from(slots),
-                u64::from(self.slots_total),
-                "slots",
-            )?;
+            within(key("slots_free"), u64::from(slots), u64::from(self.slots_total), "slots")?;
             self.slots_free = slots;
         }
         if let Some(bytes) = entry.vram_free_bytes {
@@ -159,12 +146,7 @@ impl<'a> Pool<'a> {
         if let Some(models) = &entry.resident_models {
             self.resident_models = Some(models.iter().map(String::as_str).collect());
         }
-        self.labels.extend(
-            entry
-                .labels
-                .iter()
-                .map(|(label, value)| (label.as_str(), value.as_str())),
-        );
+        self.labels.extend(entry.labels.iter().map(|(label, value)| (label.as_str(), value.as_str())));
         within(key("labels"), self.labels.len() as u64, LABELS_MAX as u64, "labels")?;
         self.warm_sessions = &entry.warm_sessions;
         (self.queue_depth, self.age_ms) = (entry.queue_depth, entry.age_ms);
@@ -184,11 +166,7 @@ impl<'a> Pool<'a> {
 
 /// Bytes of weights that lie in a pool's VRAM: none when it publishes that no model is resident.
 pub(super) fn weights_held(serving: &Serving) -> u64 {
-    if serving.resident == Some(false) {
-        0
-    } else {
-        serving.weights_bytes.unwrap_or(0)
-    }
+    if serving.resident == Some(false) { 0 } else { serving.weights_bytes.unwrap_or(0) }
 }
 
 fn supports<'a>(serving: &'a Serving, models: Vec<&'a str>) -> Supports<'a> {
@@ -211,9 +189,5 @@ fn within(key: String, value: u64, max: u64, what: &str) -> Result<(), Fault> {
     if value <= max {
         return Ok(());
     }
-    Err(Fault::new(
-        key,
-        format!("makes {value} {what}"),
-        format!("this pool has at most {max}"),
-    ))
+    Err(Fault::new(key, format!("makes {value} {what}"), format!("this pool has at most {max}")))
 }

@@ -27,20 +27,14 @@ impl<'a> Provenance<'a> {
 
     /// Writes to `out`, beginning with the header.
     pub(super) fn to(out: &'a mut dyn Write) -> Result<Self, ImportError> {
-        let mut provenance = Self {
-            writer: Some(csv::Writer::from_writer(out)),
-        };
+        let mut provenance = Self { writer: Some(csv::Writer::from_writer(out)) };
         provenance.write(["pool", "field", "value", "table", "source_id", "ref", "licence"])?;
         Ok(provenance)
     }
 
     /// Notes one field of one pool.
     pub(super) fn note(&mut self, pool: &str, fact: &Fact<'_>) -> Result<(), ImportError> {
-        let Origin {
-            source_id,
-            reference,
-            licence,
-        } = fact.origin;
+        let Origin { source_id, reference, licence } = fact.origin;
         self.write([pool, fact.field, &fact.value, fact.table, source_id, reference, licence])
     }
 
@@ -51,9 +45,7 @@ impl<'a> Provenance<'a> {
 
     fn write(&mut self, row: [&str; 7]) -> Result<(), ImportError> {
         let Some(writer) = &mut self.writer else { return Ok(()) };
-        writer
-            .write_record(row)
-            .map_err(|error| ImportError::Write { source: error.into() })
+        writer.write_record(row).map_err(|error| ImportError::Write { source: error.into() })
     }
 }
 

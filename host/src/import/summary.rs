@@ -132,11 +132,7 @@ pub struct RefusedRow {
 impl fmt::Display for RefusedRow {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}: ", self.file.display(), self.line)?;
-        if self.column.is_empty() {
-            write!(f, "{}", self.why)
-        } else {
-            write!(f, "`{}` {}", self.column, self.why)
-        }
+        if self.column.is_empty() { write!(f, "{}", self.why) } else { write!(f, "`{}` {}", self.column, self.why) }
     }
 }
 
@@ -154,12 +150,7 @@ impl Refusals {
         self.total += 1;
         if self.first.len() < REFUSALS_KEPT {
             let (column, why) = (column.to_owned(), why.into());
-            self.first.push(RefusedRow {
-                file: file.to_owned(),
-                line,
-                column,
-                why,
-            });
+            self.first.push(RefusedRow { file: file.to_owned(), line, column, why });
         }
     }
 }
@@ -192,11 +183,7 @@ impl fmt::Display for FleetCounts {
             self.foreign_profiles,
             "pools with a profile of another, or an unstated, GPU type or number of GPUs",
         )?;
-        count_line(
-            f,
-            self.suspect_profiles,
-            "pools with a profile that its table marks as suspect",
-        )?;
+        count_line(f, self.suspect_profiles, "pools with a profile that its table marks as suspect")?;
         for (row, pools) in &self.profiles {
             writeln!(f, "  profile {row}: {pools} pools")?;
         }
@@ -205,11 +192,7 @@ impl fmt::Display for FleetCounts {
 }
 
 fn count_line(f: &mut fmt::Formatter<'_>, count: u64, what: &str) -> fmt::Result {
-    if count == 0 {
-        Ok(())
-    } else {
-        writeln!(f, "  {count} {what}")
-    }
+    if count == 0 { Ok(()) } else { writeln!(f, "  {count} {what}") }
 }
 
 impl fmt::Display for TraceCount {

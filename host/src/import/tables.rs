@@ -28,18 +28,12 @@ pub(super) fn open(path: &Path) -> Result<File, ImportError> {
     if fs::metadata(path).is_ok_and(|found| found.is_dir()) {
         return Err(ImportError::NotAFile { path: path.to_owned() });
     }
-    File::open(path).map_err(|source| ImportError::Open {
-        path: path.to_owned(),
-        source,
-    })
+    File::open(path).map_err(|source| ImportError::Open { path: path.to_owned(), source })
 }
 
 /// Reads a whole text file.
 pub(super) fn read_text(path: &Path) -> Result<String, ImportError> {
-    io::read_to_string(open(path)?).map_err(|source| ImportError::Read {
-        path: path.to_owned(),
-        source,
-    })
+    io::read_to_string(open(path)?).map_err(|source| ImportError::Read { path: path.to_owned(), source })
 }
 
 /// A CSV file whose header has been read.
@@ -56,36 +50,17 @@ impl Table {
         // Rows of another width are refused one by one below; for the csv crate they would end the file.
         let mut reader = ReaderBuilder::new().flexible(true).from_reader(open(path)?);
         let header = reader.byte_headers().map_err(|error| read_error(path, error))?;
-        let columns: Vec<String> = header
-            .iter()
-            .map(|name| String::from_utf8_lossy(name).trim().to_owned())
-            .collect();
+        let columns: Vec<String> = header.iter().map(|name| String::from_utf8_lossy(name).trim().to_owned()).collect();
         if columns.is_empty() {
             let expected = format!("a CSV table with the columns {}", required.join(", "));
-            return Err(ImportError::Empty {
-                path: path.to_owned(),
-                expected,
-            });
+            return Err(ImportError::Empty { path: path.to_owned(), expected });
         }
         let is_missing = |name: &&&str| !columns.iter().any(|column| column == **name);
-        let missing: Vec<String> = required
-            .iter()
-            .filter(is_missing)
-            .map(|name| (*name).to_owned())
-            .collect();
+        let missing: Vec<String> = required.iter().filter(is_missing).map(|name| (*name).to_owned()).collect();
         if !missing.is_empty() {
-            return Err(ImportError::MissingColumns {
-                path: path.to_owned(),
-                missing,
-                found: columns,
-            });
+            return Err(ImportError::MissingColumns { path: path.to_owned(), missing, found: columns });
         }
-        Ok(Self {
-            path: path.to_owned(),
-            reader,
-            columns,
-            record: ByteRecord::new(),
-        })
+        Ok(Self { path: path.to_owned(), reader, columns, record: ByteRecord::new() })
     }
 
     /// The next row of the right width; rows of another width are refused on the way.
@@ -102,11 +77,7 @@ impl Table {
             let why = format!("the row has {cells} cells where the header has {columns}");
             refused.push(&self.path, line_of(&self.record), "", why);
         }
-        Ok(Some(Row {
-            path: &self.path,
-            columns: &self.columns,
-            record: &self.record,
-        }))
+        Ok(Some(Row { path: &self.path, columns: &self.columns, record: &self.record }))
     }
 }
 
@@ -115,10 +86,7 @@ fn line_of(record: &ByteRecord) -> u64 {
 }
 
 fn read_error(path: &Path, error: csv::Error) -> ImportError {
-    ImportError::Read {
-        path: path.to_owned(),
-        source: io::Error::other(error),
-    }
+    ImportError::Read { path: path.to_owned(), source: io::Error::other(error) }
 }
 
 /// One row of a [`Table`].
@@ -137,10 +105,7 @@ pub(super) struct BadCell {
 
 impl BadCell {
     pub(super) fn new(column: &'static str, why: impl Into<String>) -> Self {
-        Self {
-            column,
-            why: why.into(),
-        }
+        Self { column, why: why.into() }
     }
 }
 
@@ -161,9 +126,7 @@ impl<'a> Row<'a> {
         let Some(bytes) = position.and_then(|position| self.record.get(position)) else {
             return Ok(None);
         };
-        let text = str::from_utf8(bytes)
-            .map_err(|_| BadCell::new(column, "is no UTF-8"))?
-            .trim();
+        let text = str::from_utf8(bytes).map_err(|_| BadCell::new(column, "is no UTF-8"))?.trim();
         Ok(Some(text).filter(|text| !text.is_empty()))
     }
 
@@ -184,18 +147,14 @@ impl<'a> Row<'a> {
 
     /// A whole number from 0 to `max` that must stand.
     pub(super) fn required_integer(&self, column: &'static str, max: u64) -> Result<u64, BadCell> {
-        self.integer(column, max)?
-            .ok_or_else(|| BadCell::new(column, "is blank"))
+        self.integer(column, max)?.ok_or_else(|| BadCell::new(column, "is blank"))
     }
 
     /// A finite number of at least 0, if the cell is not blank.
     pub(super) fn number(&self, column: &'static str) -> Result<Option<f64>, BadCell> {
         let parse = |text: &str| match text.parse::<f64>() {
             Ok(value) if value.is_finite() && value >= 0.0 => Ok(value),
-            _ => Err(BadCell::new(
-                column,
-                format!("is `{}`, no number of at least 0", excerpt(text)),
-            )),
+            _ => Err(BadCell::new(column, format!("is `{}`, no number of at least 0", excerpt(text)))),
         };
         self.text(column)?.map(parse).transpose()
     }
@@ -203,10 +162,9 @@ impl<'a> Row<'a> {
     /// A compute capability, if the cell is not blank.
     pub(super) fn capability(&self, column: &'static str) -> Result<Option<&'a str>, BadCell> {
         match self.text(column)? {
-            Some(text) if !check::is_capability(text) => Err(BadCell::new(
-                column,
-                format!("is `{}`, no compute capability like 8.6", excerpt(text)),
-            )),
+            Some(text) if !check::is_capability(text) => {
+                Err(BadCell::new(column, format!("is `{}`, no compute capability like 8.6", excerpt(text))))
+            }
             capability => Ok(capability),
         }
     }
@@ -237,11 +195,7 @@ pub(super) struct Origin {
 impl Origin {
     pub(super) fn of_row(row: &Row<'_>, reference: &'static str) -> Result<Self, BadCell> {
         let (source_id, licence) = (row.owned("source_id")?, row.owned("licence")?);
-        Ok(Self {
-            source_id,
-            reference: row.owned(reference)?,
-            licence,
-        })
+        Ok(Self { source_id, reference: row.owned(reference)?, licence })
     }
 }
 
@@ -254,14 +208,7 @@ pub(super) struct Sourced<T> {
 
 impl<T> Sourced<T> {
     fn read(value: Option<T>, row: &Row<'_>, reference: &'static str) -> Result<Option<Self>, BadCell> {
-        value
-            .map(|value| {
-                Ok(Self {
-                    value,
-                    origin: Origin::of_row(row, reference)?,
-                })
-            })
-            .transpose()
+        value.map(|value| Ok(Self { value, origin: Origin::of_row(row, reference)? })).transpose()
     }
 }
 
@@ -311,15 +258,7 @@ pub(super) type Profiles = BTreeMap<ProfileKey, Profile>;
 
 /// Reads the profiles table.
 pub(super) fn profiles(path: &Path, refused: &mut Refusals) -> Result<Profiles, ImportError> {
-    let required = [
-        "gpu",
-        "gpu_count",
-        "model",
-        "quant",
-        "engine",
-        "perf_tokens_per_s",
-        "first_token_ms",
-    ];
+    let required = ["gpu", "gpu_count", "model", "quant", "engine", "perf_tokens_per_s", "first_token_ms"];
     let mut table = Table::open(path, &required)?;
     let mut profiles = Profiles::new();
     while let Some(row) = table.next_row(refused)? {
@@ -351,10 +290,9 @@ fn profile(row: &Row<'_>) -> Result<(ProfileKey, Profile), BadCell> {
 /// A rate of UNIT-2: its thousandths fit 32 bits.
 fn rate(row: &Row<'_>) -> Result<Option<f64>, BadCell> {
     match row.number("perf_tokens_per_s")? {
-        Some(rate) if (rate * 1000.0 + 0.5).floor() > f64::from(u32::MAX) => Err(BadCell::new(
-            "perf_tokens_per_s",
-            format!("is {rate}, above 4294967 tokens/s"),
-        )),
+        Some(rate) if (rate * 1000.0 + 0.5).floor() > f64::from(u32::MAX) => {
+            Err(BadCell::new("perf_tokens_per_s", format!("is {rate}, above 4294967 tokens/s")))
+        }
         rate => Ok(rate),
     }
 }

@@ -44,48 +44,34 @@ impl Files {
 
     fn jobs(&self, traces: &[PathBuf], deployment: &str) -> JobSources {
         let deployment = Some(self.write("deployment.toml", deployment));
-        JobSources {
-            traces: traces.to_vec(),
-            deployment,
-        }
+        JobSources { traces: traces.to_vec(), deployment }
     }
 }
 
 fn fleet(sources: &FleetSources) -> (Vec<Value>, FleetCounts, Refusals) {
     let mut out = Vec::new();
     let summary = import_fleet(sources, &mut out).expect("the import goes to its end");
-    let Imported::Fleet(counts) = summary.imported else {
-        panic!("a fleet gives a fleet's summary")
-    };
+    let Imported::Fleet(counts) = summary.imported else { panic!("a fleet gives a fleet's summary") };
     let mut fleet: Value = serde_json::from_slice(&out).expect("the output is JSON");
     assert_eq!(fleet["version"], 1);
-    let Value::Array(pools) = fleet["pools"].take() else {
-        panic!("a fleet has pools")
-    };
+    let Value::Array(pools) = fleet["pools"].take() else { panic!("a fleet has pools") };
     (pools, counts, summary.refused)
 }
 
 fn fleet_error(sources: &FleetSources) -> String {
-    import_fleet(sources, &mut Vec::new())
-        .expect_err("the import is refused")
-        .to_string()
+    import_fleet(sources, &mut Vec::new()).expect_err("the import is refused").to_string()
 }
 
 fn jobs(sources: &JobSources) -> (Vec<Value>, Refusals) {
     let mut out = Vec::new();
     let summary = import_jobs(sources, &mut out).expect("the import goes to its end");
     let text = String::from_utf8(out).expect("the output is UTF-8");
-    let jobs = text
-        .lines()
-        .map(|line| serde_json::from_str(line).expect("each line is JSON"))
-        .collect();
+    let jobs = text.lines().map(|line| serde_json::from_str(line).expect("each line is JSON")).collect();
     (jobs, summary.refused)
 }
 
 fn jobs_error(sources: &JobSources) -> String {
-    import_jobs(sources, &mut Vec::new())
-        .expect_err("the import is refused")
-        .to_string()
+    import_jobs(sources, &mut Vec::new()).expect_err("the import is refused").to_string()
 }
 
 fn ids(rows: &[Value]) -> Vec<&str> {
@@ -101,10 +87,7 @@ fn a_node_gives_one_pool_per_gpu_with_measured_speed() {
     assert_eq!(pools[1]["compute_capability"], "7.5");
     assert_eq!(pools[1]["perf_tokens_per_s"], 12.5);
     assert_eq!(pools[1]["device_mask"], "1");
-    assert_eq!(
-        (&pools[2]["vram_total_bytes"], &pools[2]["compute_capability"]),
-        (&15000.into(), &"7.0".into())
-    );
+    assert_eq!((&pools[2]["vram_total_bytes"], &pools[2]["compute_capability"]), (&15000.into(), &"7.0".into()));
     assert_eq!((counts.nodes, counts.pools, refused.total), (2, 3, 0));
     assert_eq!(counts.profiles.values().sum::<u64>(), 3);
 }
@@ -114,24 +97,10 @@ fn unknown_stays_unknown_and_is_counted() {
     let files = Files::new();
     let deployment = "version = 1\n[gpu.G2]\nengine = \"e\"\nmodel = \"m\"\nslots_per_pool = 1\n";
     let (pools, counts, _) = fleet(&files.fleet("g,G2,1,,\n", deployment));
-    for field in [
-        "perf_tokens_per_s",
-        "first_token_ms",
-        "compute_capability",
-        "resident_models",
-        "devices",
-        "age_ms",
-    ] {
+    for field in ["perf_tokens_per_s", "first_token_ms", "compute_capability", "resident_models", "devices", "age_ms"] {
         assert!(pools[0].get(field).is_none(), "{field} is made up: {}", pools[0]);
     }
-    assert_eq!(
-        counts.unknown,
-        Unknowns {
-            rate: 1,
-            first_token: 1,
-            capability: 1
-        }
-    );
+    assert_eq!(counts.unknown, Unknowns { rate: 1, first_token: 1, capability: 1 });
 }
 
 #[test]
@@ -147,20 +116,13 @@ fn a_profile_with_one_speed_gives_one_field() {
 #[test]
 fn several_gpus_are_published_as_devices_whose_free_vram_adds_up() {
     let files = Files::new();
-    let deployment = DEPLOYMENT.replace(
-        "slots_per_pool = 4",
-        "slots_per_pool = 4\ngpus_per_pool = 3\nweights_bytes = 7",
-    );
+    let deployment =
+        DEPLOYMENT.replace("slots_per_pool = 4", "slots_per_pool = 4\ngpus_per_pool = 3\nweights_bytes = 7");
     let (pools, counts, _) = fleet(&files.fleet("a,T4,8,,\n", &deployment));
     assert_eq!(ids(&pools), ["a/0", "a/1"]);
     assert_eq!(pools[1]["device_mask"], "3,4,5");
-    assert_eq!(
-        (&pools[1]["vram_total_bytes"], &pools[1]["vram_free_bytes"]),
-        (&48000.into(), &47993.into())
-    );
-    let free: Vec<_> = (0..3)
-        .map(|device| pools[1]["devices"][device]["vram_free_bytes"].as_u64())
-        .collect();
+    assert_eq!((&pools[1]["vram_total_bytes"], &pools[1]["vram_free_bytes"]), (&48000.into(), &47993.into()));
+    let free: Vec<_> = (0..3).map(|device| pools[1]["devices"][device]["vram_free_bytes"].as_u64()).collect();
     assert_eq!(free, [Some(15998), Some(15998), Some(15997)]);
     assert_eq!(counts.spare_gpus, 2);
 }
@@ -184,10 +146,7 @@ fn a_nodes_own_section_wins_over_its_gpu_type() {
     let own = "[node.b]\nengine = \"other\"\nmodels = [\"x\", \"y\"]\nslots_per_pool = 9\n[node.z]\nengine = \"e\"\n\
         model = \"m\"\nslots_per_pool = 1\n";
     let (pools, counts, _) = fleet(&files.fleet("a,T4,1,,\nb,T4,1,,\n", &format!("{DEPLOYMENT}{own}")));
-    assert_eq!(
-        (&pools[0]["engine"], &pools[1]["engine"]),
-        (&"vllm".into(), &"other".into())
-    );
+    assert_eq!((&pools[0]["engine"], &pools[1]["engine"]), (&"vllm".into(), &"other".into()));
     assert_eq!(pools[1]["supports"]["models"], serde_json::json!(["x", "y"]));
     assert_eq!(counts.unused_sections, ["node.\"z\""]);
 }
@@ -198,16 +157,10 @@ fn residency_is_published_as_declared_and_weights_take_vram() {
     let free = |resident: &str| {
         let keys = format!("slots_per_pool = 4\nweights_bytes = 6000\n{resident}");
         let (pools, ..) = fleet(&files.fleet("a,T4,1,,\n", &DEPLOYMENT.replace("slots_per_pool = 4", &keys)));
-        (
-            pools[0]["vram_free_bytes"].as_u64(),
-            pools[0].get("resident_models").cloned(),
-        )
+        (pools[0]["vram_free_bytes"].as_u64(), pools[0].get("resident_models").cloned())
     };
     assert_eq!(free(""), (Some(10_000), None));
-    assert_eq!(
-        free("resident = true"),
-        (Some(10_000), Some(serde_json::json!(["org/tiny"])))
-    );
+    assert_eq!(free("resident = true"), (Some(10_000), Some(serde_json::json!(["org/tiny"]))));
     assert_eq!(free("resident = false"), (Some(16_000), Some(serde_json::json!([]))));
 }
 
@@ -218,16 +171,10 @@ fn an_override_sets_the_state_of_its_pool_only() {
         warm_sessions = [{ session_id = \"s\", cached_tokens = 5 }]\n";
     let (pools, ..) = fleet(&files.fleet("a,T4,2,,\n", &format!("{DEPLOYMENT}{state}")));
     assert!(pools[0].get("draining").is_none());
-    assert_eq!(
-        (&pools[1]["slots_free"], &pools[1]["draining"]),
-        (&1.into(), &true.into())
-    );
+    assert_eq!((&pools[1]["slots_free"], &pools[1]["draining"]), (&1.into(), &true.into()));
     assert_eq!(pools[1]["warm_sessions"][0]["cached_tokens"], 5);
     let unknown_pool = fleet_error(&files.fleet("a,T4,1,,\n", &format!("{DEPLOYMENT}{state}")));
-    assert!(
-        unknown_pool.contains("`override.pool` is `a/1`, and no such pool was made"),
-        "{unknown_pool}"
-    );
+    assert!(unknown_pool.contains("`override.pool` is `a/1`, and no such pool was made"), "{unknown_pool}");
     let too_many = state.replace("slots_free = 1", "slots_free = 5");
     let error = fleet_error(&files.fleet("a,T4,2,,\n", &format!("{DEPLOYMENT}{too_many}")));
     assert!(error.contains("makes 5 slots; this pool has at most 4"), "{error}");
@@ -240,13 +187,7 @@ fn nodes_that_nobody_wants_are_skipped_with_the_reason() {
     assert!(pools.is_empty());
     let a10 = SkipReason::NoSection { gpu: "A10".to_owned() };
     assert_eq!(counts.skipped[&a10], 2);
-    assert_eq!(
-        (
-            counts.skipped[&SkipReason::GpuNotDisclosed],
-            counts.skipped[&SkipReason::NoGpu]
-        ),
-        (1, 1)
-    );
+    assert_eq!((counts.skipped[&SkipReason::GpuNotDisclosed], counts.skipped[&SkipReason::NoGpu]), (1, 1));
     assert_eq!(refused.total, 0);
 }
 
@@ -261,11 +202,7 @@ fn bad_rows_are_refused_with_line_and_column_and_the_others_go_on() {
     sources.nodes = files.write("nodes.csv", text);
     let (pools, _, refused) = fleet(&sources);
     assert_eq!(ids(&pools), ["d/0"]);
-    let found: Vec<_> = refused
-        .first
-        .iter()
-        .map(|row| (row.line, row.column.as_str()))
-        .collect();
+    let found: Vec<_> = refused.first.iter().map(|row| (row.line, row.column.as_str())).collect();
     let expected = [
         (2, "gpu_count"),
         (3, ""),
@@ -277,21 +214,14 @@ fn bad_rows_are_refused_with_line_and_column_and_the_others_go_on() {
         (10, "node_id"),
     ];
     assert_eq!(found, expected);
-    assert!(
-        refused.first[0]
-            .to_string()
-            .ends_with("nodes.csv:2: `gpu_count` is `two`, no whole number")
-    );
+    assert!(refused.first[0].to_string().ends_with("nodes.csv:2: `gpu_count` is `two`, no whole number"));
 }
 
 #[test]
 fn weights_that_do_not_fit_and_unknown_vram_refuse_the_node() {
     let files = Files::new();
     let heavy = DEPLOYMENT.replace("slots_per_pool = 4", "slots_per_pool = 4\nweights_bytes = 16001");
-    assert_eq!(
-        fleet(&files.fleet("a,T4,1,,\n", &heavy)).2.first[0].column,
-        "vram_bytes_per_gpu"
-    );
+    assert_eq!(fleet(&files.fleet("a,T4,1,,\n", &heavy)).2.first[0].column, "vram_bytes_per_gpu");
     let mut sources = files.fleet("a,T4,1,,\n", DEPLOYMENT);
     sources.specs = None;
     assert!(fleet(&sources).2.first[0].why.contains("is blank"));
@@ -302,24 +232,12 @@ fn a_repeated_or_damaged_row_of_specs_and_profiles_is_refused() {
     let files = Files::new();
     let mut sources = files.fleet("a,T4,1,,\n", DEPLOYMENT);
     sources.specs = Some(files.write("specs.csv", format!("{SPECS}T4,1,1.0\nX,many,\n")));
-    sources.profiles = Some(files.write(
-        "profiles.csv",
-        format!("{PROFILES}T4,1,tiny,fp16,vLLM,99,1\nT4,1,x,,e,NaN,\n"),
-    ));
+    sources.profiles =
+        Some(files.write("profiles.csv", format!("{PROFILES}T4,1,tiny,fp16,vLLM,99,1\nT4,1,x,,e,NaN,\n")));
     let (pools, _, refused) = fleet(&sources);
-    assert_eq!(
-        (&pools[0]["vram_total_bytes"], &pools[0]["perf_tokens_per_s"]),
-        (&16000.into(), &12.5.into())
-    );
-    let found: Vec<_> = refused
-        .first
-        .iter()
-        .map(|row| (row.line, row.column.as_str()))
-        .collect();
-    assert_eq!(
-        found,
-        [(4, "gpu"), (5, "vram_bytes"), (4, "model"), (5, "perf_tokens_per_s")]
-    );
+    assert_eq!((&pools[0]["vram_total_bytes"], &pools[0]["perf_tokens_per_s"]), (&16000.into(), &12.5.into()));
+    let found: Vec<_> = refused.first.iter().map(|row| (row.line, row.column.as_str())).collect();
+    assert_eq!(found, [(4, "gpu"), (5, "vram_bytes"), (4, "model"), (5, "perf_tokens_per_s")]);
 }
 
 #[test]
@@ -327,20 +245,11 @@ fn files_that_are_no_tables_are_typed_errors() {
     let files = Files::new();
     let mut sources = files.fleet("", DEPLOYMENT);
     sources.nodes = files.write("empty.csv", "");
-    assert!(matches!(
-        import_fleet(&sources, &mut Vec::new()),
-        Err(ImportError::Empty { .. })
-    ));
+    assert!(matches!(import_fleet(&sources, &mut Vec::new()), Err(ImportError::Empty { .. })));
     sources.nodes = files.0.path().to_owned();
-    assert!(matches!(
-        import_fleet(&sources, &mut Vec::new()),
-        Err(ImportError::NotAFile { .. })
-    ));
+    assert!(matches!(import_fleet(&sources, &mut Vec::new()), Err(ImportError::NotAFile { .. })));
     sources.nodes = files.0.path().join("nowhere.csv");
-    assert!(matches!(
-        import_fleet(&sources, &mut Vec::new()),
-        Err(ImportError::Open { .. })
-    ));
+    assert!(matches!(import_fleet(&sources, &mut Vec::new()), Err(ImportError::Open { .. })));
     sources.nodes = files.write("short.csv", "node_id,gpu\na,T4\n");
     let error = fleet_error(&sources);
     let missing = "no column gpu_count, vram_bytes_per_gpu, compute_capability; found: node_id, gpu.";
@@ -364,52 +273,22 @@ fn mistakes_in_a_deployment_name_their_key() {
         ("version = 2\n".to_owned(), "`version` is 2"),
         ("".to_owned(), "missing field `version`"),
         ("version = 1\nversion = 1\n".to_owned(), "duplicate key"),
-        (
-            format!("version = 1\n[gpu.T4]\n{serving}[gpu.T4]\n{serving}"),
-            "duplicate key",
-        ),
-        (
-            format!("version = 1\n[gpu.T4]\n{serving}slot = 1\n"),
-            "unknown field `slot`",
-        ),
-        (
-            format!("version = 1\n[gpu.T4]\n{serving}perf_tokens_per_s = 9.0\n"),
-            "unknown field `perf_tokens_per_s`",
-        ),
-        (
-            format!("version = 1\n[gpu.T4]\n{serving}gpus_per_pool = \"some\"\n"),
-            "from 1 to 16, or \"all\"",
-        ),
-        (
-            format!("version = 1\n[gpu.T4]\n{serving}gpus_per_pool = 0\n"),
-            "from 1 to 16, or \"all\"",
-        ),
-        (
-            format!("version = 1\n[gpu.T4]\n{serving}models = [\"n\"]\n"),
-            "`gpu.\"T4\".model` stands beside",
-        ),
-        (
-            "version = 1\n[gpu.T4]\nengine = \"e\"\nslots_per_pool = 1\n".to_owned(),
-            "`gpu.\"T4\".model` is missing",
-        ),
+        (format!("version = 1\n[gpu.T4]\n{serving}[gpu.T4]\n{serving}"), "duplicate key"),
+        (format!("version = 1\n[gpu.T4]\n{serving}slot = 1\n"), "unknown field `slot`"),
+        (format!("version = 1\n[gpu.T4]\n{serving}perf_tokens_per_s = 9.0\n"), "unknown field `perf_tokens_per_s`"),
+        (format!("version = 1\n[gpu.T4]\n{serving}gpus_per_pool = \"some\"\n"), "from 1 to 16, or \"all\""),
+        (format!("version = 1\n[gpu.T4]\n{serving}gpus_per_pool = 0\n"), "from 1 to 16, or \"all\""),
+        (format!("version = 1\n[gpu.T4]\n{serving}models = [\"n\"]\n"), "`gpu.\"T4\".model` stands beside"),
+        ("version = 1\n[gpu.T4]\nengine = \"e\"\nslots_per_pool = 1\n".to_owned(), "`gpu.\"T4\".model` is missing"),
         (
             format!("version = 1\n[gpu.T4]\n{serving}")
                 .replace("= 1\n[", "= 1\n\n[")
                 .replace("pool = 1", "pool = 32768"),
             "`gpu.\"T4\".slots_per_pool` is 32768; write at most 32767",
         ),
-        (
-            format!("version = 1\n[gpu.T4]\n{serving}model_load_ms = -1.0\n"),
-            "`gpu.\"T4\".model_load_ms` is -1",
-        ),
-        (
-            format!("version = 1\n[gpu.T4]\n{serving}min_compute_cap = \"8,6\"\n"),
-            "no compute capability",
-        ),
-        (
-            format!("version = 1\n[gpu.T4]\n{serving}labels = {{ a = \"\" }}\n"),
-            "`gpu.\"T4\".labels.\"a\"` has 0 bytes",
-        ),
+        (format!("version = 1\n[gpu.T4]\n{serving}model_load_ms = -1.0\n"), "`gpu.\"T4\".model_load_ms` is -1"),
+        (format!("version = 1\n[gpu.T4]\n{serving}min_compute_cap = \"8,6\"\n"), "no compute capability"),
+        (format!("version = 1\n[gpu.T4]\n{serving}labels = {{ a = \"\" }}\n"), "`gpu.\"T4\".labels.\"a\"` has 0 bytes"),
         (
             "version = 1\n[[override]]\npool = \"a\"\n[[override]]\npool = \"a\"\n".to_owned(),
             "`override[1].pool` is `a`, which an earlier entry has",
@@ -421,10 +300,7 @@ fn mistakes_in_a_deployment_name_their_key() {
     ];
     for (deployment, expected) in cases {
         let error = fleet_error(&files.fleet("", &deployment));
-        assert!(
-            error.contains(expected) && error.contains("deployment.toml"),
-            "{deployment}\n{error}"
-        );
+        assert!(error.contains(expected) && error.contains("deployment.toml"), "{deployment}\n{error}");
     }
 }
 
@@ -433,10 +309,7 @@ fn a_profile_that_does_not_exist_is_an_error_that_names_what_does() {
     let files = Files::new();
     let error = fleet_error(&files.fleet("", &DEPLOYMENT.replace("fp16", "fp8")));
     assert!(error.contains("names the row `T4,1,tiny,fp8,vLLM`"), "{error}");
-    assert!(
-        error.contains("`T4,1,tiny,fp16,vLLM`, `T4,2,tiny,fp16,vLLM`"),
-        "{error}"
-    );
+    assert!(error.contains("`T4,1,tiny,fp16,vLLM`, `T4,2,tiny,fp16,vLLM`"), "{error}");
     let mut sources = files.fleet("", DEPLOYMENT);
     sources.profiles = None;
     assert!(fleet_error(&sources).contains("pass --profiles FILE"));
@@ -450,10 +323,7 @@ fn the_deployment_is_echoed_and_reads_back_the_same() {
     import_fleet(&sources, &mut out).expect("an empty fleet is a fleet");
     let fleet: Value = serde_json::from_slice(&out).expect("the output is JSON");
     let echoed: Deployment = serde_json::from_value(fleet["deployment"].clone()).expect("the echo is a deployment");
-    assert_eq!(
-        echoed,
-        Deployment::load(&sources.deployment).expect("the file is sound")
-    );
+    assert_eq!(echoed, Deployment::load(&sources.deployment).expect("the file is sound"));
 }
 
 #[test]
@@ -490,18 +360,9 @@ fn a_trace_can_have_values_of_its_own() {
     let text = "arrival_ms,input_tokens,output_tokens\n0,1,1\n";
     let sources = files.jobs(&[files.write("a.csv", text), files.write("b.csv", text)], &deployment);
     let (jobs, _) = jobs(&sources);
-    assert_eq!(
-        (&jobs[0]["model_id"], &jobs[0]["priority"]),
-        (&"org/tiny".into(), &"batch".into())
-    );
-    assert_eq!(
-        (&jobs[1]["model_id"], &jobs[1]["priority"]),
-        (&"org/code".into(), &"interactive".into())
-    );
-    assert_eq!(
-        jobs[1]["requirements"],
-        serde_json::json!({"min_vram_bytes": 20, "quantization": "fp8"})
-    );
+    assert_eq!((&jobs[0]["model_id"], &jobs[0]["priority"]), (&"org/tiny".into(), &"batch".into()));
+    assert_eq!((&jobs[1]["model_id"], &jobs[1]["priority"]), (&"org/code".into(), &"interactive".into()));
+    assert_eq!(jobs[1]["requirements"], serde_json::json!({"min_vram_bytes": 20, "quantization": "fp8"}));
 }
 
 #[test]
@@ -509,27 +370,16 @@ fn what_a_trace_does_not_say_must_be_declared() {
     let files = Files::new();
     let trace = files.write("a.csv", "arrival_ms,input_tokens,output_tokens\n0,1,1\n");
     let error = jobs_error(&files.jobs(std::slice::from_ref(&trace), "version = 1\n[jobs]\nengine = \"e\"\n"));
-    assert!(
-        error.contains("add `model = \"…\"` to the section [jobs] of"),
-        "{error}"
-    );
-    let error = jobs_error(&JobSources {
-        traces: vec![trace],
-        deployment: None,
-    });
-    assert!(
-        error.contains("pass --deployment FILE with a section [jobs] that has `engine"),
-        "{error}"
-    );
+    assert!(error.contains("add `model = \"…\"` to the section [jobs] of"), "{error}");
+    let error = jobs_error(&JobSources { traces: vec![trace], deployment: None });
+    assert!(error.contains("pass --deployment FILE with a section [jobs] that has `engine"), "{error}");
 }
 
 #[test]
 fn bad_requests_are_refused_and_change_no_other_id() {
     let files = Files::new();
-    let azure = files.write(
-        "a.csv",
-        b"arrival_ms,input_tokens,output_tokens\n0,1,1\n1,x,1\n2,1\n3,16777216,1\n4,\xff,1\n5,1,1\n",
-    );
+    let azure = files
+        .write("a.csv", b"arrival_ms,input_tokens,output_tokens\n0,1,1\n1,x,1\n2,1\n3,16777216,1\n4,\xff,1\n5,1,1\n");
     let mooncake = files.write(
         "m.jsonl",
         b"\xff\n{broken\n{\"timestamp\":6,\"input_length\":1,\"output_length\":1}\n\
@@ -537,15 +387,8 @@ fn bad_requests_are_refused_and_change_no_other_id() {
     );
     let (read, refused) = jobs(&files.jobs(&[azure], JOBS));
     assert_eq!(ids(&read), ["a-1", "a-6"]);
-    let found: Vec<_> = refused
-        .first
-        .iter()
-        .map(|row| (row.line, row.column.as_str()))
-        .collect();
-    assert_eq!(
-        found,
-        [(3, "input_tokens"), (4, ""), (5, "input_tokens"), (6, "input_tokens")]
-    );
+    let found: Vec<_> = refused.first.iter().map(|row| (row.line, row.column.as_str())).collect();
+    assert_eq!(found, [(3, "input_tokens"), (4, ""), (5, "input_tokens"), (6, "input_tokens")]);
     // A first line that is not even text decides nothing about the file.
     let error = jobs_error(&files.jobs(std::slice::from_ref(&mooncake), JOBS));
     assert!(error.contains("is no trace of a known kind"), "{error}");
@@ -553,11 +396,7 @@ fn bad_requests_are_refused_and_change_no_other_id() {
     let (read, refused) = jobs(&files.jobs(&[files.write("n.jsonl", &text[2..])], JOBS));
     assert_eq!(ids(&read), ["n-2"]);
     assert_eq!(refused.first.iter().map(|row| row.line).collect::<Vec<_>>(), [1, 3, 4]);
-    assert!(
-        refused.first[2].why.contains("missing field `output_length`"),
-        "{}",
-        refused.first[2]
-    );
+    assert!(refused.first[2].why.contains("missing field `output_length`"), "{}", refused.first[2]);
 }
 
 #[test]
@@ -566,22 +405,10 @@ fn files_that_are_no_traces_are_typed_errors() {
     let of = |path: PathBuf| import_jobs(&files.jobs(&[path], JOBS), &mut Vec::new()).expect_err("no trace");
     assert!(matches!(of(files.write("e.csv", "")), ImportError::Empty { .. }));
     assert!(matches!(of(files.write("b.csv", "\n \n")), ImportError::Empty { .. }));
-    assert!(matches!(
-        of(files.write("t.csv", "time,tokens\n1,2\n")),
-        ImportError::UnknownTrace { .. }
-    ));
-    assert!(matches!(
-        of(files.write("p.jsonl", "{\"prompt\":\"x\"}\n")),
-        ImportError::UnknownTrace { .. }
-    ));
-    assert!(matches!(
-        of(files.write("bin.csv", b"\x00\xfe\xff\n")),
-        ImportError::UnknownTrace { .. }
-    ));
-    assert!(matches!(
-        of(files.write("m.csv", "arrival_ms,input_tokens\n1,2\n")),
-        ImportError::MissingColumns { .. }
-    ));
+    assert!(matches!(of(files.write("t.csv", "time,tokens\n1,2\n")), ImportError::UnknownTrace { .. }));
+    assert!(matches!(of(files.write("p.jsonl", "{\"prompt\":\"x\"}\n")), ImportError::UnknownTrace { .. }));
+    assert!(matches!(of(files.write("bin.csv", b"\x00\xfe\xff\n")), ImportError::UnknownTrace { .. }));
+    assert!(matches!(of(files.write("m.csv", "arrival_ms,input_tokens\n1,2\n")), ImportError::MissingColumns { .. }));
     assert!(matches!(of(files.0.path().to_owned()), ImportError::NotAFile { .. }));
 }
 
@@ -603,10 +430,7 @@ fn the_summary_says_what_was_refused_and_how_much_more() {
     let summary = import_fleet(&files.fleet(&rows, DEPLOYMENT), &mut Vec::new()).expect("rows do not stop it");
     assert!(summary.has_refusals());
     let text = summary.to_string();
-    assert!(
-        text.starts_with("wrote 0 pools of 0 nodes\n") && text.contains("refused 25 rows\n"),
-        "{text}"
-    );
+    assert!(text.starts_with("wrote 0 pools of 0 nodes\n") && text.contains("refused 25 rows\n"), "{text}");
     assert!(text.ends_with("  5 more\n"), "{text}");
 }
 
@@ -627,11 +451,7 @@ fn help_fits_one_screen() {
     Command::command().debug_assert();
     for name in ["fleet", "jobs"] {
         let mut command = Command::command();
-        let help = command
-            .find_subcommand_mut(name)
-            .expect("the subcommand")
-            .render_help()
-            .to_string();
+        let help = command.find_subcommand_mut(name).expect("the subcommand").render_help().to_string();
         assert!(help.lines().count() <= 24, "{help}");
         assert!(help.lines().all(|line| line.chars().count() <= 100), "{help}");
         assert!(help.contains("Example:"));
@@ -652,11 +472,7 @@ fn an_output_file_is_whole_or_untouched() {
     assert_eq!(fs::read_to_string(&out).expect("it is there"), "before");
     let (summary, stdout) = import(&good);
     assert!(summary.is_ok_and(|summary| !summary.has_refusals()) && stdout.is_empty());
-    assert!(
-        fs::read_to_string(&out)
-            .expect("it is there")
-            .starts_with("{\"id\":\"a-1\"")
-    );
+    assert!(fs::read_to_string(&out).expect("it is there").starts_with("{\"id\":\"a-1\""));
     assert!(!files.0.path().join("out.jsonl.partial").exists());
 }
 
@@ -679,30 +495,19 @@ fn the_example_fleet_is_what_the_importer_makes() {
     let (mut made, mut provenance) = (Vec::new(), Vec::new());
     let summary = import_fleet_with_provenance(&sources, &mut made, &mut provenance).expect("the examples are sound");
     assert!(!summary.has_refusals(), "{summary}");
-    assert!(
-        String::from_utf8_lossy(&made) == example_text("fleet.json"),
-        "make examples/fleet.json again"
-    );
+    assert!(String::from_utf8_lossy(&made) == example_text("fleet.json"), "make examples/fleet.json again");
     let provenance = String::from_utf8_lossy(&provenance);
-    assert!(
-        provenance == example_text("fleet.sources.csv"),
-        "make examples/fleet.sources.csv again"
-    );
+    assert!(provenance == example_text("fleet.sources.csv"), "make examples/fleet.sources.csv again");
 }
 
 #[test]
 fn the_example_jobs_are_what_the_importer_makes() {
-    let sources = JobSources {
-        traces: vec![example("azure2023_conv_1000.csv")],
-        deployment: Some(example("deployment.toml")),
-    };
+    let sources =
+        JobSources { traces: vec![example("azure2023_conv_1000.csv")], deployment: Some(example("deployment.toml")) };
     let mut made = Vec::new();
     let summary = import_jobs(&sources, &mut made).expect("the examples are sound");
     assert!(!summary.has_refusals(), "{summary}");
-    assert!(
-        String::from_utf8_lossy(&made) == example_text("jobs.jsonl"),
-        "make examples/jobs.jsonl again"
-    );
+    assert!(String::from_utf8_lossy(&made) == example_text("jobs.jsonl"), "make examples/jobs.jsonl again");
 }
 
 #[test]
@@ -710,9 +515,6 @@ fn every_example_deployment_and_job_is_sound() {
     Deployment::load(&example("deployment-openb.toml")).expect("the deployment is sound");
     for line in example_text("mixed-jobs.jsonl").lines() {
         let job: Value = serde_json::from_str(line).expect("each line is JSON");
-        assert!(
-            job["id"].is_string() && job["engine"].is_string() && job["model_id"].is_string(),
-            "{line}"
-        );
+        assert!(job["id"].is_string() && job["engine"].is_string() && job["model_id"].is_string(), "{line}");
     }
 }

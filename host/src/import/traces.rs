@@ -75,24 +75,12 @@ pub(super) fn read(path: &Path, refused: &mut Refusals) -> Result<Trace, ImportE
         TraceKind::Mooncake => mooncake(path, refused)?,
     };
     let rows = requests.len() as u64 + (refused.total - refused_before);
-    Ok(Trace {
-        file: path.to_owned(),
-        stem,
-        kind,
-        requests,
-        rows,
-    })
+    Ok(Trace { file: path.to_owned(), stem, kind, requests, rows })
 }
 
 fn stem(path: &Path) -> Result<String, ImportError> {
-    let problem = || ImportError::TraceName {
-        path: path.to_owned(),
-        problem: "its name is no UTF-8".to_owned(),
-    };
-    path.file_stem()
-        .and_then(|stem| stem.to_str())
-        .map(str::to_owned)
-        .ok_or_else(problem)
+    let problem = || ImportError::TraceName { path: path.to_owned(), problem: "its name is no UTF-8".to_owned() };
+    path.file_stem().and_then(|stem| stem.to_str()).map(str::to_owned).ok_or_else(problem)
 }
 
 /// The kind by the first line that decides it: a header, or the first line that is JSON.
@@ -107,11 +95,7 @@ fn detect(path: &Path) -> Result<TraceKind, ImportError> {
         }
         let is_first = first.is_none();
         first.get_or_insert_with(|| tables::excerpt(text));
-        if is_first
-            && text
-                .split(',')
-                .any(|name| AZURE_COLUMNS.contains(&name.trim().trim_matches('"')))
-        {
+        if is_first && text.split(',').any(|name| AZURE_COLUMNS.contains(&name.trim().trim_matches('"'))) {
             return Ok(TraceKind::Azure);
         }
         // A damaged line decides nothing; it is refused later, when the file turns out to be a trace.
@@ -126,10 +110,7 @@ fn detect(path: &Path) -> Result<TraceKind, ImportError> {
     let path = path.to_owned();
     Err(match first {
         Some(start) => ImportError::UnknownTrace { path, start },
-        None => ImportError::Empty {
-            path,
-            expected: "a trace: Azure CSV or Mooncake JSON Lines".to_owned(),
-        },
+        None => ImportError::Empty { path, expected: "a trace: Azure CSV or Mooncake JSON Lines".to_owned() },
     })
 }
 
@@ -154,12 +135,7 @@ fn azure_request(row: &Row<'_>, number: u64) -> Result<Request, BadCell> {
         u32::try_from(value).map_err(|_| BadCell::new(column, "is too large"))
     };
     let (prompt_tokens, output_tokens) = (tokens("input_tokens")?, tokens("output_tokens")?);
-    Ok(Request {
-        arrival_ms,
-        row: number,
-        prompt_tokens,
-        output_tokens,
-    })
+    Ok(Request { arrival_ms, row: number, prompt_tokens, output_tokens })
 }
 
 /// A line of a Mooncake trace. `hash_ids` name shared prefixes, not sessions, so that no job can say them.
@@ -191,9 +167,7 @@ type BadLine = (&'static str, String);
 /// The text of a line; `None` when it is blank.
 fn json_text(bytes: &[u8]) -> Option<Result<&str, BadLine>> {
     match str::from_utf8(bytes) {
-        Ok(text) => Some(text.trim_start_matches('\u{feff}').trim())
-            .filter(|text| !text.is_empty())
-            .map(Ok),
+        Ok(text) => Some(text.trim_start_matches('\u{feff}').trim()).filter(|text| !text.is_empty()).map(Ok),
         Err(_) => Some(Err(("", "the line is no UTF-8".to_owned()))),
     }
 }
@@ -231,11 +205,7 @@ struct Line {
 
 impl Lines {
     fn open(path: &Path) -> Result<Self, ImportError> {
-        Ok(Self {
-            path: path.to_owned(),
-            reader: BufReader::new(tables::open(path)?),
-            number: 0,
-        })
+        Ok(Self { path: path.to_owned(), reader: BufReader::new(tables::open(path)?), number: 0 })
     }
 }
 
@@ -247,14 +217,8 @@ impl Iterator for Lines {
         self.number += 1;
         match self.reader.read_until(b'\n', &mut bytes) {
             Ok(0) => None,
-            Ok(_) => Some(Ok(Line {
-                number: self.number,
-                bytes,
-            })),
-            Err(source) => Some(Err(ImportError::Read {
-                path: self.path.clone(),
-                source,
-            })),
+            Ok(_) => Some(Ok(Line { number: self.number, bytes })),
+            Err(source) => Some(Err(ImportError::Read { path: self.path.clone(), source })),
         }
     }
 }

@@ -62,30 +62,14 @@ impl<'a> Object<'a> {
     fn read(path: &'static str, text: &'a str) -> Self {
         let Some(Split { entries, broken }) = split(text) else {
             let expected = RowError::new(if path.is_empty() { ROW } else { path }, wrong_type("an object"));
-            return Self {
-                path,
-                fields: Vec::new(),
-                broken: Some(expected),
-                json: true,
-            };
+            return Self { path, fields: Vec::new(), broken: Some(expected), json: true };
         };
         let broken = broken.map(|reason| not_json(if path.is_empty() { ROW } else { path }, reason));
         let known = Cell::new(false);
-        let mut fields: Vec<_> = entries
-            .into_iter()
-            .map(|(key, text)| Field {
-                key,
-                text,
-                known: known.clone(),
-            })
-            .collect();
+        let mut fields: Vec<_> =
+            entries.into_iter().map(|(key, text)| Field { key, text, known: known.clone() }).collect();
         fields.sort_by(|left, right| left.key.cmp(&right.key));
-        let mut object = Self {
-            path,
-            fields,
-            broken,
-            json: true,
-        };
+        let mut object = Self { path, fields, broken, json: true };
         object.broken = object.broken.take().or_else(|| object.repeated_key());
         object
     }
@@ -99,10 +83,7 @@ impl<'a> Object<'a> {
     /// Which field of a row is no JSON: the first bad value in the file, else what the splitter found between fields.
     fn syntax_error(&self, text: &str, error: &serde_json::Error) -> RowError {
         // Fields are slices of the row: the lowest address stands first.
-        let bad = self
-            .fields
-            .iter()
-            .filter_map(|field| Some((field, check_json(field.text).err()?)));
+        let bad = self.fields.iter().filter_map(|field| Some((field, check_json(field.text).err()?)));
         if let Some((field, error)) = bad.min_by_key(|(field, _)| field.text.as_ptr()) {
             let path = blame(path_text("", &field.key), field.text);
             return not_json(path, syntax_text(&error));
@@ -171,12 +152,8 @@ impl<'a> Object<'a> {
         self.typed(path, |text| {
             whole(text).map_err(|why| match why {
                 NotWhole::NotANumber | NotWhole::Fractional => A_WHOLE_NUMBER,
-                NotWhole::TooLarge => Problem::TooLarge {
-                    max: i64::MAX.unsigned_abs(),
-                },
-                NotWhole::TooSmall => Problem::Malformed {
-                    expected: "at least -9223372036854775808",
-                },
+                NotWhole::TooLarge => Problem::TooLarge { max: i64::MAX.unsigned_abs() },
+                NotWhole::TooSmall => Problem::Malformed { expected: "at least -9223372036854775808" },
             })
         })
     }
@@ -281,17 +258,14 @@ fn not_json(field: impl Into<Cow<'static, str>>, reason: impl Into<Cow<'static, 
 /// What serde_json says, without a place: a place in one value of a row would be taken for one in the file.
 fn syntax_text(error: &serde_json::Error) -> String {
     let text = error.to_string();
-    text.rsplit_once(" at line ")
-        .map_or(text.clone(), |(why, _)| why.to_owned())
+    text.rsplit_once(" at line ").map_or(text.clone(), |(why, _)| why.to_owned())
 }
 
 /// The text of a JSON string.
 fn text_of(json: &str) -> Result<Cow<'_, str>, Problem> {
     let content = json.strip_prefix('"').ok_or(wrong_type("a text"))?;
     let content = content.strip_suffix('"').and_then(string_text);
-    content.ok_or(Problem::Malformed {
-        expected: "a text of whole characters (no lone surrogates)",
-    })
+    content.ok_or(Problem::Malformed { expected: "a text of whole characters (no lone surrogates)" })
 }
 
 /// The elements of a JSON list.
@@ -311,24 +285,12 @@ mod tests {
     fn syntax_errors_name_their_field() {
         let table = [
             (r#"{"slots_total": NaN}"#, "slots_total: not JSON: expected value"),
-            (
-                r#"{"slots_total": 08, "x": NaN}"#,
-                "slots_total: not JSON: invalid number",
-            ),
+            (r#"{"slots_total": 08, "x": NaN}"#, "slots_total: not JSON: invalid number"),
             (r#"{"z": NaN, "a": NaN}"#, "z: not JSON: expected value"),
-            (
-                r#"{"supports": {"ctx_max": Infinity}}"#,
-                "supports.ctx_max: not JSON: expected value",
-            ),
-            (
-                r#"{"devices": [{"vram_total_bytes": -}]}"#,
-                "devices.vram_total_bytes: not JSON: invalid number",
-            ),
+            (r#"{"supports": {"ctx_max": Infinity}}"#, "supports.ctx_max: not JSON: expected value"),
+            (r#"{"devices": [{"vram_total_bytes": -}]}"#, "devices.vram_total_bytes: not JSON: invalid number"),
             (r#"{"id": }"#, "id: not JSON: EOF while parsing a value"),
-            (
-                "{\"id\": \"a\tb\"}",
-                "id: not JSON: control character (\\u0000-\\u001F) found while parsing a string",
-            ),
+            ("{\"id\": \"a\tb\"}", "id: not JSON: control character (\\u0000-\\u001F) found while parsing a string"),
             (r#"{"id": "a" "b": 1}"#, "id: not JSON: trailing characters"),
             (r#"{"id": "a", b: 1}"#, "row: not JSON: expected a key in quotes"),
             (r#"{"id": "a""#, "row: not JSON: expected `,` or `}` after a value"),
@@ -349,10 +311,7 @@ mod tests {
         assert_eq!(refusal(row.check()), "id: stands more than once");
         assert_eq!(row.peek_text("id"), None);
         // Spelled in another way, it is the same key.
-        assert_eq!(
-            refusal(Object::row(r#"{"a":1,"\u0061":1}"#).check()),
-            "a: stands more than once"
-        );
+        assert_eq!(refusal(Object::row(r#"{"a":1,"\u0061":1}"#).check()), "a: stands more than once");
         let row = Object::row(r#"{"supports":{"x":1,"x":1},"labels":{"k":"a","k":"a"}}"#);
         assert!(row.check().is_ok());
         assert_eq!(refusal(row.object("supports")), "supports.x: stands more than once");
@@ -380,24 +339,12 @@ mod tests {
         assert_eq!((row.integer("f"), row.integer("none")), (Ok(None), Ok(None)));
         assert_eq!(row.integer("g"), Ok(Some(1000)));
         assert_eq!((row.float("h"), row.float("a")), (Ok(Some(0.1)), Ok(Some(8.0))));
-        assert_eq!(
-            (row.float("c"), row.float("d")),
-            (Ok(Some(f64::INFINITY)), Ok(Some(f64::NEG_INFINITY)))
-        );
+        assert_eq!((row.float("c"), row.float("d")), (Ok(Some(f64::INFINITY)), Ok(Some(f64::NEG_INFINITY))));
         assert_eq!(refusal(row.float("i")), "i: wrong type: expected a number");
-        assert_eq!(
-            refusal(row.exact_integer("c")),
-            "c: above its limit: at most 9223372036854775807"
-        );
-        assert_eq!(
-            refusal(row.exact_integer("d")),
-            "d: malformed: expected at least -9223372036854775808"
-        );
+        assert_eq!(refusal(row.exact_integer("c")), "c: above its limit: at most 9223372036854775807");
+        assert_eq!(refusal(row.exact_integer("d")), "d: malformed: expected at least -9223372036854775808");
         assert_eq!(row.exact_integer("a"), Ok(Some(8)));
-        assert_eq!(
-            refusal(Object::required("n", row.integer("n").unwrap())),
-            "n: required, but absent"
-        );
+        assert_eq!(refusal(Object::required("n", row.integer("n").unwrap())), "n: required, but absent");
     }
 
     #[test]
@@ -414,17 +361,11 @@ mod tests {
         assert_eq!(refusal(row.texts("m")), "m: wrong type: expected a list of texts");
         assert_eq!(refusal(row.texts("t")), "t: wrong type: expected a list of texts");
         let labels = row.text_map("o").unwrap();
-        assert_eq!(
-            labels,
-            [(Cow::from("a"), Cow::from("1")), (Cow::from("b"), Cow::from("2"))]
-        );
+        assert_eq!(labels, [(Cow::from("a"), Cow::from("1")), (Cow::from("b"), Cow::from("2"))]);
         assert_eq!(refusal(row.text_map("p")), "p.x: wrong type: expected a text");
         assert_eq!(refusal(row.text_map("l")), "l: wrong type: expected an object");
         assert_eq!(row.word("w", &[("auto", 7)], "auto"), Ok(Some(7)));
-        assert_eq!(
-            refusal(row.word("v", &[("auto", 7)], "auto")),
-            "v: malformed: expected auto"
-        );
+        assert_eq!(refusal(row.word("v", &[("auto", 7)], "auto")), "v: malformed: expected auto");
         assert_eq!(refusal(row.objects("d")), "d: wrong type: expected a list of objects");
         assert_eq!(refusal(row.boolean("b")), "b: wrong type: expected true or false");
     }
@@ -434,10 +375,7 @@ mod tests {
         let row = Object::row(r#"{"id":"a","gpu":1,"supports":{"ctx_max":null,"y\n":2}}"#);
         let mut notes = Vec::new();
         let supports = row.object("supports").unwrap();
-        assert_eq!(
-            (row.text("id").is_ok(), supports.integer("supports.ctx_max")),
-            (true, Ok(None))
-        );
+        assert_eq!((row.text("id").is_ok(), supports.integer("supports.ctx_max")), (true, Ok(None)));
         row.finish(&mut notes);
         supports.finish(&mut notes);
         let unknown = ["gpu", "supports.y\\n"].map(|path| Concern::UnknownField(path.to_owned()));

@@ -96,11 +96,7 @@ impl FleetReader<BufReader<File>> {
 impl<R: BufRead> FleetReader<R> {
     /// A reader at the start of a file.
     pub fn new(source: R) -> Self {
-        Self {
-            scanner: Scanner::new(source),
-            state: State::Start,
-            seen: [false; KEYS.len()],
-        }
+        Self { scanner: Scanner::new(source), state: State::Start, seen: [false; KEYS.len()] }
     }
 
     /// The next row; `None` at the end of a file that is whole. Unknown keys of the file go to `warnings`.
@@ -194,10 +190,7 @@ impl<R: BufRead> FleetReader<R> {
     fn key_text(&self, line: u64) -> Result<String, FleetFileError> {
         let text = str::from_utf8(&self.scanner.kept).map_err(|_| FleetFileError::NotUtf8 { line })?;
         let key = string_text(text).map(Cow::into_owned);
-        key.ok_or(FleetFileError::Syntax {
-            line,
-            expected: "a key without bad escapes or control characters",
-        })
+        key.ok_or(FleetFileError::Syntax { line, expected: "a key without bad escapes or control characters" })
     }
 
     fn note_key(&mut self, key: &str, line: u64, warnings: &mut Warnings) -> Result<(), FleetFileError> {

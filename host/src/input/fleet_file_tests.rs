@@ -27,11 +27,7 @@ fn read_by(file: &[u8], capacity: usize) -> Seen {
         };
         let line = row.line;
         let read = row.read(&mut warnings);
-        rows.push((
-            line,
-            read.map(|pool| pool.id().to_owned())
-                .map_err(|refused| refused.to_string()),
-        ));
+        rows.push((line, read.map(|pool| pool.id().to_owned()).map_err(|refused| refused.to_string())));
     }
 }
 
@@ -52,16 +48,10 @@ fn ok(rows: &[(u64, &str)]) -> Seen {
 #[test]
 fn whole_files() {
     assert_eq!(read(br#"{"pools":[]}"#), ok(&[]));
-    assert_eq!(
-        read(b"\xef\xbb\xbf {\"version\": 1.0,\r\n\"pools\": [ ] }\n\n"),
-        ok(&[])
-    );
+    assert_eq!(read(b"\xef\xbb\xbf {\"version\": 1.0,\r\n\"pools\": [ ] }\n\n"), ok(&[]));
     assert_eq!(read(br#"{"version":null,"pools":[]}"#), ok(&[]));
     let (a, b) = (pool("a"), pool("b"));
-    assert_eq!(
-        read(format!("{{\"pools\":[{a},{b}],\"version\":1}}").as_bytes()),
-        ok(&[(1, "a"), (1, "b")])
-    );
+    assert_eq!(read(format!("{{\"pools\":[{a},{b}],\"version\":1}}").as_bytes()), ok(&[(1, "a"), (1, "b")]));
     let lines = format!("{{\n\"sources\":[{{\"x\":\"]}}\"}}],\n\"p\\u006fols\":[\n {a}\n,\n\n{b} ]\n}}");
     assert_eq!(read(lines.as_bytes()), ok(&[(4, "a"), (7, "b")]));
     let pretty = serde_json::from_str::<serde_json::Value>(&format!("{{\"pools\":[{a},{b}]}}")).unwrap();
@@ -73,31 +63,19 @@ fn whole_files() {
 fn unknown_keys_are_warned_about_and_known_ones_ignored() {
     let file = r#"{"deployment":{"note":1},"generated_by":"x","sources":null,"note":1,"\u001b":[2],"pools":[]}"#;
     let mut warnings = Warnings::default();
-    assert!(matches!(
-        FleetReader::new(file.as_bytes()).next_row(&mut warnings),
-        Ok(None)
-    ));
-    assert_eq!(
-        warnings.to_string(),
-        "fleet file: unknown field `\\u{1b}`\nfleet file: unknown field `note`"
-    );
+    assert!(matches!(FleetReader::new(file.as_bytes()).next_row(&mut warnings), Ok(None)));
+    assert_eq!(warnings.to_string(), "fleet file: unknown field `\\u{1b}`\nfleet file: unknown field `note`");
 }
 
 // UNIT-10: a bad row never affects another.
 #[test]
 fn bad_rows_are_refused_alone() {
     let bad = [
-        (
-            r#"{"id":"x","slots_total":NaN}"#,
-            "slots_total: not JSON: expected value",
-        ),
+        (r#"{"id":"x","slots_total":NaN}"#, "slots_total: not JSON: expected value"),
         (r#"{"id" "x"}"#, "row: not JSON: expected `:` after a key"),
         (r#"{"id":"x",}"#, "row: not JSON: expected a key in quotes"),
         (r#"{"id":"x","engine":}"#, "engine: not JSON: EOF while parsing a value"),
-        (
-            "{\"id\":\"x,\n\"engine\":\"e\"}",
-            "id: not JSON: EOF while parsing a string",
-        ),
+        ("{\"id\":\"x,\n\"engine\":\"e\"}", "id: not JSON: EOF while parsing a string"),
         (r#"{"id":"x"]"#, "row: not JSON: expected `,` or `}` after a value"),
         (r#"{"id":"x","id":"x"}"#, "id: stands more than once"),
         (r#"{"id":"x"}"#, "engine: required, but absent"),
@@ -112,11 +90,7 @@ fn bad_rows_are_refused_alone() {
         let file = format!("{{\"pools\":[{},\n{row},{}]}}", pool("a"), pool("b"));
         let (rows, error) = read(file.as_bytes());
         let third = if row.contains('\n') { 3 } else { 2 };
-        let expected = [
-            (1, Ok("a".to_owned())),
-            (2, Err(why.to_owned())),
-            (third, Ok("b".to_owned())),
-        ];
+        let expected = [(1, Ok("a".to_owned())), (2, Err(why.to_owned())), (third, Ok("b".to_owned()))];
         assert_eq!((rows, error), (expected.to_vec(), None), "{row}");
     }
 }
@@ -128,11 +102,7 @@ fn rows_that_are_no_text_or_too_long_are_refused_alone() {
     file.extend_from_slice(pool("b").as_bytes());
     file.extend_from_slice(b"]}");
     let (rows, error) = read(&file);
-    let expected = [
-        (1, Ok("a".to_owned())),
-        (1, Err("row: not UTF-8 text".to_owned())),
-        (1, Ok("b".to_owned())),
-    ];
+    let expected = [(1, Ok("a".to_owned())), (1, Err("row: not UTF-8 text".to_owned())), (1, Ok("b".to_owned()))];
     assert_eq!((rows, error), (expected.to_vec(), None));
 
     let start = r#"{"id":"long","pad":""#;
@@ -158,76 +128,28 @@ fn files_that_cannot_be_used() {
     let a = pool("a");
     let in_row = "the file ends inside the row that starts here: a bracket or a quote is not closed";
     let table = [
-        (
-            String::new(),
-            "is empty; a fleet is {\"version\": 1, \"pools\": [ … ]}".to_owned(),
-        ),
-        (
-            " \n ".to_owned(),
-            "is empty; a fleet is {\"version\": 1, \"pools\": [ … ]}".to_owned(),
-        ),
-        (
-            "{}".to_owned(),
-            "has no `pools`; a fleet is {\"version\": 1, \"pools\": [ … ]}".to_owned(),
-        ),
-        (
-            "\n[]".to_owned(),
-            "line 2: not a fleet: a fleet is an object, {\"version\": 1, \"pools\": [ … ]}".to_owned(),
-        ),
-        (
-            "{".to_owned(),
-            "line 1: the file ends before its last bracket is closed".to_owned(),
-        ),
-        (
-            "{\"pools\"".to_owned(),
-            "line 1: the file ends before its last bracket is closed".to_owned(),
-        ),
-        (
-            "{\"poo".to_owned(),
-            "line 1: the file ends before its last bracket is closed".to_owned(),
-        ),
-        (
-            "{\"pools\":".to_owned(),
-            "line 1: the file ends before its last bracket is closed".to_owned(),
-        ),
-        (
-            "{\"version\":1".to_owned(),
-            "line 1: the file ends before its last bracket is closed".to_owned(),
-        ),
+        (String::new(), "is empty; a fleet is {\"version\": 1, \"pools\": [ … ]}".to_owned()),
+        (" \n ".to_owned(), "is empty; a fleet is {\"version\": 1, \"pools\": [ … ]}".to_owned()),
+        ("{}".to_owned(), "has no `pools`; a fleet is {\"version\": 1, \"pools\": [ … ]}".to_owned()),
+        ("\n[]".to_owned(), "line 2: not a fleet: a fleet is an object, {\"version\": 1, \"pools\": [ … ]}".to_owned()),
+        ("{".to_owned(), "line 1: the file ends before its last bracket is closed".to_owned()),
+        ("{\"pools\"".to_owned(), "line 1: the file ends before its last bracket is closed".to_owned()),
+        ("{\"poo".to_owned(), "line 1: the file ends before its last bracket is closed".to_owned()),
+        ("{\"pools\":".to_owned(), "line 1: the file ends before its last bracket is closed".to_owned()),
+        ("{\"version\":1".to_owned(), "line 1: the file ends before its last bracket is closed".to_owned()),
         (format!("{{\"pools\":[{a},\n"), format!("line 2: {in_row}")),
         (format!("{{\"pools\":[\n{a}\n\n"), format!("line 2: {in_row}")),
-        (
-            format!("{{\"pools\":[{a}]\n"),
-            "line 2: the file ends before its last bracket is closed".to_owned(),
-        ),
-        (
-            format!("{{\"pools\":[{a}],"),
-            "line 1: the file ends before its last bracket is closed".to_owned(),
-        ),
-        (
-            format!("{{\"pools\":[{a}]}}}}"),
-            "line 1: text after the end of the fleet".to_owned(),
-        ),
-        (
-            "{\"pools\":[]}\n{}".to_owned(),
-            "line 2: text after the end of the fleet".to_owned(),
-        ),
-        (
-            format!("{{\"pools\":[{a}}}]}}"),
-            "line 1: not JSON: expected `,` or `]` after a row".to_owned(),
-        ),
+        (format!("{{\"pools\":[{a}]\n"), "line 2: the file ends before its last bracket is closed".to_owned()),
+        (format!("{{\"pools\":[{a}],"), "line 1: the file ends before its last bracket is closed".to_owned()),
+        (format!("{{\"pools\":[{a}]}}}}"), "line 1: text after the end of the fleet".to_owned()),
+        ("{\"pools\":[]}\n{}".to_owned(), "line 2: text after the end of the fleet".to_owned()),
+        (format!("{{\"pools\":[{a}}}]}}"), "line 1: not JSON: expected `,` or `]` after a row".to_owned()),
         (
             format!("{{\"pools\":[{a} {a}]}}"),
             "line 1: not JSON: expected `,` or a closing bracket after the value".to_owned(),
         ),
-        (
-            format!("{{\"pools\":[{a},]}}"),
-            "line 1: not JSON: expected a row".to_owned(),
-        ),
-        (
-            format!("{{\"pools\":[,{a}]}}"),
-            "line 1: not JSON: expected a row".to_owned(),
-        ),
+        (format!("{{\"pools\":[{a},]}}"), "line 1: not JSON: expected a row".to_owned()),
+        (format!("{{\"pools\":[,{a}]}}"), "line 1: not JSON: expected a row".to_owned()),
     ];
     for (file, message) in table {
         assert_eq!(fatal(&file), message, "{file}");
@@ -237,57 +159,21 @@ fn files_that_cannot_be_used() {
 #[test]
 fn keys_and_values_beside_the_rows() {
     let table = [
-        (
-            "{\"pools\":null}".to_owned(),
-            "line 1: `pools` must be a list of objects".to_owned(),
-        ),
-        (
-            "{\"pools\":{}}".to_owned(),
-            "line 1: `pools` must be a list of objects".to_owned(),
-        ),
-        (
-            "{\"pools\":[],\n\"pools\":[]}".to_owned(),
-            "line 2: `pools` stands more than once".to_owned(),
-        ),
-        (
-            "{\"version\":1,\"version\":1}".to_owned(),
-            "line 1: `version` stands more than once".to_owned(),
-        ),
+        ("{\"pools\":null}".to_owned(), "line 1: `pools` must be a list of objects".to_owned()),
+        ("{\"pools\":{}}".to_owned(), "line 1: `pools` must be a list of objects".to_owned()),
+        ("{\"pools\":[],\n\"pools\":[]}".to_owned(), "line 2: `pools` stands more than once".to_owned()),
+        ("{\"version\":1,\"version\":1}".to_owned(), "line 1: `version` stands more than once".to_owned()),
         ("{\"pools\":[],\"version\":2}".to_owned(), version("2")),
         ("{\"version\":\"1\"}".to_owned(), version("\\\"1\\\"")),
         ("{\"version\":1.5}".to_owned(), version("1.5")),
-        (
-            "{\"version\":}".to_owned(),
-            "line 1: the value of `version` is not JSON".to_owned(),
-        ),
-        (
-            "{\"sources\":NaN}".to_owned(),
-            "line 1: the value of `sources` is not JSON".to_owned(),
-        ),
-        (
-            "{pools:[]}".to_owned(),
-            "line 1: not JSON: expected a key in quotes".to_owned(),
-        ),
-        (
-            "{\"pools\" []}".to_owned(),
-            "line 1: not JSON: expected `:` after a key".to_owned(),
-        ),
-        (
-            "{\"pools\":[]\"x\":1}".to_owned(),
-            "line 1: not JSON: expected `,` or `}` after a value".to_owned(),
-        ),
-        (
-            "{,\"pools\":[]}".to_owned(),
-            "line 1: not JSON: expected a key in quotes".to_owned(),
-        ),
-        (
-            "{\"pools\":[],}".to_owned(),
-            "line 1: not JSON: expected a key in quotes".to_owned(),
-        ),
-        (
-            "{\"a\n\":1}".to_owned(),
-            "line 1: a key without its closing quote".to_owned(),
-        ),
+        ("{\"version\":}".to_owned(), "line 1: the value of `version` is not JSON".to_owned()),
+        ("{\"sources\":NaN}".to_owned(), "line 1: the value of `sources` is not JSON".to_owned()),
+        ("{pools:[]}".to_owned(), "line 1: not JSON: expected a key in quotes".to_owned()),
+        ("{\"pools\" []}".to_owned(), "line 1: not JSON: expected `:` after a key".to_owned()),
+        ("{\"pools\":[]\"x\":1}".to_owned(), "line 1: not JSON: expected `,` or `}` after a value".to_owned()),
+        ("{,\"pools\":[]}".to_owned(), "line 1: not JSON: expected a key in quotes".to_owned()),
+        ("{\"pools\":[],}".to_owned(), "line 1: not JSON: expected a key in quotes".to_owned()),
+        ("{\"a\n\":1}".to_owned(), "line 1: a key without its closing quote".to_owned()),
     ];
     for (file, message) in table {
         assert_eq!(fatal(&file), message, "{file}");
@@ -304,14 +190,8 @@ fn version(found: &str) -> String {
 #[test]
 fn files_that_are_none() {
     let folder = tempfile::tempdir().unwrap();
-    assert!(matches!(
-        FleetReader::open(folder.path()),
-        Err(FleetFileError::IsAFolder)
-    ));
-    assert!(matches!(
-        FleetReader::open(&folder.path().join("none")),
-        Err(FleetFileError::Open(_))
-    ));
+    assert!(matches!(FleetReader::open(folder.path()), Err(FleetFileError::IsAFolder)));
+    assert!(matches!(FleetReader::open(&folder.path().join("none")), Err(FleetFileError::Open(_))));
     let path = folder.path().join("fleet.json");
     std::fs::write(&path, format!("{{\"pools\":[{}]}}", pool("a"))).unwrap();
     let mut reader = FleetReader::open(&path).unwrap();
@@ -324,11 +204,7 @@ fn files_that_are_none() {
 fn damage_loses_no_row_silently() {
     let ids: Vec<_> = (0..8).map(|number| format!("pool-{number}")).collect();
     let rows: Vec<_> = ids.iter().map(|id| pool(id)).collect();
-    let file = format!(
-        "{{\"version\":1,\n\"pools\":[\n{}\n],\"sources\":[\"x\"]}}",
-        rows.join(",\n")
-    )
-    .into_bytes();
+    let file = format!("{{\"version\":1,\n\"pools\":[\n{}\n],\"sources\":[\"x\"]}}", rows.join(",\n")).into_bytes();
     let bytes = b"{}[]\",:\\nNaN0-+.eE\n\xff\x00 u";
     let mut state = 0x2545_f491_4f6c_dd1du64;
     let mut random = || {

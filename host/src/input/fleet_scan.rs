@@ -82,11 +82,7 @@ impl State {
 
 impl<R: BufRead> Scanner<R> {
     pub(super) fn new(source: R) -> Self {
-        Self {
-            source,
-            line: 1,
-            kept: Vec::new(),
-        }
+        Self { source, line: 1, kept: Vec::new() }
     }
 
     /// The next byte that is no white space, not taken; `None` at the end of the file.
@@ -123,20 +119,14 @@ impl<R: BufRead> Scanner<R> {
     }
 
     pub(super) fn syntax(&self, expected: &'static str) -> FleetFileError {
-        FleetFileError::Syntax {
-            line: self.line,
-            expected,
-        }
+        FleetFileError::Syntax { line: self.line, expected }
     }
 
     /// Reads a value up to the comma or bracket behind it, which is not taken; `None` at the end of the file.
     pub(super) fn value(&mut self) -> Result<Option<Value>, FleetFileError> {
         self.kept.clear();
         let mut state = State::default();
-        let mut value = Value {
-            line: self.line,
-            too_long: false,
-        };
+        let mut value = Value { line: self.line, too_long: false };
         loop {
             let chunk = chunk(&mut self.source)?;
             if chunk.is_empty() {

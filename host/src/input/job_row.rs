@@ -90,11 +90,8 @@ struct Placement<'a> {
 
 const PRIORITIES: [(&str, Priority); 2] = [("interactive", Priority::Interactive), ("batch", Priority::Batch)];
 const KV_HINTS: [(&str, KvHint); 2] = [("reuse", KvHint::Reuse), ("cold", KvHint::Cold)];
-const MODES: [(&str, PlacementMode); 3] = [
-    ("auto", PlacementMode::Auto),
-    ("pin", PlacementMode::Pin),
-    ("prefer", PlacementMode::Prefer),
-];
+const MODES: [(&str, PlacementMode); 3] =
+    [("auto", PlacementMode::Auto), ("pin", PlacementMode::Pin), ("prefer", PlacementMode::Prefer)];
 
 /// Reads the text of one job and lends the spec to `then`.
 ///
@@ -126,15 +123,10 @@ impl RefusedJob {
         // A replaced character means that the id itself is not known.
         let whole = |id: &String| !id.contains(char::REPLACEMENT_CHARACTER);
         let why = match problem {
-            LineProblem::TooLong => Why::RowTooLong {
-                max_bytes: MAX_LINE_BYTES,
-            },
+            LineProblem::TooLong => Why::RowTooLong { max_bytes: MAX_LINE_BYTES },
             LineProblem::NotUtf8 => Why::NotUtf8,
         };
-        Self {
-            id: Object::row(&text).peek_text("id").filter(whole),
-            error: RowError::row(why),
-        }
+        Self { id: Object::row(&text).peek_text("id").filter(whole), error: RowError::row(why) }
     }
 }
 
@@ -146,10 +138,7 @@ impl<'a> JobText<'a> {
     pub fn read(text: &'a str, warnings: &mut Warnings) -> Result<Self, RefusedJob> {
         let row = Object::row(text);
         let mut notes = Vec::new();
-        let job = Self::parse(&row, &mut notes).map_err(|error| RefusedJob {
-            id: row.peek_text("id"),
-            error,
-        })?;
+        let job = Self::parse(&row, &mut notes).map_err(|error| RefusedJob { id: row.peek_text("id"), error })?;
         job.with_spec(|spec| check_job(spec, &mut notes));
         warnings.count_row(Source::Job, notes);
         Ok(job)
@@ -381,11 +370,7 @@ mod tests {
                     allow_fallback: false,
                     require_labels: &[("k", "v")],
                 },
-                budget: Budget {
-                    tokens: Some(12),
-                    time_ms: Some(13.5),
-                    cost_micros: Some(14),
-                },
+                budget: Budget { tokens: Some(12), time_ms: Some(13.5), cost_micros: Some(14) },
                 ..JobSpec::new("j", "vllm", "m")
             };
             assert_eq!(*spec, expected);
@@ -396,32 +381,17 @@ mod tests {
 
     #[test]
     fn words_are_exact() {
-        for (path, word) in [
-            ("/priority", "batch"),
-            ("/kv_hint", "reuse"),
-            ("/placement/mode", "auto"),
-        ] {
+        for (path, word) in [("/priority", "batch"), ("/kv_hint", "reuse"), ("/placement/mode", "auto")] {
             assert_eq!(refusal(&with(path, json!(word))), "");
         }
         for (path, word, message) in [
-            (
-                "/priority",
-                "Batch",
-                "priority: malformed: expected interactive or batch",
-            ),
+            ("/priority", "Batch", "priority: malformed: expected interactive or batch"),
             ("/kv_hint", "warm", "kv_hint: malformed: expected reuse or cold"),
-            (
-                "/placement/mode",
-                "PIN",
-                "placement.mode: malformed: expected auto, pin or prefer",
-            ),
+            ("/placement/mode", "PIN", "placement.mode: malformed: expected auto, pin or prefer"),
         ] {
             assert_eq!(refusal(&with(path, json!(word))), message);
         }
-        assert_eq!(
-            refusal(&with("/priority", json!(1))),
-            "priority: wrong type: expected a text"
-        );
+        assert_eq!(refusal(&with("/priority", json!(1))), "priority: wrong type: expected a text");
     }
 
     #[test]
@@ -432,17 +402,10 @@ mod tests {
             let nested = value.as_object().into_iter().flatten();
             let paths = nested.map(|(inner, value)| (format!("/{key}/{inner}"), value));
             for (path, value) in paths.chain([(format!("/{key}"), value)]) {
-                let wrong = if value.is_string() || value.is_null() {
-                    json!(5)
-                } else {
-                    json!("five")
-                };
+                let wrong = if value.is_string() || value.is_null() { json!(5) } else { json!("five") };
                 let field = path.trim_start_matches('/').replace('/', ".");
                 let message = refusal(&with(&path, wrong));
-                assert!(
-                    message.starts_with(&format!("{field}: wrong type: expected ")),
-                    "{message}"
-                );
+                assert!(message.starts_with(&format!("{field}: wrong type: expected ")), "{message}");
                 seen += 1;
             }
         }
@@ -483,10 +446,7 @@ mod tests {
             (3, "", "row: not UTF-8 text"),
             (4, "long", "row: longer than 1048576 bytes"),
         ];
-        assert_eq!(
-            refused,
-            expected.map(|(number, id, why)| (number, id.to_owned(), why.to_owned()))
-        );
+        assert_eq!(refused, expected.map(|(number, id, why)| (number, id.to_owned(), why.to_owned())));
     }
 
     #[test]

@@ -77,11 +77,7 @@ impl<R: BufRead> LineReader<R> {
     /// A reader at the start of a file.
     #[must_use]
     pub const fn new(source: R) -> Self {
-        Self {
-            source,
-            kept: Vec::new(),
-            number: 0,
-        }
+        Self { source, kept: Vec::new(), number: 0 }
     }
 
     /// The next line that is not blank; `None` at the end of the file.
@@ -109,11 +105,7 @@ impl<R: BufRead> LineReader<R> {
     /// What is kept of the current line, without byte order mark and carriage return.
     fn content(&self) -> &[u8] {
         let bytes = &*self.kept;
-        let bytes = if self.number == 1 {
-            bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes)
-        } else {
-            bytes
-        };
+        let bytes = if self.number == 1 { bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes) } else { bytes };
         bytes.strip_suffix(b"\r").unwrap_or(bytes)
     }
 
@@ -165,9 +157,7 @@ mod tests {
     }
 
     fn texts(list: &[(u64, &str)]) -> Read {
-        list.iter()
-            .map(|&(number, text)| (number, Ok(text.to_owned())))
-            .collect()
+        list.iter().map(|&(number, text)| (number, Ok(text.to_owned()))).collect()
     }
 
     #[test]
@@ -175,14 +165,8 @@ mod tests {
         for buffer in [1, 2, 3, 7, 4096] {
             assert_eq!(lines(b"", buffer), []);
             assert_eq!(lines(b"\n \r\n\t", buffer), []);
-            assert_eq!(
-                lines(b"a\r\n\n  \nb\n c", buffer),
-                texts(&[(1, "a"), (4, "b"), (5, " c")])
-            );
-            assert_eq!(
-                lines(b"\xef\xbb\xbfa\n\xef\xbb\xbfb", buffer),
-                texts(&[(1, "a"), (2, "\u{feff}b")])
-            );
+            assert_eq!(lines(b"a\r\n\n  \nb\n c", buffer), texts(&[(1, "a"), (4, "b"), (5, " c")]));
+            assert_eq!(lines(b"\xef\xbb\xbfa\n\xef\xbb\xbfb", buffer), texts(&[(1, "a"), (2, "\u{feff}b")]));
             assert_eq!(lines(b"\xef\xbb\xbf\na\n", buffer), texts(&[(2, "a")]));
             let bad = lines(b"a\n\xff\nb", buffer);
             assert_eq!(bad[1], (2, Err(LineProblem::NotUtf8)));
@@ -197,11 +181,7 @@ mod tests {
             let file = format!("{start}{most}{end}");
             assert_eq!(lines(file.as_bytes(), 4096), texts(&[(1, &*most)]), "{end:?}");
             let file = format!("{start}{most}x{end}");
-            assert_eq!(
-                lines(file.as_bytes(), 4096),
-                [(1, Err(LineProblem::TooLong))],
-                "{end:?}"
-            );
+            assert_eq!(lines(file.as_bytes(), 4096), [(1, Err(LineProblem::TooLong))], "{end:?}");
         }
         let file = format!("a\n{}\nb", "y".repeat(5 * MAX_LINE_BYTES));
         let mut reader = LineReader::new(BufReader::new(file.as_bytes()));

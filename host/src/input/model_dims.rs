@@ -102,28 +102,15 @@ pub fn read_model_dims(source: impl Read) -> Result<ModelTable, DimsFileError> {
         return Err(DimsFileError::TooLong);
     }
     let text = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&bytes);
-    let mut reader = csv::ReaderBuilder::new()
-        .has_headers(false)
-        .flexible(true)
-        .from_reader(text);
+    let mut reader = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(text);
     let mut records = reader.byte_records();
-    let header = records
-        .next()
-        .transpose()
-        .map_err(io::Error::from)?
-        .ok_or(DimsFileError::Empty)?;
+    let header = records.next().transpose().map_err(io::Error::from)?.ok_or(DimsFileError::Empty)?;
     let columns = Columns::of(&header)?;
     let mut rows = Rows::default();
     for record in records {
         let record = record.map_err(io::Error::from)?;
         let line = record.position().map_or(0, csv::Position::line);
-        rows.add(
-            line,
-            &Row {
-                record: &record,
-                columns: &columns,
-            },
-        );
+        rows.add(line, &Row { record: &record, columns: &columns });
     }
     Ok(rows.finish())
 }
@@ -133,19 +120,11 @@ struct Columns(BTreeMap<&'static str, usize>);
 
 impl Columns {
     fn of(header: &csv::ByteRecord) -> Result<Self, DimsFileError> {
-        let optional = [
-            "kv_bytes_per_token_fp16",
-            "kv_lora_rank",
-            "qk_rope_head_dim",
-            "sliding_window",
-            "sliding_layers",
-        ];
+        let optional =
+            ["kv_bytes_per_token_fp16", "kv_lora_rank", "qk_rope_head_dim", "sliding_window", "sliding_layers"];
         let mut places = BTreeMap::new();
         for name in REQUIRED.into_iter().chain(optional) {
-            let mut found = header
-                .iter()
-                .enumerate()
-                .filter(|(_, cell)| cell.trim_ascii() == name.as_bytes());
+            let mut found = header.iter().enumerate().filter(|(_, cell)| cell.trim_ascii() == name.as_bytes());
             if let Some((place, _)) = found.next() {
                 places.insert(name, place);
             }
@@ -156,10 +135,7 @@ impl Columns {
         match REQUIRED.into_iter().find(|name| !places.contains_key(name)) {
             None => Ok(Self(places)),
             Some(column) => {
-                let names: Vec<_> = header
-                    .iter()
-                    .map(|cell| path_text("", &String::from_utf8_lossy(cell)))
-                    .collect();
+                let names: Vec<_> = header.iter().map(|cell| path_text("", &String::from_utf8_lossy(cell))).collect();
                 let found = names.join(", ");
                 Err(DimsFileError::NoColumn { column, found })
             }
@@ -209,10 +185,7 @@ impl Rows {
     fn finish(mut self) -> ModelTable {
         self.refused.sort_by_key(|refused| refused.line);
         let known = self.models.into_iter().filter_map(|(id, (_, dims))| Some((id, dims?)));
-        ModelTable {
-            models: known.collect(),
-            refused: self.refused,
-        }
+        ModelTable { models: known.collect(), refused: self.refused }
     }
 }
 
@@ -221,9 +194,7 @@ fn disagreement(line: u64, model_id: &str) -> RefusedDims {
         line,
         column: "model_id",
         model_id: Some(model_id.to_owned()),
-        problem: Problem::Contradiction {
-            why: "rows of this model have different dimensions: none of them is used",
-        },
+        problem: Problem::Contradiction { why: "rows of this model have different dimensions: none of them is used" },
     }
 }
 
@@ -246,9 +217,7 @@ impl<'r> Row<'r> {
         let Some(text) = self.text(column)? else {
             return Ok(None);
         };
-        let expected = Problem::WrongType {
-            expected: "a whole number",
-        };
+        let expected = Problem::WrongType { expected: "a whole number" };
         let count = whole(text).map_err(|_| FieldError::new(column, expected))?;
         let count = u64::try_from(count).map_err(|_| FieldError::new(column, Problem::Negative))?;
         Ok(Some(count))
@@ -258,9 +227,7 @@ impl<'r> Row<'r> {
         let max = u64::from(u32::MAX);
         let too_large = FieldError::new(column, Problem::TooLarge { max });
         let count = self.count(column)?;
-        count
-            .map(|count| u32::try_from(count).map_err(|_| too_large))
-            .transpose()
+        count.map(|count| u32::try_from(count).map_err(|_| too_large)).transpose()
     }
 
     fn required(&self, column: &'static str) -> Result<u32, FieldError> {
@@ -280,10 +247,9 @@ impl<'r> Row<'r> {
     fn dims(&self) -> Result<ModelDims, FieldError> {
         let layers = self.required("num_layers")?;
         let attention = match self.text("attention")? {
-            Some("mha" | "gqa" | "mqa") => Attention::Heads {
-                kv_heads: self.required("num_kv_heads")?,
-                head_dim: self.required("head_dim")?,
-            },
+            Some("mha" | "gqa" | "mqa") => {
+                Attention::Heads { kv_heads: self.required("num_kv_heads")?, head_dim: self.required("head_dim")? }
+            }
             Some("mla") => self.latent(layers)?,
             None => return Err(FieldError::new("attention", Problem::Missing)),
             Some(_) => {
@@ -301,10 +267,7 @@ impl<'r> Row<'r> {
             (Some(kv_lora_rank), Some(rope_dim)) => Ok(Attention::Latent { kv_lora_rank, rope_dim }),
             (Some(_), None) => Err(FieldError::new("qk_rope_head_dim", Problem::Missing)),
             (None, Some(_)) => Err(FieldError::new("kv_lora_rank", Problem::Missing)),
-            (None, None) => Ok(Attention::Latent {
-                kv_lora_rank: self.latent_elements(layers)?,
-                rope_dim: 0,
-            }),
+            (None, None) => Ok(Attention::Latent { kv_lora_rank: self.latent_elements(layers)?, rope_dim: 0 }),
         }
     }
 
@@ -377,10 +340,7 @@ mod tests {
                     \"e,f\",62,16,128,gqa,,,,1024,52\n";
         let table = read(rows);
         assert_eq!(refusals(&table), [""; 0]);
-        let window = SlidingWindow {
-            layers: 52,
-            window_tokens: 1024,
-        };
+        let window = SlidingWindow { layers: 52, window_tokens: 1024 };
         let expected = [
             ("a", heads(32, 8, 128, None)),
             ("b", heads(32, 8, 128, None)),
@@ -400,39 +360,21 @@ mod tests {
             ("x,,8,128,gqa", "num_layers: required, but absent"),
             ("x,0,8,128,gqa", "num_layers: must be at least 1"),
             ("x,65536,8,128,gqa", "num_layers: above its limit: at most 65535"),
-            (
-                "x,4294967296,8,128,gqa",
-                "num_layers: above its limit: at most 4294967295",
-            ),
+            ("x,4294967296,8,128,gqa", "num_layers: above its limit: at most 4294967295"),
             ("x,-1,8,128,gqa", "num_layers: must not be negative"),
             ("x,many,8,128,gqa", "num_layers: wrong type: expected a whole number"),
             ("x,32,8.5,128,gqa", "num_kv_heads: wrong type: expected a whole number"),
             ("x,32,8,,gqa", "head_dim: required, but absent"),
             ("x,32,8,128", "attention: required, but absent"),
-            (
-                "x,32,8,128,linear",
-                "attention: malformed: expected mha, gqa, mqa or mla",
-            ),
+            ("x,32,8,128,linear", "attention: malformed: expected mha, gqa, mqa or mla"),
             ("x,61,128,,mla", "kv_bytes_per_token_fp16: required, but absent"),
-            (
-                "x,61,128,,mla,70273",
-                "kv_bytes_per_token_fp16: is no multiple of 2 bytes times num_layers",
-            ),
-            (
-                "x,0,128,,mla,70272",
-                "kv_bytes_per_token_fp16: is no multiple of 2 bytes times num_layers",
-            ),
+            ("x,61,128,,mla,70273", "kv_bytes_per_token_fp16: is no multiple of 2 bytes times num_layers"),
+            ("x,0,128,,mla,70272", "kv_bytes_per_token_fp16: is no multiple of 2 bytes times num_layers"),
             ("x,61,128,,mla,0", "kv_bytes_per_token_fp16: must be at least 1"),
-            (
-                "x,1,128,,mla,9000000000000000000",
-                "kv_bytes_per_token_fp16: above its limit: at most 65535",
-            ),
+            ("x,1,128,,mla,9000000000000000000", "kv_bytes_per_token_fp16: above its limit: at most 65535"),
             ("x,61,128,,mla,70272,512", "qk_rope_head_dim: required, but absent"),
             ("x,61,128,,mla,70272,,64", "kv_lora_rank: required, but absent"),
-            (
-                "x,61,128,,mla,70272,512,65536",
-                "qk_rope_head_dim: above its limit: at most 65535",
-            ),
+            ("x,61,128,,mla,70272,512,65536", "qk_rope_head_dim: above its limit: at most 65535"),
             ("x,4,8,128,gqa,,,,1024", "sliding_layers: required, but absent"),
             ("x,4,8,128,gqa,,,,,2", "sliding_window: required, but absent"),
             ("x,4,8,128,gqa,,,,1024,5", "sliding_layers: above its limit: at most 4"),
@@ -441,10 +383,7 @@ mod tests {
         for (row, why) in bad {
             let table = read(&format!("a,32,8,128,gqa\n{row}\nb,32,8,128,gqa\n"));
             assert_eq!(refusals(&table), [format!("line 3: {why}")], "{row}");
-            assert_eq!(
-                (table.models.len(), table.refused[0].model_id.is_some()),
-                (2, row.starts_with('x'))
-            );
+            assert_eq!((table.models.len(), table.refused[0].model_id.is_some()), (2, row.starts_with('x')));
         }
         let long = read(&format!("{},1,1,1,mha\n", "m".repeat(129)));
         assert_eq!(refusals(&long), ["line 2: model_id: too long: at most 128 bytes"]);
@@ -461,18 +400,9 @@ mod tests {
         let same = read("a,32,8,128,gqa\na,32,8,128,mha\n");
         assert_eq!((same.models.len(), same.refused.len()), (1, 0));
         let table = read("a,32,8,128,gqa\nb,1,1,1,mha\na,33,8,128,gqa\na,32,8,128,gqa\n");
-        let lines: Vec<_> = table
-            .refused
-            .iter()
-            .map(|refused| (refused.line, refused.column))
-            .collect();
+        let lines: Vec<_> = table.refused.iter().map(|refused| (refused.line, refused.column)).collect();
         assert_eq!(lines, [(2, "model_id"), (4, "model_id"), (5, "model_id")]);
-        assert!(
-            table
-                .refused
-                .iter()
-                .all(|refused| refused.model_id.as_deref() == Some("a"))
-        );
+        assert!(table.refused.iter().all(|refused| refused.model_id.as_deref() == Some("a")));
         assert_eq!(table.models.keys().collect::<Vec<_>>(), ["b"]);
     }
 
@@ -485,10 +415,7 @@ mod tests {
         assert_eq!(why("model_id,model_id\n"), "has the column `model_id` twice");
         assert!(matches!(read_model_dims(io::repeat(b'x')), Err(DimsFileError::TooLong)));
         let folder = tempfile::tempdir().unwrap();
-        assert!(matches!(
-            read_model_dims_file(folder.path()),
-            Err(DimsFileError::Read(_))
-        ));
+        assert!(matches!(read_model_dims_file(folder.path()), Err(DimsFileError::Read(_))));
         let with_mark = format!("\u{feff}{HEADER}a,1,1,1,mha\r\n");
         assert_eq!(read_model_dims(with_mark.as_bytes()).unwrap().models.len(), 1);
     }

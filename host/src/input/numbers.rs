@@ -43,15 +43,8 @@ pub(super) fn whole(text: &str) -> Result<i64, NotWhole> {
     }
     // Zeros cut off at the end scale the value up, digits after the point scale it down.
     let zeros = digits.len().saturating_sub(digits.trim_end_matches('0').len());
-    let scale = decimal
-        .exponent
-        .saturating_sub(length(decimal.fraction.len()))
-        .saturating_add(length(zeros));
-    let beyond = if decimal.negative {
-        NotWhole::TooSmall
-    } else {
-        NotWhole::TooLarge
-    };
+    let scale = decimal.exponent.saturating_sub(length(decimal.fraction.len())).saturating_add(length(zeros));
+    let beyond = if decimal.negative { NotWhole::TooSmall } else { NotWhole::TooLarge };
     if scale < 0 {
         return Err(NotWhole::Fractional);
     }
@@ -87,21 +80,13 @@ impl<'a> Decimal<'a> {
             None => rest.is_empty().then_some(0)?,
             Some(power) => exponent(power)?,
         };
-        Some(Self {
-            negative,
-            whole,
-            fraction,
-            exponent,
-        })
+        Some(Self { negative, whole, fraction, exponent })
     }
 }
 
 /// The leading digits of a text, and the rest of it.
 fn digits(text: &str) -> (&str, &str) {
-    let end = text
-        .bytes()
-        .position(|byte| !byte.is_ascii_digit())
-        .unwrap_or(text.len());
+    let end = text.bytes().position(|byte| !byte.is_ascii_digit()).unwrap_or(text.len());
     text.split_at_checked(end).unwrap_or((text, ""))
 }
 

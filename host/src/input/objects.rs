@@ -129,11 +129,7 @@ impl<'a> Cursor<'a> {
     }
 
     fn end(&self) -> Result<(), &'static str> {
-        if trim(self.rest).is_empty() {
-            Ok(())
-        } else {
-            Err("text after the closing `}`")
-        }
+        if trim(self.rest).is_empty() { Ok(()) } else { Err("text after the closing `}`") }
     }
 
     fn key(&mut self) -> Result<Cow<'a, str>, &'static str> {
@@ -193,15 +189,10 @@ fn string_end(bytes: &[u8], mut place: usize) -> usize {
 
 /// The text of a string's content, without its quotes; `None` for bad escapes and control characters.
 pub(super) fn string_text(content: &str) -> Option<Cow<'_, str>> {
-    if content
-        .bytes()
-        .all(|byte| byte >= b' ' && byte != b'\\' && byte != b'"')
-    {
+    if content.bytes().all(|byte| byte >= b' ' && byte != b'\\' && byte != b'"') {
         Some(Cow::Borrowed(content))
     } else {
-        serde_json::from_str::<String>(&format!("\"{content}\""))
-            .ok()
-            .map(Cow::Owned)
+        serde_json::from_str::<String>(&format!("\"{content}\"")).ok().map(Cow::Owned)
     }
 }
 
@@ -213,17 +204,12 @@ mod tests {
 
     fn entries(text: &str) -> (Vec<(String, String)>, Option<&'static str>) {
         let split = split(text).unwrap();
-        let entries = split
-            .entries
-            .iter()
-            .map(|(key, value)| (key.to_string(), (*value).to_owned()));
+        let entries = split.entries.iter().map(|(key, value)| (key.to_string(), (*value).to_owned()));
         (entries.collect(), split.broken)
     }
 
     fn pairs(list: &[(&str, &str)]) -> Vec<(String, String)> {
-        list.iter()
-            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
-            .collect()
+        list.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
     }
 
     #[test]
@@ -262,10 +248,9 @@ mod tests {
 
     #[test]
     fn a_missing_quote_ends_with_its_line() {
-        for (text, id) in [
-            ("{\"id\": \"a\n, \"engine\": \"vllm\"}", "\"a"),
-            ("{\"id\": \"a,\n \"engine\": \"vllm\"}", "\"a,"),
-        ] {
+        for (text, id) in
+            [("{\"id\": \"a\n, \"engine\": \"vllm\"}", "\"a"), ("{\"id\": \"a,\n \"engine\": \"vllm\"}", "\"a,")]
+        {
             assert_eq!(entries(text), (pairs(&[("id", id), ("engine", "\"vllm\"")]), None));
         }
     }
@@ -285,10 +270,7 @@ mod tests {
             assert_eq!(blame("p".to_owned(), value), path, "{value}");
         }
         let deep = "{\"a\":".repeat(100_000);
-        assert_eq!(
-            blame("p".to_owned(), &deep).matches(".a").count(),
-            usize::from(BLAME_DEPTH)
-        );
+        assert_eq!(blame("p".to_owned(), &deep).matches(".a").count(), usize::from(BLAME_DEPTH));
     }
 
     fn any_json() -> impl Strategy<Value = serde_json::Value> {

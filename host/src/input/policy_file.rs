@@ -37,32 +37,18 @@ const KNOBS: [(&str, &str); 11] = [
     ("order", "\"predicted-end\" or \"vram-first\""),
     ("quantum_shift", "an integer from 0 to 46"),
     ("performance_aware", "true or false"),
-    (
-        "spread_seed",
-        "an integer from 0 to 2^63 - 1, or a text with a decimal or 0x number of 64 bits",
-    ),
+    ("spread_seed", "an integer from 0 to 2^63 - 1, or a text with a decimal or 0x number of 64 bits"),
     ("default_output_tokens", "an integer from 0 to 16777215"),
     ("default_tokens_per_s", "a number from 0 to 4294967.295"),
-    (
-        "default_first_token_ms",
-        "milliseconds, a number from 0 to 70368744177.663",
-    ),
+    ("default_first_token_ms", "milliseconds, a number from 0 to 70368744177.663"),
     ("stale_after_ms", "milliseconds, a number from 0 to 70368744177.663"),
     ("session_capacity", "an integer from 0 to 16777216"),
-    (
-        "weights",
-        "a table of admission, model_load, first_token, prefill, decode",
-    ),
+    ("weights", "a table of admission, model_load, first_token, prefill, decode"),
 ];
 
 /// Every key of the table `weights`.
-const WEIGHTS: [&str; 5] = [
-    "weights.admission",
-    "weights.model_load",
-    "weights.first_token",
-    "weights.prefill",
-    "weights.decode",
-];
+const WEIGHTS: [&str; 5] =
+    ["weights.admission", "weights.model_load", "weights.first_token", "weights.prefill", "weights.decode"];
 
 const A_WEIGHT: &str = "a number from 0 to 16";
 
@@ -121,10 +107,7 @@ pub enum PolicyFileError {
 /// # Errors
 /// The file cannot be read, is no TOML, or has a key or value that POLICY-1 does not know.
 pub fn read_policy(path: &Path) -> Result<Policy, PolicyFileError> {
-    let failed = |source| PolicyFileError::Read {
-        path: path.to_owned(),
-        source,
-    };
+    let failed = |source| PolicyFileError::Read { path: path.to_owned(), source };
     let mut text = String::new();
     let file = File::open(path).map_err(failed)?;
     let bounded = &mut file.take(MAX_POLICY_BYTES.saturating_add(1));
@@ -144,10 +127,7 @@ pub fn read_policy(path: &Path) -> Result<Policy, PolicyFileError> {
 pub fn parse_policy(text: &str, path: &Path) -> Result<Policy, PolicyFileError> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let parsed = toml::from_str::<Table>(text);
-    let table = parsed.map_err(|error| PolicyFileError::Toml {
-        path: path.to_owned(),
-        message: error.to_string(),
-    })?;
+    let table = parsed.map_err(|error| PolicyFileError::Toml { path: path.to_owned(), message: error.to_string() })?;
     let knobs = Knobs { table: &table, path };
     knobs.check_keys()?;
     let spec = knobs.spec()?;
@@ -179,11 +159,7 @@ impl Knobs<'_> {
     }
 
     fn unknown(&self, parent: &str, key: &str, known: &[&str]) -> PolicyFileError {
-        PolicyFileError::UnknownKey {
-            path: self.path.to_owned(),
-            key: path_text(parent, key),
-            known: known.join(", "),
-        }
+        PolicyFileError::UnknownKey { path: self.path.to_owned(), key: path_text(parent, key), known: known.join(", ") }
     }
 
     /// The error that `key` does not take its value.
@@ -222,9 +198,7 @@ impl Knobs<'_> {
         Ok(PolicySpec {
             order: self.typed("order", order)?.unwrap_or(defaults.order),
             quantum_shift: self.typed("quantum_shift", integer)?.unwrap_or(defaults.quantum_shift),
-            performance_aware: self
-                .typed("performance_aware", Value::as_bool)?
-                .unwrap_or(defaults.performance_aware),
+            performance_aware: self.typed("performance_aware", Value::as_bool)?.unwrap_or(defaults.performance_aware),
             spread_seed: self.typed("spread_seed", seed)?,
             default_output_tokens: self
                 .typed("default_output_tokens", integer)?
@@ -232,9 +206,7 @@ impl Knobs<'_> {
             default_tokens_per_s: self.typed("default_tokens_per_s", float)?,
             default_first_token_ms: self.typed("default_first_token_ms", float)?,
             stale_after_ms: self.typed("stale_after_ms", float)?.unwrap_or(defaults.stale_after_ms),
-            session_capacity: self
-                .typed("session_capacity", integer)?
-                .unwrap_or(defaults.session_capacity),
+            session_capacity: self.typed("session_capacity", integer)?.unwrap_or(defaults.session_capacity),
             weights: self.weights()?,
         })
     }
@@ -280,10 +252,7 @@ fn integer(value: &Value) -> Option<i64> {
 }
 
 /// A number, written with a point or without.
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "an integer in a float's place is the nearest float, as in JSON"
-)]
+#[expect(clippy::cast_precision_loss, reason = "an integer in a float's place is the nearest float, as in JSON")]
 fn float(value: &Value) -> Option<f64> {
     value.as_float().or_else(|| Some(value.as_integer()? as f64))
 }
@@ -331,13 +300,7 @@ mod tests {
             default_first_token_ms: Some(0.5),
             stale_after_ms: 1.0,
             session_capacity: 1 << 24,
-            weights: WeightsSpec {
-                admission: 0.0,
-                model_load: 16.0,
-                first_token: 0.5,
-                prefill: 2.0,
-                decode: 1.5,
-            },
+            weights: WeightsSpec { admission: 0.0, model_load: 16.0, first_token: 0.5, prefill: 2.0, decode: 1.5 },
         };
         assert_eq!(parse(text), Ok(spec.validate().unwrap()));
     }
@@ -354,85 +317,36 @@ mod tests {
         ] {
             assert_eq!(seed(text), Ok(Some(value)), "{text}");
         }
-        for text in [
-            "-1",
-            "'-1'",
-            "'+1'",
-            "'0x+1'",
-            "''",
-            "'0x'",
-            "'18446744073709551616'",
-            "true",
-            "1.5",
-        ] {
+        for text in ["-1", "'-1'", "'+1'", "'0x+1'", "''", "'0x'", "'18446744073709551616'", "true", "1.5"] {
             let why = seed(text).unwrap_err();
-            assert!(
-                why.starts_with("p.toml: `spread_seed` cannot be ") && why.contains("64 bits"),
-                "{why}"
-            );
+            assert!(why.starts_with("p.toml: `spread_seed` cannot be ") && why.contains("64 bits"), "{why}");
         }
     }
 
     #[test]
     fn errors_name_file_key_and_range() {
         let table = [
-            (
-                "quantum_shift = 47",
-                "p.toml: `quantum_shift` cannot be 47; it takes an integer from 0 to 46",
-            ),
-            (
-                "quantum_shift = -1",
-                "p.toml: `quantum_shift` cannot be -1; it takes an integer from 0 to 46",
-            ),
-            (
-                "quantum_shift = 1.5",
-                "p.toml: `quantum_shift` cannot be 1.5; it takes an integer from 0 to 46",
-            ),
-            (
-                "order = 'fastest'",
-                "`order` cannot be \"fastest\"; it takes \"predicted-end\" or \"vram-first\"",
-            ),
-            (
-                "performance_aware = 1",
-                "`performance_aware` cannot be 1; it takes true or false",
-            ),
-            (
-                "default_output_tokens = 16777216",
-                "it takes an integer from 0 to 16777215",
-            ),
+            ("quantum_shift = 47", "p.toml: `quantum_shift` cannot be 47; it takes an integer from 0 to 46"),
+            ("quantum_shift = -1", "p.toml: `quantum_shift` cannot be -1; it takes an integer from 0 to 46"),
+            ("quantum_shift = 1.5", "p.toml: `quantum_shift` cannot be 1.5; it takes an integer from 0 to 46"),
+            ("order = 'fastest'", "`order` cannot be \"fastest\"; it takes \"predicted-end\" or \"vram-first\""),
+            ("performance_aware = 1", "`performance_aware` cannot be 1; it takes true or false"),
+            ("default_output_tokens = 16777216", "it takes an integer from 0 to 16777215"),
             (
                 "default_tokens_per_s = nan",
                 "`default_tokens_per_s` cannot be NaN; it takes a number from 0 to 4294967.295",
             ),
-            (
-                "default_tokens_per_s = 4294967.296",
-                "it takes a number from 0 to 4294967.295",
-            ),
-            (
-                "default_first_token_ms = -1",
-                "it takes milliseconds, a number from 0 to 70368744177.663",
-            ),
-            (
-                "stale_after_ms = '30s'",
-                "it takes milliseconds, a number from 0 to 70368744177.663",
-            ),
+            ("default_tokens_per_s = 4294967.296", "it takes a number from 0 to 4294967.295"),
+            ("default_first_token_ms = -1", "it takes milliseconds, a number from 0 to 70368744177.663"),
+            ("stale_after_ms = '30s'", "it takes milliseconds, a number from 0 to 70368744177.663"),
             ("stale_after_ms = inf", "`stale_after_ms` cannot be inf"),
             ("session_capacity = 16777217", "it takes an integer from 0 to 16777216"),
             ("weights = 1", "`weights` cannot be 1; it takes a table of admission"),
-            (
-                "weights.decode = 16.1",
-                "p.toml: `weights.decode` cannot be 16.1; it takes a number from 0 to 16",
-            ),
+            ("weights.decode = 16.1", "p.toml: `weights.decode` cannot be 16.1; it takes a number from 0 to 16"),
             ("weights.decode = true", "`weights.decode` cannot be true"),
             ("version = 2", "`version` cannot be 2; it takes 1"),
-            (
-                "quantum = 1",
-                "p.toml: unknown key `quantum`; known are version, order, quantum_shift",
-            ),
-            (
-                "weights.decod = 1",
-                "unknown key `weights.decod`; known are weights.admission",
-            ),
+            ("quantum = 1", "p.toml: unknown key `quantum`; known are version, order, quantum_shift"),
+            ("weights.decod = 1", "unknown key `weights.decod`; known are weights.admission"),
             ("[weight]\ndecode = 1", "unknown key `weight`"),
             ("order = ", "p.toml: TOML parse error at line 1"),
             ("order = 'vram-first'\norder = 'vram-first'", "line 2"),

@@ -55,11 +55,7 @@ impl RefusedPool {
 
     fn of(row: &Object<'_>, error: RowError) -> Self {
         let none = || row.surely_lacks("replica_id").then(String::new);
-        Self {
-            id: row.peek_text("id"),
-            replica_id: row.peek_text("replica_id").or_else(none),
-            error,
-        }
+        Self { id: row.peek_text("id"), replica_id: row.peek_text("replica_id").or_else(none), error }
     }
 }
 
@@ -164,10 +160,10 @@ impl<'a> PoolText<'a> {
         let resident_models = self.resident_models.as_deref().map(borrowed);
         let devices: Vec<_> = self.devices.iter().map(Device::snapshot).collect();
         let labels: Vec<_> = self.labels.iter().map(|(key, value)| (&**key, &**value)).collect();
-        let sessions = self.warm_sessions.iter().map(|(session, tokens)| WarmSession {
-            session_id: session,
-            cached_tokens: *tokens,
-        });
+        let sessions = self
+            .warm_sessions
+            .iter()
+            .map(|(session, tokens)| WarmSession { session_id: session, cached_tokens: *tokens });
         let warm_sessions: Vec<_> = sessions.collect();
         then(&PoolSnapshot {
             supports: PoolSupports {
@@ -248,15 +244,11 @@ impl<'a> PoolText<'a> {
         let free = sum(|device| device.vram_free_bytes.min(device.vram_total_bytes));
         let numbers = &self.numbers;
         if numbers.vram_total_bytes != total {
-            notes.push(Concern::VramDiffers {
-                field: "vram_total_bytes",
-            });
+            notes.push(Concern::VramDiffers { field: "vram_total_bytes" });
         }
         // Compared as used: a free VRAM above its total is the total (UNIT-9).
         if numbers.vram_free_bytes.min(numbers.vram_total_bytes) != free {
-            notes.push(Concern::VramDiffers {
-                field: "vram_free_bytes",
-            });
+            notes.push(Concern::VramDiffers { field: "vram_free_bytes" });
         }
     }
 }
@@ -419,10 +411,7 @@ mod tests {
                 devices: &devices,
                 device_mask: Some("0,1"),
                 labels: &[("rack", "1"), ("zone", "b")],
-                warm_sessions: &[WarmSession {
-                    session_id: "s",
-                    cached_tokens: 9,
-                }],
+                warm_sessions: &[WarmSession { session_id: "s", cached_tokens: 9 }],
                 ready: false,
                 draining: true,
                 ..PoolSnapshot::new("a", "vllm", 8, 7, 200_000_000, 100_000_000)
@@ -436,21 +425,11 @@ mod tests {
     // UNIT-10: null is absent, in every field.
     #[test]
     fn null_is_absent() {
-        let required = [
-            "id",
-            "engine",
-            "slots_total",
-            "slots_free",
-            "vram_total_bytes",
-            "vram_free_bytes",
-        ];
+        let required = ["id", "engine", "slots_total", "slots_free", "vram_total_bytes", "vram_free_bytes"];
         for key in full().as_object().unwrap().keys() {
             let message = refusal(&with(&format!("/{key}"), Value::Null));
-            let expected = if required.contains(&key.as_str()) {
-                format!("{key}: required, but absent")
-            } else {
-                String::new()
-            };
+            let expected =
+                if required.contains(&key.as_str()) { format!("{key}: required, but absent") } else { String::new() };
             assert_eq!(message, expected);
         }
         for path in ["/supports/models", "/devices/0/compute_capability", "/labels/zone"] {
@@ -461,10 +440,7 @@ mod tests {
             ("/warm_sessions/0/session_id", "warm_sessions.session_id"),
             ("/warm_sessions/0/cached_tokens", "warm_sessions.cached_tokens"),
         ] {
-            assert_eq!(
-                refusal(&with(path, Value::Null)),
-                format!("{field}: required, but absent")
-            );
+            assert_eq!(refusal(&with(path, Value::Null)), format!("{field}: required, but absent"));
         }
     }
 
@@ -476,32 +452,13 @@ mod tests {
             let is_text = row[key].is_string();
             let wrong = if is_text { json!(5) } else { json!("five") };
             let message = refusal(&with(&format!("/{key}"), wrong));
-            assert!(
-                message.starts_with(&format!("{key}: wrong type: expected ")),
-                "{message}"
-            );
+            assert!(message.starts_with(&format!("{key}: wrong type: expected ")), "{message}");
         }
         for (path, value, message) in [
-            (
-                "/supports/ctx_max",
-                json!(8.5),
-                "supports.ctx_max: wrong type: expected a whole number",
-            ),
-            (
-                "/supports/models",
-                json!("m"),
-                "supports.models: wrong type: expected a list of texts",
-            ),
-            (
-                "/supports/models/0",
-                json!(1),
-                "supports.models: wrong type: expected a list of texts",
-            ),
-            (
-                "/devices/0",
-                json!(null),
-                "devices: wrong type: expected a list of objects",
-            ),
+            ("/supports/ctx_max", json!(8.5), "supports.ctx_max: wrong type: expected a whole number"),
+            ("/supports/models", json!("m"), "supports.models: wrong type: expected a list of texts"),
+            ("/supports/models/0", json!(1), "supports.models: wrong type: expected a list of texts"),
+            ("/devices/0", json!(null), "devices: wrong type: expected a list of objects"),
             (
                 "/devices/1/vram_total_bytes",
                 json!("8"),
@@ -550,10 +507,7 @@ mod tests {
         }
         let not_utf8 =
             |bytes: &[u8]| RefusedPool::unparsed(bytes, RowError::row(super::super::row_error::Why::NotUtf8));
-        assert_eq!(
-            not_utf8(b"{\"id\":\"a\",\"labels\":{\"k\":\"\xff\"}}").identity(),
-            Some(("a", ""))
-        );
+        assert_eq!(not_utf8(b"{\"id\":\"a\",\"labels\":{\"k\":\"\xff\"}}").identity(), Some(("a", "")));
         assert_eq!(not_utf8(b"{\"id\":\"a\xff\"}").identity(), None);
     }
 

@@ -81,10 +81,7 @@ impl RowError {
     /// An error about `field`.
     #[must_use]
     pub fn new(field: impl Into<Cow<'static, str>>, why: impl Into<Why>) -> Self {
-        Self {
-            field: field.into(),
-            why: why.into(),
-        }
+        Self { field: field.into(), why: why.into() }
     }
 
     /// An error about the row as a whole.
@@ -106,16 +103,8 @@ impl RowError {
 /// The dotted path of `key` in the object at `parent` (empty for the row itself), fit for a message.
 pub(super) fn path_text(parent: &str, key: &str) -> String {
     let shown: String = key.chars().take(KEY_CHARS_MAX).flat_map(char::escape_debug).collect();
-    let cut = if key.chars().nth(KEY_CHARS_MAX).is_some() {
-        "…"
-    } else {
-        ""
-    };
-    if parent.is_empty() {
-        shown + cut
-    } else {
-        format!("{parent}.{shown}{cut}")
-    }
+    let cut = if key.chars().nth(KEY_CHARS_MAX).is_some() { "…" } else { "" };
+    if parent.is_empty() { shown + cut } else { format!("{parent}.{shown}{cut}") }
 }
 
 #[cfg(test)]

@@ -36,10 +36,7 @@ impl<T: PartialOrd + Default + Copy> Usual<T> {
         } else {
             return;
         };
-        notes.push(Concern::SlippedUnit {
-            field: self.field,
-            hint,
-        });
+        notes.push(Concern::SlippedUnit { field: self.field, hint });
     }
 }
 
@@ -51,13 +48,7 @@ const POINT_IN_TIME_MS: f64 = 1e9;
 
 /// Bytes of VRAM. No GPU has less than a mebibyte; more than 2^48 is refused.
 const fn vram(field: &'static str) -> Usual<i64> {
-    Usual {
-        field,
-        least: MIB,
-        low: "is below 1 MiB; bytes are meant",
-        most: i64::MAX,
-        high: "",
-    }
+    Usual { field, least: MIB, low: "is below 1 MiB; bytes are meant", most: i64::MAX, high: "" }
 }
 
 /// Tokens per second of one request. Below 0.2385 a rate counts as unknown (UNIT-2); more than a million is none of
@@ -74,13 +65,7 @@ const fn rate(field: &'static str) -> Usual<f64> {
 
 /// A time that is never below a millisecond unless it is 0, and never above `most`.
 const fn time(field: &'static str, most: f64, high: &'static str) -> Usual<f64> {
-    Usual {
-        field,
-        least: 1.0,
-        low: "is below 1 ms; milliseconds are meant",
-        most,
-        high,
-    }
+    Usual { field, least: 1.0, low: "is below 1 ms; milliseconds are meant", most, high }
 }
 
 const LONGER_THAN_AN_HOUR: &str = "is above an hour; milliseconds are meant";
@@ -89,13 +74,7 @@ const A_DURATION: &str = "is above 11 days; milliseconds of a duration are meant
 
 /// A time that may be as short as it likes: an age, a latency of admission.
 const fn short_time(field: &'static str, most: f64, high: &'static str) -> Usual<f64> {
-    Usual {
-        field,
-        least: 0.0,
-        low: "",
-        most,
-        high,
-    }
+    Usual { field, least: 0.0, low: "", most, high }
 }
 
 /// Notes the slipped units of a pool.
@@ -125,12 +104,7 @@ pub(super) fn check_pool(pool: &PoolSnapshot<'_>, notes: &mut Vec<Concern>) {
 /// Notes the slipped units of a job.
 pub(super) fn check_job(job: &JobSpec<'_>, notes: &mut Vec<Concern>) {
     // One token of the smallest models takes some KiB.
-    let kv = Usual {
-        field: "est_kv_bytes",
-        least: 1024,
-        low: "is below 1 KiB; bytes are meant",
-        ..vram("")
-    };
+    let kv = Usual { field: "est_kv_bytes", least: 1024, low: "is below 1 KiB; bytes are meant", ..vram("") };
     kv.check(job.est_kv_bytes.unwrap_or(0), notes);
     vram("requirements.min_vram_bytes").check(job.requirements.min_vram_bytes, notes);
     time("deadline_ms", POINT_IN_TIME_MS, A_DURATION).check(job.deadline_ms.unwrap_or(0.0), notes);
@@ -170,46 +144,25 @@ mod tests {
     // POOL-4: both sides of every threshold.
     #[test]
     fn pools() {
-        static SMALL: [DeviceSnapshot<'static>; 1] = [DeviceSnapshot {
-            vram_total_bytes: 80,
-            vram_free_bytes: 1,
-            compute_capability: None,
-        }];
+        static SMALL: [DeviceSnapshot<'static>; 1] =
+            [DeviceSnapshot { vram_total_bytes: 80, vram_free_bytes: 1, compute_capability: None }];
         let none: [&str; 0] = [];
         assert_eq!(pool_fields(|_| {}), none);
         assert_eq!(pool_fields(|pool| pool.vram_total_bytes = MIB), none);
-        assert_eq!(
-            pool_fields(|pool| pool.vram_total_bytes = MIB - 1),
-            ["vram_total_bytes"]
-        );
+        assert_eq!(pool_fields(|pool| pool.vram_total_bytes = MIB - 1), ["vram_total_bytes"]);
         assert_eq!(pool_fields(|pool| pool.vram_total_bytes = 0), none);
         assert_eq!(pool_fields(|pool| pool.vram_total_bytes = -5), none);
         assert_eq!(pool_fields(|pool| pool.devices = &SMALL), ["devices.vram_total_bytes"]);
-        assert_eq!(
-            pool_fields(|pool| pool.supports.ctx_max = Some(511)),
-            ["supports.ctx_max"]
-        );
+        assert_eq!(pool_fields(|pool| pool.supports.ctx_max = Some(511)), ["supports.ctx_max"]);
         assert_eq!(pool_fields(|pool| pool.supports.ctx_max = Some(512)), none);
-        assert_eq!(
-            pool_fields(|pool| pool.perf_tokens_per_s = Some(0.2)),
-            ["perf_tokens_per_s"]
-        );
+        assert_eq!(pool_fields(|pool| pool.perf_tokens_per_s = Some(0.2)), ["perf_tokens_per_s"]);
         assert_eq!(pool_fields(|pool| pool.perf_tokens_per_s = Some(1e6)), none);
-        assert_eq!(
-            pool_fields(|pool| pool.prefill_tokens_per_s = Some(1.1e6)),
-            ["prefill_tokens_per_s"]
-        );
+        assert_eq!(pool_fields(|pool| pool.prefill_tokens_per_s = Some(1.1e6)), ["prefill_tokens_per_s"]);
         assert_eq!(pool_fields(|pool| pool.first_token_ms = Some(0.2)), ["first_token_ms"]);
         assert_eq!(pool_fields(|pool| pool.first_token_ms = Some(1.0)), none);
-        assert_eq!(
-            pool_fields(|pool| pool.first_token_ms = Some(HOUR_MS + 1.0)),
-            ["first_token_ms"]
-        );
+        assert_eq!(pool_fields(|pool| pool.first_token_ms = Some(HOUR_MS + 1.0)), ["first_token_ms"]);
         assert_eq!(pool_fields(|pool| pool.admission_latency_ms = 0.01), none);
-        assert_eq!(
-            pool_fields(|pool| pool.admission_latency_ms = 1e7),
-            ["admission_latency_ms"]
-        );
+        assert_eq!(pool_fields(|pool| pool.admission_latency_ms = 1e7), ["admission_latency_ms"]);
         assert_eq!(pool_fields(|pool| pool.model_load_ms = 0.5), ["model_load_ms"]);
         assert_eq!(pool_fields(|pool| pool.model_load_ms = 1e8), ["model_load_ms"]);
         assert_eq!(pool_fields(|pool| pool.age_ms = 1.7e9), ["age_ms"]);
@@ -222,10 +175,7 @@ mod tests {
         assert_eq!(job_fields(|_| {}), none);
         assert_eq!(job_fields(|job| job.est_kv_bytes = Some(1023)), ["est_kv_bytes"]);
         assert_eq!(job_fields(|job| job.est_kv_bytes = Some(1024)), none);
-        assert_eq!(
-            job_fields(|job| job.requirements.min_vram_bytes = 16),
-            ["requirements.min_vram_bytes"]
-        );
+        assert_eq!(job_fields(|job| job.requirements.min_vram_bytes = 16), ["requirements.min_vram_bytes"]);
         assert_eq!(job_fields(|job| job.deadline_ms = Some(0.5)), ["deadline_ms"]);
         assert_eq!(job_fields(|job| job.deadline_ms = Some(1.7e9)), ["deadline_ms"]);
         assert_eq!(job_fields(|job| job.deadline_ms = Some(60_000.0)), none);

@@ -92,9 +92,7 @@ impl Warnings {
 
     /// Every warning with the number of its rows, in their fixed order.
     pub fn iter(&self) -> impl Iterator<Item = (Source, &Concern, u64)> {
-        self.counts
-            .iter()
-            .map(|((source, concern), &count)| (*source, concern, count))
+        self.counts.iter().map(|((source, concern), &count)| (*source, concern, count))
     }
 
     fn add(&mut self, source: Source, concern: Concern, rows: u64) {
@@ -154,10 +152,7 @@ mod tests {
         let mut warnings = Warnings::default();
         assert!(warnings.is_empty());
         assert_eq!(warnings.to_string(), "");
-        let slipped = Concern::SlippedUnit {
-            field: "age_ms",
-            hint: "is odd",
-        };
+        let slipped = Concern::SlippedUnit { field: "age_ms", hint: "is odd" };
         warnings.count_row(Source::Job, vec![unknown("b")]);
         warnings.count_row(Source::Pool, vec![slipped, unknown("x"), unknown("x")]);
         warnings.count_row(Source::Pool, vec![unknown("x"), Concern::VramDiffers { field: "v" }]);

@@ -14,9 +14,7 @@ pub struct DecisionDigest {
 
 impl Default for DecisionDigest {
     fn default() -> Self {
-        Self {
-            hasher: ContentHasher::new("decisions"),
-        }
+        Self { hasher: ContentHasher::new("decisions") }
     }
 }
 
@@ -38,8 +36,7 @@ impl DecisionDigest {
             PlacementDecision::NoCapacity { reason, headline, code } => {
                 self.begin(1, Some(job_id));
                 self.hasher.int(reason.stage().into());
-                self.hasher
-                    .text(headline.map_or(Reason::NoPools.name(), Rejection::detail));
+                self.hasher.text(headline.map_or(Reason::NoPools.name(), Rejection::detail));
                 self.hasher.byte(reason.is_retryable().into());
                 self.hasher.text(code.name());
             }

@@ -94,12 +94,7 @@ impl Placer {
             Mode::Sequential => policy.session_capacity() as usize,
             Mode::Independent => 0,
         };
-        Self {
-            fleet,
-            policy,
-            mode,
-            sessions: Sessions::with_capacity(capacity),
-        }
+        Self { fleet, policy, mode, sessions: Sessions::with_capacity(capacity) }
     }
 
     /// The fleet with what was committed so far.
@@ -199,9 +194,7 @@ impl Placer {
     }
 
     fn commit(&mut self, valid: &ValidJob<'_>, resolved: &ResolvedJob, rank: u32) {
-        self.fleet
-            .commit(resolved.row(), rank)
-            .expect("nothing came between the decision and its commit");
+        self.fleet.commit(resolved.row(), rank).expect("nothing came between the decision and its commit");
         if let Some(session_id) = valid.spec().session_id {
             self.sessions.record(session_id, rank, committed_tokens(resolved.row()));
         }

@@ -28,10 +28,7 @@ impl Summary {
                 self.without_end += u64::from(assignment.end_us.is_none());
                 self.late += u64::from(assignment.on_time == Some(false));
             }
-            PlacementDecision::NoCapacity {
-                headline: Some(rejection),
-                ..
-            } => {
+            PlacementDecision::NoCapacity { headline: Some(rejection), .. } => {
                 self.rejected[*rejection as usize] += 1;
             }
             PlacementDecision::NoCapacity { headline: None, .. } => self.no_pools += 1,
@@ -68,22 +65,9 @@ impl Summary {
 
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            assigned,
-            warm,
-            fallback,
-            without_end,
-            late,
-            no_pools,
-            rejected,
-            refused,
-        } = self;
+        let Self { assigned, warm, fallback, without_end, late, no_pools, rejected, refused } = self;
         let all = self.decided() + refused;
-        write!(
-            f,
-            "jobs: {all} = {assigned} assigned + {} no capacity + {refused} refused",
-            self.no_capacity()
-        )?;
+        write!(f, "jobs: {all} = {assigned} assigned + {} no capacity + {refused} refused", self.no_capacity())?;
         write!(
             f,
             "\nassigned: {warm} warm, {fallback} by fallback, {late} late, {without_end} without a predicted end"

@@ -93,11 +93,7 @@ impl PoolCounts {
             .filter(|count| count.pools > 0)
             .collect();
         let infeasible: u32 = rejected.iter().map(|count| count.pools).sum();
-        Self {
-            candidates: explanation.feasible + infeasible,
-            feasible: explanation.feasible,
-            rejected,
-        }
+        Self { candidates: explanation.feasible + infeasible, feasible: explanation.feasible, rejected }
     }
 }
 

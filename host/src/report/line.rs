@@ -104,10 +104,7 @@ impl<'a> DecisionLine<'a> {
             no_capacity,
             refused: None,
             k_best: placed.best.iter().map(fields).collect(),
-            explanation: placed
-                .explanation
-                .as_ref()
-                .map(|explanation| ExplanationFields::new(explanation, fleet)),
+            explanation: placed.explanation.as_ref().map(|explanation| ExplanationFields::new(explanation, fleet)),
             policy_hash: hashes.policy,
             snapshot_hash: hashes.snapshot,
         }
@@ -142,9 +139,7 @@ impl<'a> DecisionLine<'a> {
 
     /// Predicted end in milliseconds, and whether the pool is warm.
     pub(crate) fn prediction(&self) -> (Option<u64>, bool) {
-        self.assigned
-            .as_ref()
-            .map_or((None, false), |assigned| (assigned.predicted_end_ms, assigned.warm))
+        self.assigned.as_ref().map_or((None, false), |assigned| (assigned.predicted_end_ms, assigned.warm))
     }
 }
 

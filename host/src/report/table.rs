@@ -11,10 +11,5 @@ pub fn table_row(line: &DecisionLine<'_>) -> String {
     let (end_ms, warm) = line.prediction();
     let end_ms = end_ms.map_or_else(|| "-".to_owned(), |ms| ms.to_string());
     let warm = if warm { "warm" } else { "-" };
-    format!(
-        "{:<32} {:<12} {end_ms:<11} {warm:<5} {}",
-        line.job_id.unwrap_or("-"),
-        line.outcome,
-        line.words()
-    )
+    format!("{:<32} {:<12} {end_ms:<11} {warm:<5} {}", line.job_id.unwrap_or("-"), line.outcome, line.words())
 }

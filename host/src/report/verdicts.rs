@@ -15,9 +15,7 @@ use crate::place::Examination;
 #[must_use]
 pub fn pool_table(examination: &Examination, fleet: &Fleet) -> Table {
     let mut table = Table::new();
-    table
-        .load_style(ASCII_MARKDOWN)
-        .set_content_arrangement(ContentArrangement::Disabled);
+    table.load_style(ASCII_MARKDOWN).set_content_arrangement(ContentArrangement::Disabled);
     table.set_header([
         "#",
         "pool",
@@ -64,9 +62,7 @@ pub fn decision_sentences(examination: &Examination, fleet: &Fleet) -> String {
     match &examination.decision {
         PlacementDecision::Assigned(assignment) => {
             lines.push(format!("winner: {}", pool_name(fleet, assignment.rank)));
-            let runner_up = explanation
-                .runner_up
-                .map(|standing| pool_name(fleet, standing.parts.rank));
+            let runner_up = explanation.runner_up.map(|standing| pool_name(fleet, standing.parts.rank));
             let decided = explanation.decided.map(|decided| decided_words(&decided));
             match (runner_up, decided) {
                 (Some(runner_up), Some(decided)) => {
@@ -78,15 +74,8 @@ pub fn decision_sentences(examination: &Examination, fleet: &Fleet) -> String {
         }
         PlacementDecision::NoCapacity { reason, headline, code } => {
             let detail = headline.map_or_else(String::new, |rejection| format!(" ({rejection})"));
-            let hope = if reason.is_retryable() {
-                "waiting can help"
-            } else {
-                "waiting cannot help"
-            };
-            lines.push(format!(
-                "no capacity: {reason}{detail}, stage {}, {code}; {hope}",
-                reason.stage()
-            ));
+            let hope = if reason.is_retryable() { "waiting can help" } else { "waiting cannot help" };
+            lines.push(format!("no capacity: {reason}{detail}, stage {}, {code}; {hope}", reason.stage()));
         }
     }
     if let Some(miss) = &explanation.nearest_miss {
@@ -101,10 +90,7 @@ pub fn verdict_sentence(name: &str, verdict: &PoolVerdict) -> String {
     match verdict {
         PoolVerdict::Infeasible(unfit) => format!("{name}: cannot take the job: {}", unfit_words(unfit)),
         PoolVerdict::Feasible { loses_by: None, .. } => format!("{name}: is the winner"),
-        PoolVerdict::Feasible {
-            loses_by: Some(decided),
-            ..
-        } => {
+        PoolVerdict::Feasible { loses_by: Some(decided), .. } => {
             format!("{name}: loses by {}", decided_words(decided))
         }
     }
@@ -121,13 +107,7 @@ pub fn pool_name(fleet: &Fleet, rank: u32) -> String {
 }
 
 fn feasible_row(place: usize, name: &str, standing: &Standing) -> Vec<String> {
-    let Standing {
-        parts,
-        terms,
-        end_us,
-        cached_tokens,
-        ..
-    } = standing;
+    let Standing { parts, terms, end_us, cached_tokens, .. } = standing;
     vec![
         place.to_string(),
         name.to_owned(),
@@ -168,11 +148,7 @@ fn unfit_words(unfit: &Unfit) -> String {
 }
 
 fn miss_words(miss: &NearestMiss) -> String {
-    let pools = if miss.pools == 1 {
-        "1 pool".to_owned()
-    } else {
-        format!("{} pools", miss.pools)
-    };
+    let pools = if miss.pools == 1 { "1 pool".to_owned() } else { format!("{} pools", miss.pools) };
     match miss.shortfall {
         Some(shortfall) => format!("{} on {pools}, {}", miss.rejection, shortfall_words(&shortfall)),
         None => format!("{} on {pools}", miss.rejection),
@@ -199,11 +175,7 @@ fn decided_words(decided: &Decided) -> String {
     match decided.by {
         KeyPart::Preferred | KeyPart::Warm => part.to_owned(),
         KeyPart::PredictedEnd => {
-            format!(
-                "{part}: the winner ends {} ms {}",
-                millis(amount),
-                if margin < 0 { "earlier" } else { "later" }
-            )
+            format!("{part}: the winner ends {} ms {}", millis(amount), if margin < 0 { "earlier" } else { "later" })
         }
         KeyPart::ResidualVram | KeyPart::VramFree => format!("{part}: the winner has {} GiB {less}", gib(amount)),
         KeyPart::TokensPerS => format!("{part}: the winner has {} tokens/s {less}", thousandths(amount)),

@@ -1,0 +1,17 @@
+//! The command from outside: a process with files, exit codes, standard output and standard error.
+//!
+//! Every test has a folder of its own, and every run is checked for what must hold for any input (`support::Ran`): no
+//! panic, a known exit code, a message with every failure.
+
+mod bad_input;
+mod determinism;
+mod examples;
+mod explain;
+mod fleet_limits;
+mod import;
+mod kv;
+mod limits;
+mod mutations;
+mod readme;
+mod support;
+mod terminal;
