@@ -56,7 +56,7 @@ impl Pool {
 
     /// What validation makes of it.
     fn row(&self) -> PoolRow {
-        *self.snapshot().validate().expect("a valid pool").facts()
+        *self.snapshot().validate().expect("a valid pool").row()
     }
 }
 
@@ -88,15 +88,19 @@ struct World {
 
 /// Few values, so that ties are frequent; some of them unknown.
 fn facts() -> impl Strategy<Value = PoolSnapshot<'static>> {
-    let slots = (0i64..4, 0i64..4);
-    let vram = (select(vec![100i64, 400, 1000]), 0i64..=1000);
+    let slots = (0i64..3, select(vec![0i64, 1, 1, 2, 2, 3, 4]));
+    let vram = (select(vec![400i64, 1000, 1000, 2000]), select(vec![300i64, 700, 700, 900, 2000]));
     let rates = (
         select(vec![None, Some(0.1), Some(0.239), Some(50.0), Some(50.0), Some(4000.0)]),
         select(vec![None, Some(0.0), Some(1.0), Some(1.0), Some(1.5), Some(300.0)]),
         select(vec![None, Some(1000.0), Some(1e6)]),
     );
-    let times = (select(vec![0.0, 0.0, 0.5, 40.0]), select(vec![0.0, 10.0]), select(vec![0.0, 0.0, 0.0, 1e9]));
-    let rare = (0u8..12, select(vec![None, Some(64), Some(1000)]), select(vec![None, Some("8.0"), Some("9.0")]));
+    let times = (
+        select(vec![0.0, 0.0, 0.5, 40.0]),
+        select(vec![0.0, 10.0]),
+        select(vec![0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1e9]),
+    );
+    let rare = (0u8..24, select(vec![None, Some(400), Some(1000)]), select(vec![None, Some("8.0"), Some("9.0")]));
     (slots, vram, rates, times, rare).prop_map(|(slots, vram, rates, times, (rare, ctx_max, capability))| {
         let mut pool = PoolSnapshot::new("a", "vllm", slots.0 + slots.1, slots.1, vram.0, vram.1);
         (pool.perf_tokens_per_s, pool.first_token_ms, pool.prefill_tokens_per_s) = rates;
@@ -110,9 +114,9 @@ fn facts() -> impl Strategy<Value = PoolSnapshot<'static>> {
 }
 
 fn pool() -> impl Strategy<Value = Pool> {
-    let devices = prop::collection::vec((select(vec![100i64, 500]), 0i64..=500), 0..4);
+    let devices = prop::collection::vec((select(vec![400i64, 800]), select(vec![200i64, 600, 600, 800])), 0..4);
     let models = || prop::collection::vec(select(&MODELS[..]), 0..3);
-    let models = (prop::option::weighted(0.2, models()), prop::option::weighted(0.6, models()));
+    let models = (prop::option::weighted(0.1, models()), prop::option::weighted(0.6, models()));
     let sessions = prop::sample::subsequence(SESSIONS.to_vec(), 0..=3);
     let labels = prop::sample::subsequence(vec![("k", "v"), ("l", "w")], 0..=2);
     (facts(), devices, 0u8..3, models, sessions, 0i64..60, labels).prop_map(
@@ -122,7 +126,7 @@ fn pool() -> impl Strategy<Value = Pool> {
             resident,
             devices: devices
                 .into_iter()
-                .filter(|_| keep_devices == 0)
+                .filter(|_| keep_devices != 0)
                 .map(|(total, free)| DeviceSnapshot {
                     vram_total_bytes: total,
                     vram_free_bytes: free,
@@ -144,7 +148,19 @@ fn pools(count: std::ops::Range<usize>) -> impl Strategy<Value = Vec<Pool>> {
     let names = prop::sample::subsequence(names, count).prop_shuffle();
     names.prop_flat_map(|names| {
         let count = names.len();
-        (Just(names), prop::collection::vec(pool(), count)).prop_map(|(names, mut pools)| {
+        let shares = prop::collection::vec(any::<bool>(), count);
+        (Just(names), prop::collection::vec(pool(), count), shares).prop_map(|(names, mut pools, shares)| {
+            // Half of the pools have all that rarely changes in common with the first.
+            if let Some(first) = pools.first().cloned() {
+                for (pool, _) in pools.iter_mut().zip(shares).filter(|(_, shares)| *shares) {
+                    pool.base.engine = first.base.engine;
+                    pool.base.vram_total_bytes = first.base.vram_total_bytes;
+                    pool.base.compute_capability = first.base.compute_capability;
+                    pool.base.supports = first.base.supports;
+                    pool.models.clone_from(&first.models);
+                    pool.devices.clone_from(&first.devices);
+                }
+            }
             for (pool, (id, replica_id)) in pools.iter_mut().zip(names) {
                 (pool.base.id, pool.base.replica_id) = (id, replica_id);
             }
@@ -154,13 +170,13 @@ fn pools(count: std::ops::Range<usize>) -> impl Strategy<Value = Vec<Pool>> {
 }
 
 fn job() -> impl Strategy<Value = Job> {
-    let tokens = (0i64..100, prop::option::of(0i64..100), prop::option::weighted(0.1, 0i64..100));
+    let tokens = (0i64..100, prop::option::of(0i64..100), prop::option::weighted(0.1, 0i64..1100));
     let needs = (select(vec![None, Some(0i64), Some(30), Some(201)]), select(vec![0i64, 0, 100, 301]));
     let session = (prop::option::of(select(&SESSIONS[..])), 0u8..6);
     let hints = (0u8..5, prop::collection::vec(select(&IDS[..]), 1..3), prop::sample::subsequence(IDS.to_vec(), 0..2));
     let requirements = (
-        select(vec![None, None, None, Some(1i64), Some(2)]),
-        select(vec![None, None, None, None, Some("8.0")]),
+        select(vec![None, None, None, None, Some(1i64), Some(2)]),
+        select(vec![None, None, None, None, None, None, None, None, Some("8.0")]),
         0u8..8,
     );
     let deadline = prop::option::of(select(vec![0.0, 1.0, 21.0, 1000.0, 5000.0]));
@@ -179,7 +195,7 @@ fn job() -> impl Strategy<Value = Job> {
             base.placement.allow_fallback = mode != 1;
             Job {
                 base,
-                prefer: if mode == 1 || mode == 2 { named } else { vec![] },
+                prefer: if (1..6).contains(&mode) { named } else { vec![] },
                 avoid,
                 labels: if requirements.2 == 0 { vec![("k", "v")] } else { vec![] },
             }
@@ -216,7 +232,7 @@ fn policy() -> impl Strategy<Value = Policy> {
 }
 
 fn world(jobs: std::ops::Range<usize>) -> impl Strategy<Value = World> {
-    (pools(0..7), prop::collection::vec(job(), jobs), policy()).prop_map(|(pools, jobs, policy)| World {
+    (pools(0..9), prop::collection::vec(job(), jobs), policy()).prop_map(|(pools, jobs, policy)| World {
         pools,
         jobs,
         policy,
@@ -557,7 +573,7 @@ proptest! {
         }
     }
 
-    /// MODE-1, COMMIT-1 to COMMIT-4: a stream of jobs takes from no pool more slots or bytes than were free, and what is
+    /// MODE-1, COMMIT-1, COMMIT-2, COMMIT-3, COMMIT-4: a stream of jobs takes no more slots or bytes than were free; what is
     /// left is what was free less every need: KV each time, weights where the model was not resident, rounded up to
     /// equal shares for a split.
     #[test]

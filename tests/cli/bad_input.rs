@@ -196,7 +196,7 @@ fn arguments_that_are_wrong_exit_with_2() {
         &["--fast"],
         &["more"],
     ] {
-        desk.run([&files, more].concat()).expect(2).says("Usage");
+        desk.run([&files, more].concat()).expect(2).says("try '--help'");
     }
     desk.run(["place"]).expect(2).says("--fleet");
     desk.run(["unplace"]).expect(2);

@@ -76,7 +76,7 @@ fn the_first_job_is_decided_alike_in_both_modes() {
         assert_eq!(sequential.out.lines().next(), independent.out.lines().next());
     }
     let twice = lines_of([job("x"), job("x")]);
-    let ran = desk.place(&fleet_of([pool("a")]), twice, &["--mode", "independent"]).expect(0);
+    let ran = desk.place(fleet_of([pool("a")]), twice, &["--mode", "independent"]).expect(0);
     assert_eq!(ran.lines()[0], ran.lines()[1]);
 }
 

@@ -52,7 +52,7 @@ fn says_what_a_loser_lacks() {
         with(&pool("small"), "vram_total_bytes", "1073741824"),
         with(&pool("old"), "age_ms", "30001"),
         with(&pool("two"), "replica_id", "\"r1\""),
-        with(&with_id("two"), "replica_id", "\"r2\""),
+        with(&pool("two"), "replica_id", "\"r2\""),
     ]);
     desk.write("fleet.json", fleet);
     desk.write("jobs.jsonl", lines_of([with(&job("j"), "est_kv_bytes", "2147483648")]));
@@ -70,10 +70,6 @@ fn says_what_a_loser_lacks() {
     assert_eq!(lines[1], "two r2: loses by pool_id: all else is equal, and the winner's id comes first");
     assert!(ask("winner").expect(0).out.starts_with("winner: loses by pool_id"));
     assert_eq!(ask("none").expect(2).says("no pool `none`").out, "");
-}
-
-fn with_id(id: &str) -> Value {
-    pool(id)
 }
 
 #[test]

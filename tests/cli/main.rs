@@ -5,6 +5,7 @@
 
 mod bad_input;
 mod determinism;
+mod digest;
 mod examples;
 mod explain;
 mod fleet_limits;
@@ -12,6 +13,10 @@ mod import;
 mod kv;
 mod limits;
 mod mutations;
+#[cfg(unix)]
 mod readme;
 mod support;
 mod terminal;
+// Apart from the hash of the code under test.
+#[path = "../differential/xxh64.rs"]
+mod xxh64;

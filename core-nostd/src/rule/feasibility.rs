@@ -244,7 +244,7 @@ impl ClassMemo {
     fn get_or(&self, class: u32, check: impl FnOnce() -> Option<Rejection>) -> Option<Rejection> {
         let Some(entry) = self.entries.get(index(class) & (MEMO_ENTRIES - 1)) else { return check() };
         let (known, rejection) = entry.get();
-        if known == class {
+        if known == class && class != Self::VACANT {
             return rejection;
         }
         let rejection = check();

@@ -1,8 +1,8 @@
 //! Section 7: commit and release.
 
 use orchestrator_core::commit::{CommitError, Lease, SessionSlot, SessionTable, commit, committed_tokens, release};
-use orchestrator_core::rows::{JobRow, NameId, PoolLists, PoolRow, PoolTableMut, Span};
-use orchestrator_core::{JobSpec, Policy, PoolSnapshot};
+use orchestrator_core::rows::{JobRow, NameId, PoolClass, PoolLists, PoolRow, PoolTableMut, Span};
+use orchestrator_core::{JobSpec, Policy};
 
 use crate::{Fleet, assigned, decide_in, device, exact, fleet, job, leak, pool, warm, winner};
 
@@ -187,8 +187,24 @@ fn residency() {
     assert_eq!(residents(&owner), 0);
 }
 
-fn row_of(snapshot: &PoolSnapshot<'static>) -> PoolRow {
-    *snapshot.validate().unwrap().facts()
+/// The parts of a table of one pool.
+struct Rows {
+    rows: Vec<PoolRow>,
+    classes: Vec<PoolClass>,
+    lists: Vec<PoolLists>,
+    residents: Vec<NameId>,
+}
+
+impl Rows {
+    fn table(&mut self) -> PoolTableMut<'_> {
+        PoolTableMut {
+            rows: &mut self.rows,
+            classes: &self.classes,
+            lists: &mut self.lists,
+            devices: &mut [],
+            residents: &mut self.residents,
+        }
+    }
 }
 
 fn job_row(model: u32, kv: i64, weights: i64) -> JobRow {
@@ -199,7 +215,7 @@ fn job_row(model: u32, kv: i64, weights: i64) -> JobRow {
 }
 
 /// A pool with `residents` resident models 10, 20, … and room for `capacity`.
-fn rows_with(residents: u32, capacity: u32) -> (Vec<PoolRow>, Vec<PoolLists>, Vec<NameId>) {
+fn rows_with(residents: u32, capacity: u32) -> Rows {
     let mut published = pool("a");
     published.resident_models = Some(&[]);
     (published.slots_total, published.slots_free) = (100, 100);
@@ -213,12 +229,12 @@ fn rows_with(residents: u32, capacity: u32) -> (Vec<PoolRow>, Vec<PoolLists>, Ve
     for place in 0..residents {
         arena[place as usize + 2] = NameId(10 * (place + 1));
     }
-    (vec![row_of(&published)], vec![lists], arena)
+    let valid = published.validate().unwrap();
+    Rows { rows: vec![*valid.row()], classes: vec![*valid.class()], lists: vec![lists], residents: arena }
 }
 
-fn commit_rows(rows: &mut (Vec<PoolRow>, Vec<PoolLists>, Vec<NameId>), job: &JobRow) -> Lease {
-    let mut table = PoolTableMut { rows: &mut rows.0, lists: &mut rows.1, devices: &mut [], residents: &mut rows.2 };
-    commit(&mut table, job, 0).unwrap()
+fn commit_rows(rows: &mut Rows, job: &JobRow) -> Lease {
+    commit(&mut rows.table(), job, 0).unwrap()
 }
 
 /// COMMIT-4: the 64th model is recorded, the 65th is not, and is loaded again each time.
@@ -226,19 +242,19 @@ fn commit_rows(rows: &mut (Vec<PoolRow>, Vec<PoolLists>, Vec<NameId>), job: &Job
 fn sixty_four_residents() {
     let mut rows = rows_with(63, 80);
     assert!(commit_rows(&mut rows, &job_row(5, 1, 10)).resident);
-    assert_eq!(rows.1[0].residents.len, 64);
-    assert_eq!(rows.0[0].vram_free_bytes, 989);
+    assert_eq!(rows.lists[0].residents.len, 64);
+    assert_eq!(rows.rows[0].vram_free_bytes, 989);
     // Known: KV only.
     assert!(commit_rows(&mut rows, &job_row(5, 1, 10)).resident);
-    assert_eq!(rows.0[0].vram_free_bytes, 988);
+    assert_eq!(rows.rows[0].vram_free_bytes, 988);
     for free in [977, 966] {
         assert!(!commit_rows(&mut rows, &job_row(6, 1, 10)).resident);
-        assert_eq!((rows.1[0].residents.len, rows.0[0].vram_free_bytes), (64, free));
+        assert_eq!((rows.lists[0].residents.len, rows.rows[0].vram_free_bytes), (64, free));
     }
     let expected: Vec<NameId> = [5].into_iter().chain((1..=63).map(|place| 10 * place)).map(NameId).collect();
-    assert_eq!(rows.1[0].residents.of(&rows.2), expected);
+    assert_eq!(rows.lists[0].residents.of(&rows.residents), expected);
     // The entries of others are as they were.
-    assert_eq!((rows.2[0], rows.2[1], rows.2[66]), (NameId(7), NameId(7), NameId(7)));
+    assert_eq!((rows.residents[0], rows.residents[1], rows.residents[66]), (NameId(7), NameId(7), NameId(7)));
 }
 
 /// COMMIT-4: the list stays in ascending order, and inside its owner's storage.
@@ -248,14 +264,14 @@ fn residents_in_order() {
     for model in [15, 25, 5] {
         assert!(commit_rows(&mut rows, &job_row(model, 0, 0)).resident);
     }
-    assert_eq!(rows.1[0].residents.of(&rows.2), [5, 10, 15, 20, 25].map(NameId));
+    assert_eq!(rows.lists[0].residents.of(&rows.residents), [5, 10, 15, 20, 25].map(NameId));
     assert!(!commit_rows(&mut rows, &job_row(30, 0, 0)).resident);
-    assert_eq!(rows.2, [7, 7, 5, 10, 15, 20, 25, 7].map(NameId));
+    assert_eq!(rows.residents, [7, 7, 5, 10, 15, 20, 25, 7].map(NameId));
     // A model without a number of its own is not recorded.
     let mut rows = rows_with(0, 5);
     for model in [NameId::FOREIGN, NameId::NONE] {
         assert!(!commit_rows(&mut rows, &job_row(model.0, 0, 0)).resident);
-        assert_eq!(rows.1[0].residents.len, 0);
+        assert_eq!(rows.lists[0].residents.len, 0);
     }
 }
 
@@ -410,8 +426,7 @@ fn release_twice() {
 fn release_without_its_pool() {
     let mut rows = rows_with(0, 0);
     let lease = commit_rows(&mut rows, &job_row(1, 300, 0));
-    let before = rows.0.clone();
-    let mut table = PoolTableMut { rows: &mut rows.0, lists: &mut rows.1, devices: &mut [], residents: &mut rows.2 };
-    release(&mut table, &Lease { rank: 1, ..lease });
-    assert_eq!(rows.0, before);
+    let before = rows.rows.clone();
+    release(&mut rows.table(), &Lease { rank: 1, ..lease });
+    assert_eq!(rows.rows, before);
 }

@@ -784,3 +784,40 @@ fn the_widest_split() {
     asking.est_kv_bytes = Some(161);
     assert_eq!(failure(&[wide], &asking), Some(Rejection::VramTotal));
 }
+
+/// FEAS-2, FEAS-3, FEAS-12, KEY-1: each pool gets its own answer in a fleet with more kinds of pools, and more gaps
+/// between the pools that a job names, than a scan remembers.
+#[test]
+fn many_kinds_of_pools() {
+    let mut owner: Box<SmallFleet<130, 1, 4>> = Box::default();
+    for place in 0..130 {
+        let mut kind = pool(format!("{place:03}").leak());
+        kind.supports.ctx_max = Some(if place % 64 < 32 { 10 } else { 20 + place });
+        owner.upsert(&kind).unwrap();
+    }
+    let policy = exact().validate().unwrap();
+    let explained = |job: &Job| owner.explain(&job.validate(&policy, None).unwrap(), &policy, None);
+    let best = |job: &Job| {
+        let mut best = [None; 5];
+        owner.rank_best(&job.validate(&policy, None).unwrap(), &policy, &mut best);
+        best.map(|assignment| assignment.map(|assignment: orchestrator_core::Assignment| assignment.rank))
+    };
+    let mut asking = job();
+    asking.required_ctx = Some(90);
+    // 32 to 63 and 96 to 127 have 20 more than their number, so those from 96 on have 90: the others are 98.
+    assert_eq!(explained(&asking).counts.of(Rejection::Context), 98);
+    assert_eq!(best(&asking), [96, 97, 98, 99, 100].map(Some));
+
+    let mut asking = job();
+    asking.placement.prefer_pools = &["120", "010", "050", "129", "none"];
+    assert_eq!(best(&asking), [10, 50, 120, 129, 0].map(Some));
+    asking.placement.avoid_pools = &["010", "011", "064", "128"];
+    assert_eq!(explained(&asking).counts.of(Rejection::Avoided), 4);
+    assert_eq!(best(&asking), [50, 120, 129, 0, 1].map(Some));
+    asking.placement.allow_fallback = false;
+    assert_eq!(explained(&asking).feasible, 3);
+    // 130 less the 4 to avoid less 3
+    assert_eq!(explained(&asking).counts.of(Rejection::NotPreferred), 123);
+    asking.placement.prefer_pools = &["000", "129"];
+    assert_eq!(best(&asking), [Some(0), Some(129), None, None, None]);
+}

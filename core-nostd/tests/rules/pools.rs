@@ -1,6 +1,6 @@
 //! Section 2: pools, and the limits of section 1 field by field.
 
-use orchestrator_core::rows::{PoolFlags, PoolRow};
+use orchestrator_core::rows::{ClassFlags, PoolClass, PoolFlags, PoolRow};
 use orchestrator_core::{DeviceMask, PoolSnapshot, Problem, Rejection, ValidPool};
 
 use crate::{BAD_FLOATS, BYTES, TIME_MAX, TOKENS, assigned, device, exact, failure, job, leak, pool, refused, warm};
@@ -23,19 +23,19 @@ fn error(pool: &Pool) -> Result<(), orchestrator_core::FieldError> {
 #[test]
 fn integers() {
     let table: [IntField; 9] = [
-        ("slots_total", 32_767, |pool, value| pool.slots_total = value, |pool| pool.facts().slots_total.into()),
+        ("slots_total", 32_767, |pool, value| pool.slots_total = value, |pool| pool.row().slots_total.into()),
         (
             "slots_free",
             32_767,
             |pool, value| (pool.slots_total, pool.slots_free) = (32_767, value),
-            |pool| pool.facts().slots_free.into(),
+            |pool| pool.row().slots_free.into(),
         ),
-        ("vram_total_bytes", BYTES, |pool, value| pool.vram_total_bytes = value, |pool| pool.facts().vram_total_bytes),
+        ("vram_total_bytes", BYTES, |pool, value| pool.vram_total_bytes = value, |pool| pool.class().vram_total_bytes),
         (
             "vram_free_bytes",
             BYTES,
             |pool, value| (pool.vram_total_bytes, pool.vram_free_bytes) = (BYTES, value),
-            |pool| pool.facts().vram_free_bytes,
+            |pool| pool.row().vram_free_bytes,
         ),
         (
             "queue_depth",
@@ -47,19 +47,19 @@ fn integers() {
             "supports.ctx_max",
             TOKENS,
             |pool, value| pool.supports.ctx_max = Some(value),
-            |pool| pool.facts().ctx_max.into(),
+            |pool| pool.class().ctx_max.into(),
         ),
         (
             "devices.vram_total_bytes",
             BYTES,
             |pool, value| pool.devices = leak([device(value, 0)]),
-            |pool| pool.facts().vram_total_bytes,
+            |pool| pool.class().vram_total_bytes,
         ),
         (
             "devices.vram_free_bytes",
             BYTES,
             |pool, value| pool.devices = leak([device(BYTES, value)]),
-            |pool| pool.facts().vram_free_bytes,
+            |pool| pool.row().vram_free_bytes,
         ),
         (
             "warm_sessions.cached_tokens",
@@ -87,14 +87,14 @@ fn integers() {
 #[test]
 fn times() {
     let table: [FloatField; 4] = [
-        ("first_token_ms", |pool, value| pool.first_token_ms = Some(value), |pool| pool.facts().first_token_us),
+        ("first_token_ms", |pool, value| pool.first_token_ms = Some(value), |pool| pool.row().first_token_us),
         (
             "admission_latency_ms",
             |pool, value| pool.admission_latency_ms = value,
-            |pool| pool.facts().admission_latency_us,
+            |pool| pool.row().admission_latency_us,
         ),
-        ("model_load_ms", |pool, value| pool.model_load_ms = value, |pool| pool.facts().model_load_us),
-        ("age_ms", |pool, value| pool.age_ms = value, |pool| pool.facts().age_us),
+        ("model_load_ms", |pool, value| pool.model_load_ms = value, |pool| pool.row().model_load_us),
+        ("age_ms", |pool, value| pool.age_ms = value, |pool| pool.row().age_us),
     ];
     for (field, set, get) in table {
         for (ms, us) in [(-0.0, 0), (0.0, 0), (1.5, 1500), (70_368_744_177.663, TIME_MAX)] {
@@ -115,15 +115,11 @@ fn times() {
 #[test]
 fn rates() {
     let table: [FloatField; 2] = [
-        (
-            "perf_tokens_per_s",
-            |pool, value| pool.perf_tokens_per_s = Some(value),
-            |pool| pool.facts().decode_q10.into(),
-        ),
+        ("perf_tokens_per_s", |pool, value| pool.perf_tokens_per_s = Some(value), |pool| pool.row().decode_q10.into()),
         (
             "prefill_tokens_per_s",
             |pool, value| pool.prefill_tokens_per_s = Some(value),
-            |pool| pool.facts().prefill_q10.into(),
+            |pool| pool.row().prefill_q10.into(),
         ),
     ];
     for (field, set, get) in table {
@@ -142,7 +138,7 @@ fn rates() {
     }
     let mut both = pool("a");
     both.perf_tokens_per_s = Some(50.0);
-    assert_eq!(both.validate().unwrap().facts().milli_tps, 50_000);
+    assert_eq!(both.validate().unwrap().row().milli_tps, 50_000);
 }
 
 /// UNIT-5: ids of 64 bytes, names of 128, in bytes and not in characters.
@@ -259,13 +255,13 @@ fn vram_of_devices() {
     let mut published = pool("a");
     published.devices = leak([]);
     let valid = published.validate().unwrap();
-    assert_eq!((valid.facts().vram_total_bytes, valid.facts().vram_free_bytes), (1000, 1000));
-    assert!(!valid.facts().flags.has(PoolFlags::DEVICES));
+    assert_eq!((valid.class().vram_total_bytes, valid.row().vram_free_bytes), (1000, 1000));
+    assert!(valid.devices().is_empty());
 
     published.devices = leak([device(300, 100), device(500, 250)]);
     let valid = published.validate().unwrap();
     // 300 + 500 and 100 + 250, not the 1,000 that the pool published.
-    assert_eq!((valid.facts().vram_total_bytes, valid.facts().vram_free_bytes), (800, 350));
+    assert_eq!((valid.class().vram_total_bytes, valid.row().vram_free_bytes), (800, 350));
 
     // 2^47 + (2^47 - 1) = 2^48 - 1; one more is 2^48.
     let half = 1 << 47;
@@ -303,7 +299,7 @@ fn ids_of_devices() {
 fn ids_of_devices_without_a_mask() {
     let mut two = pool("a");
     two.devices = leak([device(100, 50), device(200, 150)]);
-    assert_eq!(two.validate().unwrap().facts().device_mask, DeviceMask::from_bits(0b11));
+    assert_eq!(two.validate().unwrap().class().device_mask, DeviceMask::from_bits(0b11));
     let mut asking = job();
     asking.requirements.device_mask = Some("0,1");
     asking.placement.require_device_mask = Some("1,0");
@@ -314,7 +310,7 @@ fn ids_of_devices_without_a_mask() {
     asking.requirements.device_mask = Some("1,2");
     assert_eq!(failure(&[two], &asking), Some(Rejection::MaskNotWithin));
     // Without devices there is no such mask.
-    assert!(pool("a").validate().unwrap().facts().device_mask.is_empty());
+    assert!(pool("a").validate().unwrap().class().device_mask.is_empty());
 }
 
 /// UNIT-9: what a pool does not say has the default of section 2.
@@ -322,21 +318,17 @@ fn ids_of_devices_without_a_mask() {
 fn defaults() {
     let minimal = pool("a");
     let valid = minimal.validate().unwrap();
-    let row = valid.facts();
+    let row = valid.row();
     assert_eq!(row.first_token_us, PoolRow::FIRST_TOKEN_UNKNOWN);
     assert_eq!((row.decode_q10, row.milli_tps, row.prefill_q10), (0, 0, 0));
     assert_eq!((row.admission_latency_us, row.model_load_us, row.age_us), (0, 0, 0));
-    assert_eq!(row.ctx_max, PoolRow::CTX_UNKNOWN);
+    assert_eq!(valid.class().ctx_max, PoolClass::CTX_UNKNOWN);
     assert!(row.flags.has(PoolFlags::READY));
-    for flag in [
-        PoolFlags::DRAINING,
-        PoolFlags::CAPABILITY_KNOWN,
-        PoolFlags::MIN_CAPABILITY,
-        PoolFlags::MODELS_LISTED,
-        PoolFlags::RESIDENCY_PUBLISHED,
-        PoolFlags::WARM_SESSIONS,
-        PoolFlags::DEVICES,
-    ] {
+    for flag in [PoolFlags::DRAINING, PoolFlags::RESIDENCY_PUBLISHED, PoolFlags::WARM_SESSIONS] {
         assert!(!row.flags.has(flag));
     }
+    for flag in [ClassFlags::CAPABILITY_KNOWN, ClassFlags::MIN_CAPABILITY, ClassFlags::MODELS_LISTED] {
+        assert!(!valid.class().flags.has(flag));
+    }
+    assert!(valid.class().device_mask.is_empty() && valid.devices().is_empty());
 }

@@ -1,5 +1,6 @@
 //! The fleet in fixed storage: its limits, and that a refusal leaves it as it was.
 
+use orchestrator_core::rows::{PoolClass, Span};
 use orchestrator_core::{FleetError, JobSpec, PlacementDecision, Policy, PoolSnapshot, Problem, SmallFleet};
 
 use crate::{TIME_MAX, decide_in, device, fleet, job, leak, pool, warm};
@@ -27,15 +28,17 @@ fn storage_full<T>(field: &'static str, capacity: usize) -> Result<T, FleetError
 fn picture<const P: usize, const L: usize, const N: usize>(fleet: &SmallFleet<P, L, N>) -> String {
     let table = fleet.table();
     let ids: Vec<_> = (0..fleet.len() as u32).map(|rank| fleet.pool_id(rank)).collect();
-    let lists = table.lists.iter().map(|lists| {
-        let names =
-            (lists.models.of(table.models), lists.digests.of(table.digests), lists.residents.of(table.residents));
-        format!(
-            "{names:?} {:?} {:?} {:?}",
+    let classes = table.rows.iter().map(|row| table.classes[row.class as usize]);
+    let lists = classes.zip(table.lists).map(|(class, lists)| {
+        let names = (class.models.of(table.models), class.digests.of(table.digests));
+        let class = PoolClass { models: Span::EMPTY, digests: Span::EMPTY, ..class };
+        let lists = (
+            lists.residents.of(table.residents),
             lists.labels.of(table.labels),
             lists.devices.of(table.devices),
-            lists.warm.of(table.warm)
-        )
+            lists.warm.of(table.warm),
+        );
+        format!("{class:?} {names:?} {lists:?}")
     });
     format!("{ids:?} {:?} {:?}", table.rows, lists.collect::<Vec<_>>())
 }

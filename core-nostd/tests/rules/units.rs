@@ -1,6 +1,5 @@
 //! Section 1: units and limits. The limits of single fields stand in [`pools`](crate::pools) and [`jobs`](crate::jobs).
 
-use orchestrator_core::rows::PoolFlags;
 use orchestrator_core::units::{micros_from_millis, millis_ceil};
 use orchestrator_core::{ComputeCapability, DeviceMask, Problem, Rate, Rejection};
 
@@ -213,7 +212,7 @@ fn clamps() {
     clamped.slots_free = 32_767;
     clamped.vram_free_bytes = crate::BYTES;
     let valid = clamped.validate().unwrap();
-    assert_eq!((valid.facts().slots_free, valid.facts().vram_free_bytes), (4, 1000));
+    assert_eq!((valid.row().slots_free, valid.row().vram_free_bytes), (4, 1000));
 
     clamped.slots_free = 32_768;
     assert_eq!(clamped.validate().unwrap_err().field, "slots_free");
@@ -227,8 +226,7 @@ fn clamps() {
     let free: Vec<u64> = valid.devices().iter().map(|device| device.vram_free_bytes).collect();
     assert_eq!(free, [10, 3]);
     // 10 + 3: the device was clamped before the sum.
-    assert_eq!(valid.facts().vram_free_bytes, 13);
-    assert!(valid.facts().flags.has(PoolFlags::DEVICES));
+    assert_eq!(valid.row().vram_free_bytes, 13);
     clamped.devices = leak([device(10, crate::BYTES + 1)]);
     assert_eq!(clamped.validate().unwrap_err().field, "devices.vram_free_bytes");
 }

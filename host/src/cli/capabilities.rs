@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use orchestrator_core::{Order, Reason, Rejection, SCHEMA_VERSION, SEMANTICS_VERSION, limits};
+use orchestrator_core::{Order, PolicySpec, Reason, Rejection, SCHEMA_VERSION, SEMANTICS_VERSION, limits};
 use serde_json::{Value, json};
 
 use super::{Completion, Failure};
@@ -52,7 +52,36 @@ fn document() -> Value {
             "retryable": rejection.reason().is_retryable(),
         })),
         "no_pools": { "stage": Reason::NoPools.stage(), "retryable": Reason::NoPools.is_retryable() },
+        "policy": policy_document(),
         "limits": limits_document(),
+    })
+}
+
+/// The knobs of POLICY-1 with their ranges and defaults.
+fn policy_document() -> Value {
+    let default = PolicySpec::default();
+    let weight = |value: f64| json!({ "default": value, "min": 0, "max": limits::WEIGHT_256_MAX / 256 });
+    json!({
+        "order": { "default": default.order.name(), "values": Order::ALL.map(Order::name) },
+        "quantum_shift": { "default": default.quantum_shift, "min": 0, "max": limits::QUANTUM_SHIFT_MAX },
+        "performance_aware": { "default": default.performance_aware },
+        "spread_seed": { "default": default.spread_seed, "min": 0, "max": u64::MAX },
+        "default_output_tokens": {
+            "default": default.default_output_tokens, "min": 0, "max": limits::TOKENS_MAX,
+        },
+        "default_tokens_per_s": { "default": default.default_tokens_per_s },
+        "default_first_token_ms": { "default": default.default_first_token_ms },
+        "stale_after_ms": { "default": default.stale_after_ms },
+        "session_capacity": {
+            "default": default.session_capacity, "min": 0, "max": limits::SESSION_CAPACITY_MAX,
+        },
+        "weights": {
+            "admission": weight(default.weights.admission),
+            "model_load": weight(default.weights.model_load),
+            "first_token": weight(default.weights.first_token),
+            "prefill": weight(default.weights.prefill),
+            "decode": weight(default.weights.decode),
+        },
     })
 }
 
