@@ -26,11 +26,11 @@ const DIGESTS: [(Mix, [u64; SIZES.len()]); 2] = [
     (
         Mix::Mixed,
         [
-            0x02ae_d99f_b8cb_82fd,
-            0x72e4_e092_7003_9486,
-            0xbec8_5762_9849_2d60,
-            0xbe08_81ce_4ee8_c9ff,
-            0x88c7_aa9f_6236_cb9c,
+            0xf921_0a3b_a830_a67f,
+            0x155c_1889_eadc_ca5d,
+            0x4cbf_22a4_c013_83df,
+            0x6176_f3b9_7bdb_8b23,
+            0xe970_5fa4_862d_b50e,
         ],
     ),
     (

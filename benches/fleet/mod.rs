@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use orchestrator_core::rows::{
-    DeviceRow, LabelRow, NameId, PoolLists, PoolRow, PoolTable, RankRange, SessionEntry, Span, WarmRow,
+    DeviceRow, LabelRow, NameId, PoolClass, PoolLists, PoolRow, PoolTable, RankRange, SessionEntry, Span, WarmRow,
 };
 use orchestrator_core::{
     DeviceSnapshot, Directory, JobSpec, NameKind, Policy, PoolSnapshot, PoolSupports, ResolvedJob, WarmSession,
@@ -16,6 +16,8 @@ const CAPABILITIES: [&str; 8] = ["8.0", "8.6", "8.9", "9.0", "9.0", "9.0", "10.0
 const ZONES: [&str; 4] = ["eu-1", "eu-2", "us-1", "us-2"];
 const MODELS: u64 = 24;
 const SESSIONS: u64 = 64;
+/// A fleet has at most these many kinds of pools: those facts of a pool that rarely change are the facts of its kind.
+const KINDS: u64 = 64;
 const GIB: i64 = 1 << 30;
 
 /// Which pools can take the jobs.
@@ -98,12 +100,24 @@ fn append<T>(arena: &mut Vec<T>, items: impl IntoIterator<Item = T>) -> Span {
     Span { start: start as u32, len: (arena.len() - start) as u32 }
 }
 
+/// As [`append`]; equal lists of a kind share their place.
+fn shared(
+    known: &mut HashMap<(NameKind, Vec<NameId>), Span>,
+    arena: &mut Vec<NameId>,
+    list: (NameKind, Vec<NameId>),
+) -> Span {
+    *known.entry(list).or_insert_with_key(|(_, list)| append(arena, list.iter().copied()))
+}
+
 /// A fleet in vectors: what a host owns.
 #[derive(Default)]
 pub(crate) struct Fleet {
     names: Names,
     ids: Vec<String>,
+    known_classes: HashMap<PoolClass, u32>,
+    known_lists: HashMap<(NameKind, Vec<NameId>), Span>,
     rows: Vec<PoolRow>,
+    classes: Vec<PoolClass>,
     lists: Vec<PoolLists>,
     models: Vec<NameId>,
     digests: Vec<NameId>,
@@ -127,6 +141,7 @@ impl Fleet {
     pub(crate) fn table(&self) -> PoolTable<'_> {
         PoolTable {
             rows: &self.rows,
+            classes: &self.classes,
             lists: &self.lists,
             models: &self.models,
             digests: &self.digests,
@@ -141,6 +156,7 @@ impl Fleet {
     /// Bytes of the table: what a decision reads at most.
     pub(crate) fn bytes(&self) -> usize {
         size_of_val(&*self.rows)
+            + size_of_val(&*self.classes)
             + size_of_val(&*self.lists)
             + size_of_val(&*self.models)
             + size_of_val(&*self.digests)
@@ -152,20 +168,22 @@ impl Fleet {
 
     fn add(&mut self, index: u64, mix: Mix) {
         let open = mix == Mix::Open;
+        let kind = pick(index, 50, KINDS);
         let one_in = |salt, parts| pick(index, salt, parts) == 0;
+        let kind_one_in = |salt, parts| pick(kind, salt, parts) == 0;
         let id = pool_id(index);
         let served: Vec<String> = if open {
             (0..MODELS).map(model).collect()
         } else {
-            let first = pick(index, 1, MODELS);
+            let first = pick(kind, 1, MODELS);
             (first..first + MODELS / 2).map(|at| model(at % MODELS)).collect()
         };
         let served: Vec<&str> = served.iter().map(String::as_str).collect();
         let loaded = &served[..1 + pick(index, 2, 3) as usize];
         let (all_quantizations, all_extensions) = (QUANTIZATIONS.to_vec(), EXTENSIONS.to_vec());
-        let quantizations = if open { all_quantizations } else { some(&QUANTIZATIONS, index, 3, 3) };
-        let extensions = if open { all_extensions } else { some(&EXTENSIONS, index, 4, 3) };
-        let digest = format!("sha256:{:02x}", pick(index, 5, MODELS));
+        let quantizations = if open { all_quantizations } else { some(&QUANTIZATIONS, kind, 3, 3) };
+        let extensions = if open { all_extensions } else { some(&EXTENSIONS, kind, 4, 3) };
+        let digest = format!("sha256:{:02x}", pick(kind, 5, MODELS));
         let digests = [digest.as_str()];
         let labels = [("zone", choice(&ZONES, index, 6)), ("tier", choice(&["a", "b"], index, 7))];
         let sessions: Vec<String> = (0..8).map(|at| session((pick(index, 8, SESSIONS) + at * 8) % SESSIONS)).collect();
@@ -179,14 +197,14 @@ impl Fleet {
             vram_free_bytes: if open { 70 * GIB } else { (20 + pick(index, 10 + at, 60) as i64) * GIB },
             compute_capability: None,
         };
-        let devices: Vec<_> = (0..2 + pick(index, 18, 3)).map(device).collect();
+        let devices: Vec<_> = (0..2 + pick(kind, 18, 3)).map(device).collect();
 
         let slots_total = 8 << pick(index, 20, 4);
-        let mut pool = PoolSnapshot::new(&id, choice(&ENGINES, index, 19), slots_total, 0, 160 * GIB, 0);
+        let mut pool = PoolSnapshot::new(&id, choice(&ENGINES, kind, 19), slots_total, 0, 160 * GIB, 0);
         pool.slots_free = pick(index, 21, slots_total as u64 + 1) as i64;
         pool.vram_free_bytes = (16 + pick(index, 22, 140) as i64) * GIB;
         pool.engine_version = Some("0.11.0");
-        pool.compute_capability = Some(choice(&CAPABILITIES, index, 23));
+        pool.compute_capability = Some(choice(&CAPABILITIES, kind, 23));
         pool.perf_tokens_per_s = (!one_in(24, 16)).then(|| 15.0 + pick(index, 25, 1000) as f64 / 8.0);
         pool.first_token_ms = Some(10.0 + pick(index, 26, 4000) as f64 / 16.0);
         pool.prefill_tokens_per_s = (!one_in(27, 4)).then(|| 500.0 + pick(index, 28, 8000) as f64);
@@ -198,14 +216,14 @@ impl Fleet {
         pool.supports = PoolSupports {
             quantizations: &quantizations,
             extensions: &extensions,
-            models: (open || !one_in(35, 8)).then_some(&*served),
+            models: (open || !kind_one_in(35, 8)).then_some(&*served),
             model_digests: &digests,
-            ctx_max: Some(16_384 << pick(index, 36, 4)),
-            min_compute_cap: one_in(37, 4).then_some("8.0"),
+            ctx_max: Some(16_384 << pick(kind, 36, 4)),
+            min_compute_cap: kind_one_in(37, 4).then_some("8.0"),
         };
         // Half of the pools publish what is resident, a quarter their devices, three quarters labels.
         pool.resident_models = one_in(38, 2).then_some(loaded);
-        pool.devices = if one_in(39, 4) { &devices } else { &[] };
+        pool.devices = if kind_one_in(39, 4) { &devices } else { &[] };
         pool.labels = if open || !one_in(40, 4) { &labels } else { &[] };
         pool.warm_sessions = if index % 16 == 5 { &warm } else { &[] };
         if open {
@@ -227,16 +245,22 @@ impl Fleet {
         let text = |names: &mut Names, name: Option<&str>| {
             name.map_or(NameId::NONE, |name| names.intern(NameKind::Text, name))
         };
-        let row = PoolRow {
+        let models = names.sorted(NameKind::Model, pool.supports.models.unwrap_or_default());
+        let digests = names.sorted(NameKind::Text, pool.supports.model_digests);
+        let class = PoolClass {
             engine: names.intern(NameKind::Engine, pool.engine),
             engine_version: text(names, pool.engine_version),
             sampler_profile: text(names, pool.sampler_profile_version),
             quantizations: names.bits(NameKind::Quantization, pool.supports.quantizations),
             extensions: names.bits(NameKind::Extension, pool.supports.extensions),
-            ..*valid.facts()
+            models: shared(&mut self.known_lists, &mut self.models, (NameKind::Model, models)),
+            digests: shared(&mut self.known_lists, &mut self.digests, (NameKind::Text, digests)),
+            ..*valid.class()
         };
-        let models = names.sorted(NameKind::Model, pool.supports.models.unwrap_or_default());
-        let digests = names.sorted(NameKind::Text, pool.supports.model_digests);
+        let class = *self.known_classes.entry(class).or_insert_with(|| {
+            self.classes.push(class);
+            self.classes.len() as u32 - 1
+        });
         let residents = names.sorted(NameKind::Model, pool.resident_models.unwrap_or_default());
         let mut labels: Vec<_> = pool
             .labels
@@ -257,8 +281,6 @@ impl Fleet {
         warm.sort_unstable();
         let residents_capacity = residents.len() as u32;
         self.lists.push(PoolLists {
-            models: append(&mut self.models, models),
-            digests: append(&mut self.digests, digests),
             labels: append(&mut self.labels, labels),
             devices: append(&mut self.devices, valid.devices().iter().copied()),
             residents: append(&mut self.residents, residents),
@@ -266,7 +288,7 @@ impl Fleet {
             reserved: 0,
             warm: append(&mut self.warm, warm),
         });
-        self.rows.push(row);
+        self.rows.push(PoolRow { class, ..*valid.row() });
         self.ids.push(pool.id.to_owned());
     }
 }

@@ -115,7 +115,7 @@ fn bit(fleet: &impl Directory, kind: NameKind, name: &str) -> Option<u64> {
     fleet.find(kind, name).and_then(|id| 1u64.checked_shl(id.0))
 }
 
-/// The replicas of all pools named, in ascending order, each once.
+/// The replicas of all pools named, in ascending order, each once; an id that no pool has names none. JOB-5.
 fn resolve_pools(fleet: &impl Directory, ids: &[&str]) -> Vec<RankRange, HINTS_MAX> {
     let mut ranges = Vec::new();
     for id in ids {

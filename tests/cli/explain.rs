@@ -60,7 +60,7 @@ fn says_what_a_loser_lacks() {
     // 20 tokens at 50 and at 5 tokens/s: 400 and 4,000 ms after 100 ms.
     let slow = ask("slow").expect(0);
     assert_eq!(slow.out, "slow: loses by predicted_end: the winner ends 3600.000 ms earlier\n");
-    assert_eq!(ask("full").expect(0).out, "full: cannot take the job: stage 7 slots, 1 slots short\n");
+    assert_eq!(ask("full").expect(0).out, "full: cannot take the job: stage 7 slots, 1 slot short\n");
     let small = "small: cannot take the job: stage 3 model: vram_total, 1073741824 bytes (1.00 GiB) short\n";
     assert_eq!(ask("small").expect(0).out, small);
     assert_eq!(ask("old").expect(0).out, "old: cannot take the job: stage 5 stale, 1.000 ms too old\n");

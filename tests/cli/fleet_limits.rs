@@ -94,9 +94,10 @@ fn rows_with_the_same_identity_are_all_refused() {
     let desk = Desk::new();
     let other_replica = with(&pool("twice"), "replica_id", "\"r\"");
     let bad = with(&pool("twice"), "slots_total", "-1");
+    let worse = with(&pool("twice"), "slots_total", "NaN");
     let explicit = with(&pool("twice"), "replica_id", "\"\"");
     let escaped = with(&pool("x"), "id", "\"tw\\u0069ce\"");
-    for second in [pool("twice").to_string(), bad, explicit, escaped] {
+    for second in [pool("twice").to_string(), bad, worse, explicit, escaped] {
         for flip in [false, true] {
             let mut pair = vec![pool("twice").to_string(), second.clone()];
             if flip {

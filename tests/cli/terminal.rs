@@ -4,9 +4,10 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use super::support::{BINARY, Desk, Ran, keys, repository};
+use super::support::{BINARY, Desk, Ran, fleet_of, job, keys, lines_of, pool, repository};
 
-const SUBCOMMANDS: [&[&str]; 5] = [&[], &["explain"], &["kv"], &["import", "fleet"], &["import", "jobs"]];
+const SUBCOMMANDS: [&[&str]; 8] =
+    [&[], &["place"], &["explain"], &["kv"], &["capabilities"], &["import"], &["import", "fleet"], &["import", "jobs"]];
 
 fn command() -> Command {
     let mut command = Command::new(BINARY);
@@ -121,6 +122,7 @@ fn standard_output_without_a_reader_is_no_failure() {
         [&["place"], &fleet[..], &["--jobs", "examples/mixed-jobs.jsonl", "--format", "table"]].concat(),
         [&["explain"], &fleet[..], &["--job", "examples/mixed-jobs.jsonl"]].concat(),
         vec!["kv", "--context", "1", "--layers", "1", "--kv-heads", "1", "--head-dim", "1"],
+        vec!["capabilities"],
         vec![
             "import",
             "jobs",
@@ -136,4 +138,60 @@ fn standard_output_without_a_reader_is_no_failure() {
         let ran = Ran::of(&output);
         assert_eq!(ran.code, 0, "{args:?}\n{}", ran.err);
     }
+}
+
+/// As in `orchestrator place … 2>&1 | head -1`: what is said to nobody is no failure either.
+#[test]
+fn standard_error_without_a_reader_is_no_failure() {
+    let fleet = ["--fleet", "examples/fleet.json"];
+    for (code, args) in [
+        (0, [&["place"], &fleet[..], &["--jobs", "examples/jobs.jsonl"]].concat()),
+        (2, vec!["place", "--fleet", "missing.json", "--jobs", "missing.jsonl"]),
+        (
+            0,
+            vec![
+                "import",
+                "jobs",
+                "--trace",
+                "examples/azure2023_conv_1000.csv",
+                "--deployment",
+                "examples/deployment.toml",
+            ],
+        ),
+    ] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = command().args(&args).stdout(Stdio::null()).stderr(writer).output().unwrap();
+        assert_eq!(output.status.code(), Some(code), "{args:?}");
+    }
+}
+
+/// An id may hold any characters; a row is one line, and a terminal is not steered by it.
+#[test]
+fn control_characters_in_ids_are_shown_as_escapes() {
+    let desk = Desk::new();
+    let odd = "a\nb\u{1b}[31m";
+    let fleet = fleet_of([pool(odd), pool("twice\u{1b}"), pool("twice\u{1b}")]);
+    let ran = desk.place(fleet, lines_of([job(odd)]), &["--explain"]).expect(1);
+    assert_eq!(ran.only_line()["pool_id"], odd);
+    let table = desk.run(["place", "--fleet", "fleet.json", "--jobs", "jobs.jsonl", "--format", "table"]).expect(1);
+    assert_eq!(table.out.lines().count(), 2);
+    let explained = desk.run(["explain", "--fleet", "fleet.json", "--job", "jobs.jsonl"]).expect(1);
+    for ran in [ran, table, explained] {
+        assert!(!ran.out.contains('\u{1b}') && !ran.err.contains('\u{1b}'), "{}{}", ran.out, ran.err);
+    }
+}
+
+/// The jobs are read while the output is written: one file cannot be both.
+#[test]
+fn the_output_never_replaces_the_jobs() {
+    let desk = Desk::new();
+    desk.write("fleet.json", fleet_of([pool("a")]));
+    desk.write("jobs.jsonl", lines_of([job("j")]));
+    let place = |jobs, out| desk.run(["place", "--fleet", "fleet.json", "--jobs", jobs, "-o", out]);
+    place("jobs.jsonl", "./jobs.jsonl").expect(2).says("jobs.jsonl");
+    assert_eq!(desk.read("jobs.jsonl"), lines_of([job("j")]));
+    desk.write("out.jsonl", "as it was");
+    place("missing.jsonl", "out.jsonl").expect(2);
+    assert_eq!(desk.read("out.jsonl"), "as it was");
 }

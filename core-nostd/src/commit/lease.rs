@@ -143,6 +143,9 @@ fn take_vram(
         }
     }
     row.vram_free_bytes = sum_free(devices);
+    // A split rounds every share up, so the devices may give more than was needed.
+    lease.kv_bytes = lease.devices.iter().fold(0, |sum, share| sum.saturating_add(share.kv_bytes));
+    lease.weight_bytes = lease.devices.iter().fold(0, |sum, share| sum.saturating_add(share.weight_bytes));
     Ok(lease)
 }
 

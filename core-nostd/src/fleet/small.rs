@@ -152,6 +152,9 @@ impl<const POOLS: usize, const LISTS: usize, const NAMES: usize> SmallFleet<POOL
 
     /// Adds a pool, or replaces what is known of it. O(pools + names).
     ///
+    /// Until it is done both states of a replaced pool are kept, so `NAMES` needs room for the names of one pool more
+    /// than the fleet has; where there is none, [`remove`](Self::remove) the pool first.
+    ///
     /// # Errors
     /// A field that breaks a rule or does not fit the storage, or no place for another pool. The fleet is as before.
     pub fn upsert(&mut self, snapshot: &PoolSnapshot<'_>) -> Result<(), FleetError> {

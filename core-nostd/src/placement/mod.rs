@@ -5,7 +5,7 @@
 //! for an answer to "why?".
 //!
 //! Invariants: the same input gives the same decision for any order of visits (the minimum of a total order); nothing
-//! here reads a clock, a random source or an environment.
+//! here reads a clock, a random source or an environment. DET-1.
 //!
 //! ```
 //! use orchestrator_core::{JobSpec, PlacementDecision, Policy, PoolSnapshot, SmallFleet};

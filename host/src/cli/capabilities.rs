@@ -28,7 +28,7 @@ pub(super) const LONG_VERSION: &str = concat!(
 
 pub(super) fn run() -> Result<Completion, Failure> {
     let mut stdout = io::stdout().lock();
-    serde_json::to_writer_pretty(&mut stdout, &document())?;
+    serde_json::to_writer_pretty(&mut stdout, &document()).map_err(io::Error::from)?;
     writeln!(stdout)?;
     Ok(Completion::Fine)
 }

@@ -10,7 +10,7 @@ use super::load::{self, LoadedModels};
 use super::{Completion, Failure};
 use crate::input::{Warnings, read_job_line};
 use crate::place::{Mode, Placer};
-use crate::report::{decision_sentences, pool_name, pool_table, verdict_sentence};
+use crate::report::{decision_sentences, pool_name, pool_table, printable, verdict_sentence};
 
 /// Show what every pool is to one job.
 #[derive(Debug, Args)]
@@ -99,7 +99,7 @@ fn explain(
             let examination = placer.examine(job, dims)?;
             let table = pool_table(&examination, placer.fleet());
             let sentences = decision_sentences(&examination, placer.fleet());
-            Ok(format!("job: {}\n{sentences}\n\n{table}", job.id))
+            Ok(format!("job: {}\n{sentences}\n\n{table}", printable(job.id)))
         }
     }
 }

@@ -6,9 +6,10 @@ use std::path::Path;
 
 use orchestrator_core::Policy;
 
-use super::Failure;
+use super::{Failure, terminal};
 use crate::fleet::{Fleet, FleetBuilder};
 use crate::input::{FleetReader, LineReader, ModelTable, Warnings, read_model_dims_file, read_policy};
+use crate::report::printable;
 
 /// How many refused rows of one file are named; the rest is counted.
 const NAMED_MAX: u64 = 20;
@@ -39,7 +40,7 @@ impl<'a> Refusals<'a> {
     pub(super) fn add(&mut self, line: u64, why: impl std::fmt::Display) {
         self.count += 1;
         if self.count <= NAMED_MAX {
-            eprintln!("{}:{line}: refused: {why}", self.path.display());
+            terminal::say(format_args!("{}:{line}: refused: {why}", self.path.display()));
         }
     }
 
@@ -47,7 +48,7 @@ impl<'a> Refusals<'a> {
     pub(super) fn finish(self) -> u64 {
         let unnamed = self.count.saturating_sub(NAMED_MAX);
         if unnamed > 0 {
-            eprintln!("{}: {unnamed} more rows refused", self.path.display());
+            terminal::say(format_args!("{}: {unnamed} more rows refused", self.path.display()));
         }
         self.count
     }
@@ -80,7 +81,8 @@ pub(super) fn fleet(path: &Path) -> Result<LoadedFleet, Failure> {
     let built = builder.finish();
     for duplicate in &built.duplicates {
         let name = &duplicate.name;
-        let why = format!("id: another row is `{}` with replica `{}` too", name.id, name.replica_id);
+        let why =
+            format!("id: another row is `{}` with replica `{}` too", printable(&name.id), printable(&name.replica_id));
         refusals.add(duplicate.line, why);
     }
     say_warnings(&warnings);
@@ -117,6 +119,6 @@ pub(super) fn job_lines(path: &Path) -> Result<(LineReader<BufReader<File>>, Opt
 pub(super) fn say_warnings(warnings: &Warnings) {
     if !warnings.is_empty() {
         let text = warnings.to_string();
-        text.lines().for_each(|line| eprintln!("warning: {line}"));
+        text.lines().for_each(|line| terminal::say(format_args!("warning: {line}")));
     }
 }

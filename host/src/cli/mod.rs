@@ -43,8 +43,14 @@ enum Command {
     /// Estimate KV cache bytes from a model's dimensions
     Kv(kv::KvArgs),
     /// Print versions, limits and policies as JSON
+    #[command(after_help = "\
+Example:
+  orchestrator capabilities")]
     Capabilities,
     /// Make fleets and jobs from published tables and traces
+    #[command(after_help = "\
+Example:
+  orchestrator import fleet --help")]
     Import(ImportArgs),
 }
 
@@ -81,7 +87,7 @@ pub fn run() -> ExitCode {
         Ok(Completion::SomeRefused) => ExitCode::from(1),
         Err(failure) if is_broken_pipe(&*failure) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("orchestrator: {failure}");
+            terminal::say(format_args!("orchestrator: {failure}"));
             ExitCode::from(2)
         }
     }
@@ -91,7 +97,7 @@ fn import(args: &ImportArgs) -> Result<Completion, Failure> {
     let mut stdout = io::stdout().lock();
     let summary = args.run(&mut stdout)?;
     stdout.flush()?;
-    eprint!("{summary}");
+    terminal::say(summary.to_string().trim_end());
     Ok(Completion::from_refusals(summary.has_refusals()))
 }
 

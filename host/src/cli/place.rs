@@ -33,7 +33,7 @@ pub(super) struct PlaceArgs {
     /// The policy; without one the defaults stand
     #[arg(long, value_name = "TOML")]
     policy: Option<PathBuf>,
-    /// Whether each placement is committed before the next decision
+    /// Commit each placement before the next decision, or let every job see the same snapshot
     #[arg(long, value_enum, default_value_t = ModeArg::Sequential)]
     mode: ModeArg,
     /// Model dimensions, to estimate the KV cache of jobs that do not give it
@@ -45,7 +45,7 @@ pub(super) struct PlaceArgs {
     /// Add the N best pools
     #[arg(long, value_name = "N", default_value_t = 0)]
     k: u16,
-    /// Form of the output
+    /// One JSON object per line, or columns for people
     #[arg(long, value_enum, default_value_t = Format::Jsonl)]
     format: Format,
     /// Write here instead of to standard output
@@ -55,21 +55,19 @@ pub(super) struct PlaceArgs {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum ModeArg {
-    /// Each placement is committed before the next decision
+    // Not a doc comment: clap would give every option lines of its own.
     Sequential,
-    /// Every job sees the same snapshot
     Independent,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Format {
-    /// One JSON object per line
     Jsonl,
-    /// Columns for people
     Table,
 }
 
 pub(super) fn run(args: &PlaceArgs) -> Result<Completion, Failure> {
+    args.check_output()?;
     let policy = load::policy(args.policy.as_deref())?;
     let models = args.models.as_deref().map(load::models).transpose()?;
     let loaded = load::fleet(&args.fleet)?;
@@ -90,11 +88,27 @@ pub(super) fn run(args: &PlaceArgs) -> Result<Completion, Failure> {
         digest: DecisionDigest::default(),
         deciding: Duration::ZERO,
     };
-    run.place_file(&args.jobs, open_output(args.output.as_deref())?)?;
+    run.place_file(&args.jobs, args.output.as_deref())?;
     load::say_warnings(&run.warnings);
     run.say_summary(pools, refused_pools, args.mode);
     let refused_models = models.as_ref().map_or(0, |models| models.refused);
     Ok(Completion::from_refusals(refused_pools + refused_models + run.summary.refused() > 0))
+}
+
+impl PlaceArgs {
+    /// No input may be the output too: it would be gone.
+    fn check_output(&self) -> Result<(), Failure> {
+        let Some(output) = self.output.as_deref().filter(|path| path.is_file()) else { return Ok(()) };
+        let inputs = [Some(&self.fleet), Some(&self.jobs), self.policy.as_ref(), self.models.as_ref()];
+        let is_output = |input: &&PathBuf| match (input.canonicalize(), output.canonicalize()) {
+            (Ok(input), Ok(output)) => input == output,
+            _ => false,
+        };
+        match inputs.into_iter().flatten().find(is_output) {
+            Some(_) => Err(format!("{}: is an input; name another file for the output", output.display()).into()),
+            None => Ok(()),
+        }
+    }
 }
 
 /// One run over a job file.
@@ -120,8 +134,9 @@ struct Outcome {
 }
 
 impl Run<'_> {
-    fn place_file(&mut self, path: &Path, mut out: Box<dyn Write>) -> Result<(), Failure> {
+    fn place_file(&mut self, path: &Path, output: Option<&Path>) -> Result<(), Failure> {
         let (mut lines, bytes) = load::job_lines(path)?;
+        let mut out = open_output(output)?;
         let progress = terminal::progress_over(bytes);
         if self.format == Format::Table {
             writeln!(out, "{TABLE_HEADER}")?;
@@ -206,11 +221,11 @@ impl Run<'_> {
             ModeArg::Independent => "independent",
         };
         let per_second = per_second(self.summary.decided(), self.deciding);
-        eprintln!("fleet: {pools} pools, {refused_pools} rows refused; mode {mode}");
-        eprintln!("{}", self.summary);
-        eprintln!("decisions: {per_second} per second, reading and writing not counted");
-        eprintln!("policy hash:   {}\nsnapshot hash: {}", self.policy_hash, self.snapshot_hash);
-        eprintln!("decision digest: {}", hex(self.digest.finish()));
+        terminal::say(format_args!("fleet: {pools} pools, {refused_pools} rows refused; mode {mode}"));
+        terminal::say(&self.summary);
+        terminal::say(format_args!("decisions: {per_second} per second, reading and writing not counted"));
+        terminal::say(format_args!("policy hash:   {}\nsnapshot hash: {}", self.policy_hash, self.snapshot_hash));
+        terminal::say(format_args!("decision digest: {}", hex(self.digest.finish())));
     }
 }
 

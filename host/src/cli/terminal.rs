@@ -1,9 +1,15 @@
 //! What is shown to a person while a long run goes on: on a terminal only, on standard error only.
 
-use std::io::{IsTerminal, stderr};
+use std::fmt::Display;
+use std::io::{IsTerminal, Write, stderr};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+/// Says a line on standard error. What no one listens to is no failure: the exit code tells the rest.
+pub(super) fn say(line: impl Display) {
+    let _ = writeln!(stderr().lock(), "{line}");
+}
 
 /// A bar over `bytes` of input; hidden when standard error is no terminal.
 pub(super) fn progress_over(bytes: Option<u64>) -> ProgressBar {

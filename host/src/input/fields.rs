@@ -52,8 +52,8 @@ impl<'a> Object<'a> {
         let mut object = Self::read("", text);
         // One pass over the whole text; only a row that fails is searched for its bad field.
         if let Err(error) = check_json(text) {
+            object.json = object.is_whole();
             object.broken = Some(object.syntax_error(text, &error));
-            object.json = false;
         }
         object
     }
@@ -72,6 +72,13 @@ impl<'a> Object<'a> {
         let mut object = Self { path, fields, broken, json: true };
         object.broken = object.broken.take().or_else(|| object.repeated_key());
         object
+    }
+
+    /// Whether every field of a text that is no JSON was found: only single values are bad, such as `NaN`, and none of
+    /// them can hide another field.
+    fn is_whole(&self) -> bool {
+        let hides = |field: &Field<'_>| check_json(field.text).is_err() && field.text.contains(['"', ':', '{', '[']);
+        self.broken.is_none() && !self.fields.iter().any(hides)
     }
 
     fn repeated_key(&self) -> Option<RowError> {
@@ -323,7 +330,7 @@ mod tests {
         let row = Object::row(r#"{"slots_total": NaN, "id": "a\n", "replica_id": 7}"#);
         assert!(row.check().is_err());
         assert_eq!(row.peek_text("id").as_deref(), Some("a\n"));
-        assert_eq!((row.peek_text("replica_id"), row.surely_lacks("x")), (None, false));
+        assert_eq!((row.peek_text("replica_id"), row.surely_lacks("x")), (None, true));
         let row = Object::row(r#"{"id": "a", "null": null, "b": 1, "b": 2}"#);
         assert!(row.surely_lacks("x") && row.surely_lacks("null") && !row.surely_lacks("id"));
     }

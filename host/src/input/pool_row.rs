@@ -492,7 +492,7 @@ mod tests {
     fn refused_rows_keep_their_ids() {
         let table = [
             (r#"{"slots_total":NaN,"replica_id":"r","id":"a"}"#, Some(("a", "r"))),
-            (r#"{"slots_total":NaN,"id":"a"}"#, None),
+            (r#"{"slots_total":NaN,"id":"a"}"#, Some(("a", ""))),
             (r#"{"id":"a"}"#, Some(("a", ""))),
             (r#"{"id":"a","replica_id":null,"x":1,"x":2}"#, Some(("a", ""))),
             (r#"{"id":"a","replica_id":5}"#, None),

@@ -13,3 +13,4 @@ pub use table::{TABLE_HEADER, table_row};
 pub use verdicts::{decision_sentences, pool_name, pool_table, verdict_sentence};
 
 pub(crate) use line::Hashes;
+pub(crate) use table::printable;

@@ -8,6 +8,7 @@ use orchestrator_core::{
     Decided, KeyPart, NearestMiss, PlacementDecision, PoolVerdict, Shortfall, Standing, Unfit, Unit,
 };
 
+use super::table::printable;
 use crate::fleet::Fleet;
 use crate::place::Examination;
 
@@ -101,8 +102,8 @@ pub fn verdict_sentence(name: &str, verdict: &PoolVerdict) -> String {
 pub fn pool_name(fleet: &Fleet, rank: u32) -> String {
     match fleet.name(rank) {
         None => String::new(),
-        Some(pool) if pool.replica_id.is_empty() => pool.id.to_string(),
-        Some(pool) => format!("{} {}", pool.id, pool.replica_id),
+        Some(pool) if pool.replica_id.is_empty() => printable(&pool.id).into_owned(),
+        Some(pool) => printable(&format!("{} {}", pool.id, pool.replica_id)).into_owned(),
     }
 }
 
@@ -160,7 +161,11 @@ fn shortfall_words(shortfall: &Shortfall) -> String {
     match unit {
         Unit::Bytes => format!("{amount} bytes ({} GiB) short", gib(amount)),
         Unit::Micros => format!("{} ms too old", millis(amount)),
-        Unit::Tokens | Unit::Devices | Unit::Slots => format!("{amount} {} short", unit.name()),
+        Unit::Tokens | Unit::Devices | Unit::Slots => {
+            let plural = unit.name();
+            let name = if amount == 1 { plural.strip_suffix('s').unwrap_or(plural) } else { plural };
+            format!("{amount} {name} short")
+        }
         _ => format!("{amount} short"),
     }
 }
@@ -200,6 +205,6 @@ fn millis(us: u64) -> String {
 
 /// GiB with two decimals, rounded down.
 fn gib(bytes: u64) -> String {
-    let hundredths = u128::from(bytes) * 100 >> 30;
+    let hundredths = (u128::from(bytes) * 100) >> 30;
     format!("{}.{:02}", hundredths / 100, hundredths % 100)
 }

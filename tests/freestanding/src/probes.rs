@@ -3,14 +3,15 @@
 use orchestrator_core::commit::{self, SessionSlot, SessionTable};
 use orchestrator_core::hash::{ContentHasher, spread_pool_hash};
 use orchestrator_core::rows::{
-    DeviceRow, LabelRow, NameId, PoolLists, PoolRow, PoolTable, PoolTableMut, RankRange, SessionEntry, Span, WarmRow,
+    DeviceRow, LabelRow, NameId, PoolClass, PoolLists, PoolRow, PoolTable, PoolTableMut, RankRange, SessionEntry, Span,
+    WarmRow,
 };
 use orchestrator_core::units::{micros_from_millis, millis_ceil, weight_256_from};
 use orchestrator_core::{
     Attention, Budget, DeterminismSpec, DeviceSnapshot, Directory, JobSpec, KvFormat, KvHint, KvLayout, ModelDims,
     ModelRequirements, NameKind, Order, PlacementDecision, PlacementHints, PlacementInput, Policy, PolicySpec,
     PoolSnapshot, PoolSupports, Priority, SlidingWindow, SmallFleet, ValidJob, ValidPool, WarmSession, WeightsSpec,
-    decide, est_kv_bytes, explain, explain_pool, rank_best,
+    decide, est_kv_bytes, explain, explain_pool, inspect, rank_best,
 };
 
 use crate::opaque::{flag, float, int, keep, maybe, size, some, some_mut, text, word};
@@ -31,30 +32,14 @@ fn values() -> bool {
     let dims = ModelDims::new(
         word(32),
         if flag(true) {
-            Attention::Heads {
-                kv_heads: word(8),
-                head_dim: word(128),
-            }
+            Attention::Heads { kv_heads: word(8), head_dim: word(128) }
         } else {
-            Attention::Latent {
-                kv_lora_rank: word(512),
-                rope_dim: word(64),
-            }
+            Attention::Latent { kv_lora_rank: word(512), rope_dim: word(64) }
         },
-        if flag(true) {
-            None
-        } else {
-            Some(SlidingWindow {
-                layers: word(16),
-                window_tokens: word(1024),
-            })
-        },
+        if flag(true) { None } else { Some(SlidingWindow { layers: word(16), window_tokens: word(1024) }) },
     );
     let format = KvFormat::parse(text(&mut name, "F16")).unwrap_or_default();
-    let layout = KvLayout {
-        format,
-        block_tokens: word(1),
-    };
+    let layout = KvLayout { format, block_tokens: word(1) };
     let estimate = dims.map(|dims| est_kv_bytes(&dims, layout, word(8192)));
     let mut hasher = ContentHasher::new(text(&mut name, "snapshot"));
     hasher.int(int(5) as u64);
@@ -71,11 +56,7 @@ fn values() -> bool {
 
 fn policy() -> Option<Policy> {
     let spec = PolicySpec {
-        order: if flag(true) {
-            Order::PredictedEnd
-        } else {
-            Order::VramFirst
-        },
+        order: if flag(true) { Order::PredictedEnd } else { Order::VramFirst },
         quantum_shift: int(10),
         performance_aware: flag(true),
         spread_seed: if flag(false) { Some(int(42) as u64) } else { None },
@@ -112,14 +93,8 @@ fn with_pool<R>(id: &str, use_it: impl FnOnce(&PoolSnapshot<'_>, &ValidPool<'_>)
     let digests = [text(s5, "sha256:00")];
     let labels = [(text(s6, "zone"), text(s7, "eu")), ("tier", text(s8, "1"))];
     let warm = [
-        WarmSession {
-            session_id: text(s9, "session-1"),
-            cached_tokens: int(512),
-        },
-        WarmSession {
-            session_id: text(sa, "session-2"),
-            cached_tokens: int(128),
-        },
+        WarmSession { session_id: text(s9, "session-1"), cached_tokens: int(512) },
+        WarmSession { session_id: text(sa, "session-2"), cached_tokens: int(128) },
     ];
     let device = |free: i64| DeviceSnapshot {
         vram_total_bytes: int(40 << 30),
@@ -176,11 +151,7 @@ fn with_job<R>(policy: &Policy, degree: i64, use_it: impl FnOnce(&ValidJob<'_>) 
         id: text(s5, "job-1"),
         engine: text(s6, "VLLM"),
         model_id: text(s7, "model-b"),
-        priority: if flag(true) {
-            Priority::Interactive
-        } else {
-            Priority::Batch
-        },
+        priority: if flag(true) { Priority::Interactive } else { Priority::Batch },
         prompt_tokens: int(1000),
         expected_tokens: maybe(int(200)),
         max_tokens: maybe(int(400)),
@@ -212,16 +183,9 @@ fn with_job<R>(policy: &Policy, degree: i64, use_it: impl FnOnce(&ValidJob<'_>) 
             allow_fallback: flag(true),
             require_labels: some(&labels),
         },
-        budget: Budget {
-            tokens: maybe(int(1 << 20)),
-            time_ms: maybe(float(1e6)),
-            cost_micros: maybe(int(5000)),
-        },
+        budget: Budget { tokens: maybe(int(1 << 20)), time_ms: maybe(float(1e6)), cost_micros: maybe(int(5000)) },
     };
-    let attention = Attention::Heads {
-        kv_heads: word(8),
-        head_dim: word(128),
-    };
+    let attention = Attention::Heads { kv_heads: word(8), head_dim: word(128) };
     let dims = ModelDims::new(word(32), attention, None).ok()?;
     let valid = job.validate(policy, maybe((&dims, KvLayout::default()))).ok()?;
     Some(use_it(&valid))
@@ -235,19 +199,13 @@ struct TinyDirectory<'a> {
 
 impl Directory for TinyDirectory<'_> {
     fn find(&self, kind: NameKind, name: &str) -> Option<NameId> {
-        let found = self
-            .names
-            .iter()
-            .find(|(other, text, _)| *other == kind && text.eq_ignore_ascii_case(name));
+        let found = self.names.iter().find(|(other, text, _)| *other == kind && text.eq_ignore_ascii_case(name));
         found.map(|&(_, _, number)| NameId(number))
     }
 
     fn ranks_of(&self, pool_id: &str) -> RankRange {
         let found = (0u32..).zip(self.pools).find(|(_, id)| **id == pool_id);
-        found.map_or_else(RankRange::default, |(rank, _)| RankRange {
-            start: rank,
-            end: rank.saturating_add(1),
-        })
+        found.map_or_else(RankRange::default, |(rank, _)| RankRange { start: rank, end: rank.saturating_add(1) })
     }
 }
 
@@ -273,19 +231,13 @@ fn pool_and_job() -> bool {
         for session in valid.warm_sessions() {
             keep(&session);
         }
-        valid.facts().vram_free_bytes == 50 << 30 && valid.devices().len() == 2
+        valid.row().vram_free_bytes == 50 << 30 && valid.devices().len() == 2
     });
-    let directory = TinyDirectory {
-        names: some(&NAMES),
-        pools: some(&["a", "b"]),
-    };
+    let directory = TinyDirectory { names: some(&NAMES), pools: some(&["a", "b"]) };
     let job_right = policy().and_then(|policy| {
         with_job(&policy, 2, |valid| {
             let resolved = valid.resolve(&directory);
-            let query = resolved.query(maybe(SessionEntry {
-                pool: word(1),
-                cached_tokens: word(100),
-            }));
+            let query = resolved.query(maybe(SessionEntry { pool: word(1), cached_tokens: word(100) }));
             keep(&query);
             resolved.row().model == NameId(1) && resolved.row().est_kv_bytes == 512 << 20
         })
@@ -296,34 +248,30 @@ fn pool_and_job() -> bool {
 /// Two pools in borrowed rows: decide, rank, explain, commit, release.
 fn tables() -> bool {
     let Some(policy) = policy() else { return false };
-    let Some((facts, own)) = with_pool("a", |_, valid| {
+    let Some((row, class, own)) = with_pool("a", |_, valid| {
         let mut own = [DeviceRow::new(0, 0, None); 16];
         for (to, from) in own.iter_mut().zip(valid.devices()) {
             *to = *from;
         }
-        (*valid.facts(), own)
+        (*valid.row(), *valid.class(), own)
     }) else {
         return false;
     };
-    let row = PoolRow {
+    let span = |start, len| Span { start: word(start), len: word(len) };
+    let class = PoolClass {
         engine: NameId(0),
         engine_version: NameId(0),
         sampler_profile: NameId(1),
         quantizations: 1,
         extensions: 1,
-        ..facts
-    };
-    let slower = PoolRow {
-        decode_q10: row.decode_q10.saturating_mul(2),
-        ..row
-    };
-    let span = |start, len| Span {
-        start: word(start),
-        len: word(len),
-    };
-    let lists = |residents_start| PoolLists {
         models: span(0, 2),
         digests: span(0, 1),
+        ..class
+    };
+    let classes = [class, class];
+    let row = PoolRow { class: word(0), ..row };
+    let slower = PoolRow { class: word(1), decode_q10: row.decode_q10.saturating_mul(2), ..row };
+    let lists = |residents_start| PoolLists {
         labels: span(0, 2),
         devices: span(0, 2),
         residents: span(residents_start, 1),
@@ -333,32 +281,21 @@ fn tables() -> bool {
     };
     let models = [NameId(0), NameId(1)];
     let digests = [NameId(2)];
-    let label = |key, value| LabelRow {
-        key: NameId(key),
-        value: NameId(value),
-    };
+    let label = |key, value| LabelRow { key: NameId(key), value: NameId(value) };
     let labels = [label(3, 4), label(5, 6)];
-    let warm = [WarmRow {
-        session: NameId(0),
-        cached_tokens: word(512),
-    }];
+    let warm = [WarmRow { session: NameId(0), cached_tokens: word(512) }];
     let mut rows = [row, slower];
     let mut list_rows = [lists(0), lists(4)];
     let mut devices = own;
     let mut residents = [NameId(0); 8];
     let hashes = [int(1) as u64, int(2) as u64];
-    let directory = TinyDirectory {
-        names: some(&NAMES),
-        pools: some(&["a", "c"]),
-    };
+    let directory = TinyDirectory { names: some(&NAMES), pools: some(&["a", "c"]) };
     let right = with_job(&policy, 2, |valid| {
         let resolved = valid.resolve(&directory);
-        let entry = SessionEntry {
-            pool: word(1),
-            cached_tokens: word(100),
-        };
+        let entry = SessionEntry { pool: word(1), cached_tokens: word(100) };
         let table = PoolTable {
             rows: some(&rows),
+            classes: some(&classes),
             lists: some(&list_rows),
             models: some(&models),
             digests: some(&digests),
@@ -366,11 +303,7 @@ fn tables() -> bool {
             devices: some(&devices),
             residents: some(&residents),
             warm: some(&warm),
-            spread_hashes: if policy.spread_seed().is_some() {
-                some(&hashes)
-            } else {
-                &[]
-            },
+            spread_hashes: if policy.spread_seed().is_some() { some(&hashes) } else { &[] },
         };
         let Ok(input) = PlacementInput::new(table, resolved.query(maybe(entry)), &policy) else {
             return false;
@@ -381,11 +314,13 @@ fn tables() -> bool {
         let explanation = explain(&input);
         keep(&explanation);
         keep(&explain_pool(&input, word(1)));
+        keep(&inspect(&input, word(0)));
         let PlacementDecision::Assigned(assignment) = decision else {
             return false;
         };
         let mut table = PoolTableMut {
             rows: some_mut(&mut rows),
+            classes: some(&classes),
             lists: some_mut(&mut list_rows),
             devices: some_mut(&mut devices),
             residents: some_mut(&mut residents),
