@@ -64,7 +64,7 @@ pub const SCHEMA_VERSION: u32 = 1;
 pub use admission::{Admission, AdmissionCapacity, QueueState, admission_policy};
 pub use directory::{Directory, NameKind, ResolvedJob};
 pub use error::{FieldError, Problem};
-pub use fleet::{FleetError, SmallFleet};
+pub use fleet::{FleetError, HeldLease, SmallFleet};
 pub use input::{
     Budget, DeterminismSpec, DeviceSnapshot, JobSpec, KvHint, ModelRequirements, PlacementHints, PlacementMode,
     PoolSnapshot, PoolSupports, Priority, ValidJob, ValidPool, WarmSession,
@@ -72,7 +72,7 @@ pub use input::{
 pub use kv::{Attention, KvFormat, KvLayout, ModelDims, SlidingWindow, bytes_per_token, est_kv_bytes};
 pub use placement::{
     Assignment, Decided, Explanation, KeyPart, NearestMiss, PlacementDecision, PlacementInput, PoolVerdict,
-    RejectionCounts, Shortfall, Standing, Unfit, Unit, WireCode, decide, explain, explain_pool, inspect, rank_best,
+    RejectionCounts, Shortfall, Standing, Unfit, Unit, WireCode, compare, decide, explain, explain_pool, inspect, rank_best,
 };
 pub use policy::{Order, Policy, PolicySpec, Weights, WeightsSpec};
 pub use rule::rejection::{Reason, Rejection};

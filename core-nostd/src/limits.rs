@@ -46,7 +46,7 @@ pub const EXTENSIONS_MAX: usize = 64;
 pub const ENGINES_MAX: usize = 256;
 /// A fleet has at most this many models. UNIT-8.
 pub const MODELS_MAX: usize = 4096;
-/// A fleet has at most this many pools, so that a rank fits 32 bits with room for a sentinel.
+/// A fleet has at most this many pools, so that a rank fits 32 bits with room for a sentinel. UNIT-11.
 pub const POOLS_MAX: usize = 1 << 30;
 /// The largest bucket width of predicted ends, as a shift. POLICY-1.
 pub const QUANTUM_SHIFT_MAX: u8 = 46;

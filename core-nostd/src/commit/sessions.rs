@@ -51,6 +51,7 @@ pub struct SessionTable<S, B> {
     len: u32,
     newest: Link,
     oldest: Link,
+    hash_seed: u64,
 }
 
 impl<S, B> SessionTable<S, B>
@@ -62,7 +63,14 @@ where
     #[must_use]
     pub fn new(slots: S, mut buckets: B) -> Self {
         buckets.as_mut().fill(END);
-        Self { slots, buckets, len: 0, newest: END, oldest: END }
+        Self { slots, buckets, len: 0, newest: END, oldest: END, hash_seed: 0 }
+    }
+
+    /// An empty table whose buckets depend on `hash_seed`: where session ids come from strangers, a seed that they
+    /// cannot know keeps them from filling one bucket. No answer depends on it.
+    #[must_use]
+    pub fn with_hash_seed(slots: S, buckets: B, hash_seed: u64) -> Self {
+        Self { hash_seed, ..Self::new(slots, buckets) }
     }
 
     /// The number of sessions in the table.
@@ -149,7 +157,7 @@ where
     }
 
     fn bucket_of(&self, session_id: &str) -> Option<usize> {
-        let hash = spread_job_hash(0, session_id);
+        let hash = spread_job_hash(self.hash_seed, session_id);
         let bucket = hash.checked_rem(u64::from(position(self.buckets.as_ref().len())))?;
         usize::try_from(bucket).ok()
     }

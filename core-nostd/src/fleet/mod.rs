@@ -7,4 +7,4 @@
 mod names;
 mod small;
 
-pub use small::{FleetError, SmallFleet};
+pub use small::{FleetError, HeldLease, SmallFleet};

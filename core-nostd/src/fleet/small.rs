@@ -79,12 +79,33 @@ pub struct SmallFleet<const POOLS: usize, const LISTS: usize, const NAMES: usize
     lists: Vec<PoolLists, POOLS>,
     /// Every pool has a class of its own, and a stride of the arenas: its row's class number counts both.
     classes: [PoolClass; POOLS],
+    /// How many pools had each class number before: leases of an earlier one are void.
+    generations: [u32; POOLS],
     models: [[NameId; LISTS]; POOLS],
     digests: [[NameId; LISTS]; POOLS],
     labels: [[LabelRow; LISTS]; POOLS],
     devices: [[DeviceRow; LISTS]; POOLS],
     residents: [[NameId; LISTS]; POOLS],
     warm: [[WarmRow; LISTS]; POOLS],
+}
+
+/// A lease on a pool of a [`SmallFleet`]: it finds its pool again when other pools came or went in between.
+///
+/// It cannot be copied, and [`SmallFleet::release`] takes it: what was taken once is given back once.
+#[derive(Debug, PartialEq, Eq)]
+#[must_use = "a lease that is dropped keeps its slot and VRAM taken"]
+pub struct HeldLease {
+    lease: Lease,
+    class: u32,
+    generation: u32,
+}
+
+impl HeldLease {
+    /// What was taken. Its rank is that of the time of the commit.
+    #[must_use]
+    pub const fn lease(&self) -> &Lease {
+        &self.lease
+    }
 }
 
 /// A pool's row and lists before they are put in place.
@@ -116,6 +137,7 @@ impl<const POOLS: usize, const LISTS: usize, const NAMES: usize> SmallFleet<POOL
             rows: Vec::new(),
             lists: Vec::new(),
             classes: [PoolClass::UNNAMED; POOLS],
+            generations: [0; POOLS],
             models: [[NameId::NONE; LISTS]; POOLS],
             digests: [[NameId::NONE; LISTS]; POOLS],
             labels: [[NO_LABEL; LISTS]; POOLS],
@@ -253,19 +275,31 @@ impl<const POOLS: usize, const LISTS: usize, const NAMES: usize> SmallFleet<POOL
     ///
     /// # Errors
     /// When the pool's state no longer allows it.
-    pub fn commit(&mut self, job: &ValidJob<'_>, rank: u32) -> Result<Lease, CommitError> {
+    pub fn commit(&mut self, job: &ValidJob<'_>, rank: u32) -> Result<HeldLease, CommitError> {
         self.names.begin();
         if self.names.intern(NameKind::Model, job.spec().model_id).is_err() {
             self.forget_unused_names();
             let _ = self.names.intern(NameKind::Model, job.spec().model_id);
         }
         let resolved = job.resolve(self);
-        commit(&mut self.table_mut(), resolved.row(), rank)
+        let lease = commit(&mut self.table_mut(), resolved.row(), rank)?;
+        let class = self.rows.get(index(rank)).map_or(0, |row| row.class);
+        let generation = self.generation_of(class);
+        Ok(HeldLease { lease, class, generation })
     }
 
-    /// Gives back a lease's slot and KV bytes. `lease.rank` must still be the rank of its pool.
-    pub fn release(&mut self, lease: &Lease) {
-        release(&mut self.table_mut(), lease);
+    /// Gives back a lease's slot and KV bytes; says whether its pool is still there. O(pools).
+    pub fn release(&mut self, held: HeldLease) -> bool {
+        let HeldLease { mut lease, class, generation } = held;
+        let place = self.rows.iter().position(|row| row.class == class);
+        let Some(place) = place.filter(|_| self.generation_of(class) == generation) else { return false };
+        lease.rank = position(place);
+        release(&mut self.table_mut(), &lease);
+        true
+    }
+
+    fn generation_of(&self, class: u32) -> u32 {
+        self.generations.get(index(class)).copied().unwrap_or(0)
     }
 
     fn table_mut(&mut self) -> PoolTableMut<'_> {
@@ -382,6 +416,9 @@ impl<const POOLS: usize, const LISTS: usize, const NAMES: usize> SmallFleet<POOL
         self.pools.insert(place, PoolName { id, replica_id }).map_err(|_| full)?;
         self.rows.insert(place, PoolRow { class, ..PoolRow::EMPTY }).map_err(|_| full)?;
         self.lists.insert(place, PoolLists::default()).map_err(|_| full)?;
+        if let Some(generation) = self.generations.get_mut(index(class)) {
+            *generation = generation.wrapping_add(1);
+        }
         Ok(place)
     }
 

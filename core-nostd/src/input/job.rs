@@ -222,8 +222,8 @@ impl<'a> JobSpec<'a> {
 
     /// Checks every field against its limit, and derives what it leaves open.
     ///
-    /// `policy` gives the default for output tokens and the spread seed; `dims`, where the model's dimensions are
-    /// known, the KV estimate. O(list entries).
+    /// `policy` gives the default for output tokens and the spread seed, so the same policy must decide; `dims`, where
+    /// the model's dimensions are known, the KV estimate. O(list entries).
     ///
     /// # Errors
     /// A field that breaks a rule of UNIT-1 to UNIT-9 or JOB-1 to JOB-4.

@@ -1,5 +1,7 @@
 //! The scan: every pool once, the smallest key kept.
 
+use heapless::Vec;
+
 use super::candidate::Scorer;
 use super::decision::{Assignment, PlacementDecision};
 use crate::policy::Policy;
@@ -76,27 +78,49 @@ fn headline(input: &PlacementInput<'_>, scorer: &Scorer<'_>) -> Option<Rejection
     rejections.reduce(Rejection::headline)
 }
 
+/// How many keys one pass of [`rank_best`] keeps.
+const KEYS_PER_PASS: usize = 32;
+
 /// Fills `best` with the best feasible pools, best first, and returns how many there are: at most `best.len()`.
 ///
-/// The first equals [`decide`]'s. O(pools * k) at worst, no allocation.
+/// The first equals [`decide`]'s. One pass over the pools for every 32 places, no allocation.
 pub fn rank_best(input: &PlacementInput<'_>, best: &mut [Option<Assignment>]) -> usize {
     let scorer = input.scorer();
-    let mut filled = 0;
+    let mut filled: usize = 0;
     let mut floor: Option<Key> = None;
-    for place in best.iter_mut() {
-        // Selection by repeated minimum keeps the keys out of the caller's storage.
-        let next = input
-            .pools
-            .pools()
-            .filter_map(|pool| scorer.key(&pool).ok())
-            .filter(|key| floor.is_none_or(|taken| *key > taken))
-            .min();
-        *place = next.and_then(|key| input.pools.pool(key.rank())).map(|pool| scorer.assignment(&pool));
-        if place.is_none() {
+    for places in best.chunks_mut(KEYS_PER_PASS) {
+        let keys = smallest_keys(input, &scorer, floor, places.len());
+        for (place, key) in places.iter_mut().zip(&keys) {
+            *place = input.pools.pool(key.rank()).map(|pool| scorer.assignment(&pool));
+            filled = filled.saturating_add(1);
+        }
+        floor = keys.last().copied();
+        if keys.len() < places.len() {
             break;
         }
-        floor = next;
-        filled = usize::saturating_add(filled, 1);
     }
     filled
+}
+
+/// The `count` smallest keys above `floor`, in ascending order.
+fn smallest_keys(
+    input: &PlacementInput<'_>,
+    scorer: &Scorer<'_>,
+    floor: Option<Key>,
+    count: usize,
+) -> Vec<Key, KEYS_PER_PASS> {
+    let mut keys: Vec<Key, KEYS_PER_PASS> = Vec::new();
+    let above_floor = |key: &Key| floor.is_none_or(|floor| *key > floor);
+    for key in input.pools.pools().filter_map(|pool| scorer.key(&pool).ok()).filter(above_floor) {
+        if keys.len() == count {
+            if keys.last().is_none_or(|largest| *largest < key) {
+                continue;
+            }
+            keys.pop();
+        }
+        let place = keys.partition_point(|smaller| *smaller < key);
+        // There is room: a full list gave up its largest key.
+        let _ = keys.insert(place, key);
+    }
+    keys
 }

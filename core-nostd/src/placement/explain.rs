@@ -248,7 +248,10 @@ pub fn explain(input: &PlacementInput<'_>) -> Explanation {
         counts,
         winner,
         runner_up,
-        decided: winner.map(|winner| decided_between(&winner, runner_up.as_ref(), scorer.policy)),
+        decided: winner.map(|winner| match &runner_up {
+            Some(other) => compare(&winner, other, scorer.policy),
+            None => Decided { by: KeyPart::OnlyCandidate, margin: None },
+        }),
         nearest_miss: headline.map(|rejection| nearest_miss(input, rejection, counts.of(rejection))),
     }
 }
@@ -271,7 +274,7 @@ pub fn explain_pool(input: &PlacementInput<'_>, rank: u32) -> Option<PoolVerdict
         Err(unfit) => PoolVerdict::Infeasible(unfit),
         Ok(standing) => {
             let winner = explain(input).winner.filter(|winner| winner.parts.rank != rank);
-            let loses_by = winner.map(|winner| decided_between(&winner, Some(&standing), input.scorer().policy));
+            let loses_by = winner.map(|winner| compare(&winner, &standing, input.scorer().policy));
             PoolVerdict::Feasible { standing, loses_by }
         }
     })
@@ -311,11 +314,9 @@ fn standing_of(scorer: &Scorer<'_>, pool: &PoolRef<'_>, key: Key) -> Standing {
     }
 }
 
-/// EXPL-2.
-fn decided_between(winner: &Standing, other: Option<&Standing>, policy: &Policy) -> Decided {
-    let Some(other) = other else {
-        return Decided { by: KeyPart::OnlyCandidate, margin: None };
-    };
+/// What decides between two pools that could take the job, the better one first. EXPL-2.
+#[must_use]
+pub fn compare(winner: &Standing, other: &Standing, policy: &Policy) -> Decided {
     let (better, worse) = (&winner.parts, &other.parts);
     if better.preferred != worse.preferred {
         return Decided { by: KeyPart::Preferred, margin: Some(difference(better.preferred, worse.preferred)) };

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use clap::Args;
-use orchestrator_core::{Directory, JobSpec, KvLayout, ModelDims};
+use orchestrator_core::{Directory, JobSpec, KvLayout, ModelDims, PoolVerdict};
 
 use super::load::{self, LoadedModels};
 use super::{Completion, Failure};
@@ -46,9 +46,12 @@ pub(super) fn run(args: &ExplainArgs) -> Result<Completion, Failure> {
     let policy = load::policy(args.policy.as_deref())?;
     let models = args.models.as_deref().map(load::models).transpose()?;
     let loaded = load::fleet(&args.fleet)?;
-    let mut placer = Placer::new(loaded.fleet, policy, Mode::Independent);
+    let placer = Placer::new(loaded.fleet, policy, Mode::Independent);
+    if let Some(pool_id) = args.pool.as_deref().filter(|id| placer.fleet().ranks_of(id).is_empty()) {
+        return Err(format!("{}: no pool `{}` in this fleet", args.fleet.display(), printable(pool_id)).into());
+    }
     let mut warnings = Warnings::default();
-    let text = explain_wanted_job(args, models.as_ref(), &mut placer, &mut warnings)?;
+    let text = explain_wanted_job(args, models.as_ref(), &placer, &mut warnings)?;
     load::say_warnings(&warnings);
     writeln!(io::stdout().lock(), "{text}")?;
     let refused_models = models.map_or(0, |models| models.refused);
@@ -59,7 +62,7 @@ pub(super) fn run(args: &ExplainArgs) -> Result<Completion, Failure> {
 fn explain_wanted_job(
     args: &ExplainArgs,
     models: Option<&LoadedModels>,
-    placer: &mut Placer,
+    placer: &Placer,
     warnings: &mut Warnings,
 ) -> Result<String, Failure> {
     let (mut lines, _) = load::job_lines(&args.job)?;
@@ -74,10 +77,10 @@ fn explain_wanted_job(
             Ok(None) => {}
             Ok(Some(answer)) => {
                 warnings.merge(of_line);
-                return answer;
+                return answer.map_err(|failure| in_line(args, line.number(), &*failure));
             }
             Err(refused) if args.id.is_none() || refused.id == args.id => {
-                return Err(format!("{}:{}: {}", args.job.display(), line.number(), refused.error).into());
+                return Err(in_line(args, line.number(), &refused.error));
             }
             Err(_) => {}
         }
@@ -86,9 +89,13 @@ fn explain_wanted_job(
     Err(format!("{}: {what} in this file", args.job.display()).into())
 }
 
+fn in_line(args: &ExplainArgs, line: u64, error: &dyn std::error::Error) -> Failure {
+    format!("{}:{line}: {error}", args.job.display()).into()
+}
+
 fn explain(
     pool: Option<&str>,
-    placer: &mut Placer,
+    placer: &Placer,
     job: &JobSpec<'_>,
     dims: Option<&ModelDims>,
 ) -> Result<String, Failure> {
@@ -107,19 +114,11 @@ fn explain(
 /// One sentence for each replica of the pool.
 fn explain_pool(
     pool_id: &str,
-    placer: &mut Placer,
+    placer: &Placer,
     job: &JobSpec<'_>,
     dims: Option<(&ModelDims, KvLayout)>,
 ) -> Result<String, Failure> {
-    let ranks = placer.fleet().ranks_of(pool_id);
-    if ranks.is_empty() {
-        return Err(format!("no pool `{pool_id}` in this fleet").into());
-    }
-    let mut sentences = Vec::new();
-    for rank in ranks.start..ranks.end {
-        if let Some(verdict) = placer.verdict(job, dims, rank)? {
-            sentences.push(verdict_sentence(&pool_name(placer.fleet(), rank), &verdict));
-        }
-    }
-    Ok(sentences.join("\n"))
+    let verdicts = placer.verdicts(job, dims, pool_id)?;
+    let sentence = |(rank, verdict): &(u32, PoolVerdict)| verdict_sentence(&pool_name(placer.fleet(), *rank), verdict);
+    Ok(verdicts.iter().map(sentence).collect::<Vec<_>>().join("\n"))
 }

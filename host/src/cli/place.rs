@@ -100,10 +100,7 @@ impl PlaceArgs {
     fn check_output(&self) -> Result<(), Failure> {
         let Some(output) = self.output.as_deref().filter(|path| path.is_file()) else { return Ok(()) };
         let inputs = [Some(&self.fleet), Some(&self.jobs), self.policy.as_ref(), self.models.as_ref()];
-        let is_output = |input: &&PathBuf| match (input.canonicalize(), output.canonicalize()) {
-            (Ok(input), Ok(output)) => input == output,
-            _ => false,
-        };
+        let is_output = |input: &&PathBuf| same_file::is_same_file(input, output).unwrap_or(false);
         match inputs.into_iter().flatten().find(is_output) {
             Some(_) => Err(format!("{}: is an input; name another file for the output", output.display()).into()),
             None => Ok(()),

@@ -183,7 +183,7 @@ impl Directory for Fleet {
         // A fleet has at most 2^30 pools.
         let rank = |place: usize| u32::try_from(place).unwrap_or(u32::MAX);
         let start = self.pools.partition_point(|pool| &*pool.id < pool_id);
-        let replicas = self.pools.iter().skip(start).take_while(|pool| &*pool.id == pool_id).count();
-        RankRange { start: rank(start), end: rank(start + replicas) }
+        let end = self.pools.partition_point(|pool| &*pool.id <= pool_id);
+        RankRange { start: rank(start), end: rank(end) }
     }
 }

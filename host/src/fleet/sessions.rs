@@ -2,6 +2,8 @@
 //!
 //! Rule: COMMIT-5.
 
+use std::hash::{BuildHasher, RandomState};
+
 use orchestrator_core::commit::{SessionSlot, SessionTable};
 use orchestrator_core::rows::SessionEntry;
 
@@ -46,5 +48,7 @@ impl Sessions {
 }
 
 fn storage_for(slots: usize) -> SessionTable<Vec<SessionSlot>, Vec<u32>> {
-    SessionTable::new(vec![SessionSlot::EMPTY; slots], vec![0; slots.next_power_of_two()])
+    // Session ids come from clients: a seed that they cannot know keeps the buckets short. It reaches no answer.
+    let hash_seed = RandomState::new().hash_one(slots);
+    SessionTable::with_hash_seed(vec![SessionSlot::EMPTY; slots], vec![0; slots.next_power_of_two()], hash_seed)
 }

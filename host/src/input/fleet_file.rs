@@ -33,7 +33,7 @@ use super::pool_row::{PoolText, RefusedPool};
 use super::row_error::{RowError, Why, path_text};
 use super::warnings::{Concern, Source, Warnings};
 
-/// A row has at most this many bytes.
+/// A row has at most this many bytes. UNIT-11.
 pub const MAX_ROW_BYTES: usize = 1 << 20;
 
 /// The keys of the file; each stands at most once. Those other than `version` and `pools` say where a fleet came from.

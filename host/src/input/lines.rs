@@ -13,7 +13,7 @@
 
 use std::io::{self, BufRead};
 
-/// A line has at most this many bytes, its end not counted.
+/// A line has at most this many bytes, its end not counted. UNIT-11.
 pub const MAX_LINE_BYTES: usize = 1 << 20;
 
 /// What is kept of a line: room for a byte order mark, a carriage return, and one byte more than is allowed.

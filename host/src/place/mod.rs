@@ -28,9 +28,10 @@ pub use digest::DecisionDigest;
 pub use summary::Summary;
 
 use orchestrator_core::commit::committed_tokens;
+use orchestrator_core::rows::JobRow;
 use orchestrator_core::{
-    Assignment, Explanation, FieldError, JobSpec, KvLayout, ModelDims, PlacementDecision, PlacementInput, Policy,
-    PoolVerdict, ResolvedJob, Standing, Unfit, ValidJob, decide, explain, explain_pool, inspect, rank_best,
+    Assignment, Directory, Explanation, FieldError, JobSpec, KvLayout, ModelDims, PlacementDecision, PlacementInput, Policy,
+    PoolVerdict, ResolvedJob, Standing, Unfit, ValidJob, compare, decide, explain, inspect, rank_best,
 };
 
 use crate::fleet::{Fleet, Sessions};
@@ -120,10 +121,10 @@ impl Placer {
         wanted: Wanted,
     ) -> Result<Placed, FieldError> {
         let valid = job.validate(&self.policy, dims)?;
-        let resolved = self.resolve(&valid);
+        let resolved = valid.resolve(&self.fleet);
         let placed = self.decide(&valid, &resolved, wanted);
         if let (Mode::Sequential, PlacementDecision::Assigned(assignment)) = (self.mode, &placed.decision) {
-            self.commit(&valid, &resolved, assignment.rank);
+            self.commit(&valid, *resolved.row(), assignment.rank);
         }
         Ok(placed)
     }
@@ -133,12 +134,12 @@ impl Placer {
     /// # Errors
     /// A field of the job that breaks a rule.
     pub fn examine(
-        &mut self,
+        &self,
         job: &JobSpec<'_>,
         dims: Option<(&ModelDims, KvLayout)>,
     ) -> Result<Examination, FieldError> {
         let valid = job.validate(&self.policy, dims)?;
-        let resolved = self.resolve(&valid);
+        let resolved = valid.resolve(&self.fleet);
         Ok(self.with_input(&valid, &resolved, |input| Examination {
             decision: decide(input),
             explanation: explain(input),
@@ -146,27 +147,35 @@ impl Placer {
         }))
     }
 
-    /// What the pool at `rank` lacks to win the job; `None` when there is no such pool. O(pools).
+    /// What the replicas of a pool lack to win the job, by rank; empty when no pool has this id. O(pools).
     ///
     /// # Errors
     /// A field of the job that breaks a rule.
-    pub fn verdict(
-        &mut self,
+    pub fn verdicts(
+        &self,
         job: &JobSpec<'_>,
         dims: Option<(&ModelDims, KvLayout)>,
-        rank: u32,
-    ) -> Result<Option<PoolVerdict>, FieldError> {
+        pool_id: &str,
+    ) -> Result<Vec<(u32, PoolVerdict)>, FieldError> {
         let valid = job.validate(&self.policy, dims)?;
-        let resolved = self.resolve(&valid);
-        Ok(self.with_input(&valid, &resolved, |input| explain_pool(input, rank)))
+        let resolved = valid.resolve(&self.fleet);
+        let ranks = self.fleet.ranks_of(pool_id);
+        Ok(self.with_input(&valid, &resolved, |input| {
+            let winner = explain(input).winner;
+            let verdict = |rank| Some((rank, self.verdict(inspect(input, rank)?, winner.as_ref())));
+            (ranks.start..ranks.end).filter_map(verdict).collect()
+        }))
     }
 
-    /// Only commits can make a job's own model resident, so only they need a number for it.
-    fn resolve(&mut self, job: &ValidJob<'_>) -> ResolvedJob {
-        if self.mode == Mode::Sequential {
-            self.fleet.intern_model(job.spec().model_id);
+    fn verdict(&self, inspected: Result<Standing, Unfit>, winner: Option<&Standing>) -> PoolVerdict {
+        match inspected {
+            Err(unfit) => PoolVerdict::Infeasible(unfit),
+            Ok(standing) => {
+                let winner = winner.filter(|winner| winner.parts.rank != standing.parts.rank);
+                let loses_by = winner.map(|winner| compare(winner, &standing, &self.policy));
+                PoolVerdict::Feasible { standing, loses_by }
+            }
         }
-        job.resolve(&self.fleet)
     }
 
     fn decide(&self, valid: &ValidJob<'_>, resolved: &ResolvedJob, wanted: Wanted) -> Placed {
@@ -193,10 +202,12 @@ impl Placer {
         answer(&input)
     }
 
-    fn commit(&mut self, valid: &ValidJob<'_>, resolved: &ResolvedJob, rank: u32) {
-        self.fleet.commit(resolved.row(), rank).expect("nothing came between the decision and its commit");
+    fn commit(&mut self, valid: &ValidJob<'_>, mut job: JobRow, rank: u32) {
+        // A model that no pool named needs a number before it can become resident.
+        job.model = self.fleet.intern_model(valid.spec().model_id);
+        self.fleet.commit(&job, rank).expect("nothing came between the decision and its commit");
         if let Some(session_id) = valid.spec().session_id {
-            self.sessions.record(session_id, rank, committed_tokens(resolved.row()));
+            self.sessions.record(session_id, rank, committed_tokens(&job));
         }
     }
 }

@@ -379,7 +379,7 @@ fn small_fleet() -> bool {
         let Ok(lease) = fleet.commit(valid, word(assignment.rank)) else {
             return false;
         };
-        fleet.release(&lease);
+        fleet.release(lease);
         was_preferred
     });
     placed == Some(true) && fleet.remove("c", "r0") && fleet.len() == size(2)
