@@ -9,6 +9,7 @@ use heapless::Vec;
 use crate::input::{PlacementMode, ValidJob};
 use crate::limits::HINTS_MAX;
 use crate::rows::{Hints, JobFlags, JobQuery, JobRow, LabelRow, NameId, RankRange, SessionEntry};
+use crate::values::list::insert_sorted;
 
 /// What a name names. Names of different kinds never meet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -121,7 +122,8 @@ fn resolve_pools(fleet: &impl Directory, ids: &[&str]) -> Vec<RankRange, HINTS_M
     for id in ids {
         let range = fleet.ranks_of(id);
         if !range.is_empty() {
-            insert_sorted(&mut ranges, range);
+            // Validation bounds the number of ids by the capacity.
+            let _ = insert_sorted(&mut ranges, range);
         }
     }
     ranges
@@ -133,16 +135,12 @@ fn resolve_labels(fleet: &impl Directory, labels: &[(&str, &str)]) -> (Vec<Label
     let mut foreign = false;
     for (key, value) in labels {
         match (fleet.find(NameKind::Text, key), fleet.find(NameKind::Text, value)) {
-            (Some(key), Some(value)) => insert_sorted(&mut rows, LabelRow { key, value }),
+            (Some(key), Some(value)) => {
+                // Validation bounds the number of labels by the capacity.
+                let _ = insert_sorted(&mut rows, LabelRow { key, value });
+            }
             _ => foreign = true,
         }
     }
     (rows, foreign)
-}
-
-/// Inserts in order, once. Validation bounds the number of items by the capacity, so nothing is dropped.
-fn insert_sorted<T: Ord, const N: usize>(items: &mut Vec<T, N>, item: T) {
-    if let Err(place) = items.binary_search(&item) {
-        let _ = items.insert(place, item);
-    }
 }

@@ -26,6 +26,13 @@ pub enum Problem {
         /// The largest value that is accepted.
         max: u64,
     },
+    /// A number with a unit above its limit.
+    TooLargeScaled {
+        /// The largest value that is accepted, in the unit it is stored in.
+        max: u64,
+        /// How many of those make one of the field's unit.
+        per: u16,
+    },
     /// A text that must not be empty is.
     Empty,
     /// A text longer than its limit.
@@ -65,6 +72,10 @@ impl fmt::Display for Problem {
             Self::Negative => f.write_str("must not be negative"),
             Self::NotFinite => f.write_str("must be a finite number"),
             Self::TooLarge { max } => write!(f, "above its limit: at most {max}"),
+            Self::TooLargeScaled { max, per } => {
+                f.write_str("above its limit: at most ")?;
+                write_quotient(f, max, per)
+            }
             Self::Empty => f.write_str("must not be empty"),
             Self::TooLong { max_bytes } => write!(f, "too long: at most {max_bytes} bytes"),
             Self::TooMany { max } => write!(f, "too many entries: at most {max}"),
@@ -77,6 +88,16 @@ impl fmt::Display for Problem {
 }
 
 impl core::error::Error for Problem {}
+
+/// `max / per` with up to three decimals, without floats.
+fn write_quotient(f: &mut fmt::Formatter<'_>, max: u64, per: u16) -> fmt::Result {
+    let per = u64::from(per).max(1);
+    let (whole, rest) = (max.div_euclid(per), max.rem_euclid(per));
+    match rest.saturating_mul(1000).div_euclid(per) {
+        0 => write!(f, "{whole}"),
+        thousandths => write!(f, "{whole}.{thousandths:03}"),
+    }
+}
 
 /// A refused value and the path of its field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,3 +124,19 @@ impl fmt::Display for FieldError {
 }
 
 impl core::error::Error for FieldError {}
+
+#[cfg(test)]
+mod tests {
+    use std::string::ToString;
+
+    use super::*;
+
+    /// UNIT-1, UNIT-2, POLICY-1: a limit is said in the unit of its field.
+    #[test]
+    fn limits_are_said_in_the_unit_of_the_field() {
+        let said = |max, per| Problem::TooLargeScaled { max, per }.to_string();
+        assert_eq!(said((1 << 46) - 1, 1000), "above its limit: at most 70368744177.663");
+        assert_eq!(said(u32::MAX.into(), 1000), "above its limit: at most 4294967.295");
+        assert_eq!(said(4096, 256), "above its limit: at most 16");
+    }
+}

@@ -1,7 +1,7 @@
 //! Every limit of the system, in one place, with the proof that no product or sum on the decision path overflows.
 //!
 //! A bounded input is what makes exact integer decisions possible on every machine: each constant below is a promise
-//! that validation keeps ([`crate::input`]) and that the rules rely on ([`crate::rule`]). Rules: `docs/spec.md`
+//! that validation keeps (`crate::input`) and that the rules rely on ([`crate::rule`]). Rules: `docs/spec.md`
 //! UNIT-1 to UNIT-9.
 
 /// Times are below this many microseconds (2.2 years). UNIT-1.

@@ -17,7 +17,7 @@
 use core::mem::size_of;
 
 use orchestrator_core::SEMANTICS_VERSION;
-use orchestrator_core::rows::{JobRow, PoolRow};
+use orchestrator_core::rows::{JobRow, PoolClass, PoolRow};
 use orchestrator_core::rule::key::Key;
 
 /// What a host and a kernel image must agree on, bit for bit.
@@ -27,6 +27,8 @@ pub struct Contract {
     pub semantics_version: u32,
     /// Bytes of a pool's row.
     pub pool_row_bytes: usize,
+    /// Bytes of a class of pools.
+    pub pool_class_bytes: usize,
     /// Bytes of a job's row.
     pub job_row_bytes: usize,
     /// Bytes of a key.
@@ -38,6 +40,7 @@ impl Contract {
     pub const CURRENT: Self = Self {
         semantics_version: SEMANTICS_VERSION,
         pool_row_bytes: size_of::<PoolRow>(),
+        pool_class_bytes: size_of::<PoolClass>(),
         job_row_bytes: size_of::<JobRow>(),
         key_bytes: size_of::<Key>(),
     };

@@ -59,7 +59,7 @@ fn says_what_a_loser_lacks() {
     let ask = |pool: &str| desk.run(["explain", "--fleet", "fleet.json", "--job", "jobs.jsonl", "--pool", pool]);
     // 20 tokens at 50 and at 5 tokens/s: 400 and 4,000 ms after 100 ms.
     let slow = ask("slow").expect(0);
-    assert_eq!(slow.out, "slow: loses by predicted_end: the winner ends 3600.000 ms earlier\n");
+    assert_eq!(slow.out, "slow: loses by predicted_end: the winner's weighted end is 3600.000 ms earlier\n");
     assert_eq!(ask("full").expect(0).out, "full: cannot take the job: stage 7 slots, 1 slot short\n");
     let small = "small: cannot take the job: stage 3 model: vram_total, 1073741824 bytes (1.00 GiB) short\n";
     assert_eq!(ask("small").expect(0).out, small);
@@ -87,7 +87,7 @@ fn unknown_names_and_bad_jobs_are_errors() {
     ask("not a job", &[]).expect(2).says("jobs.jsonl:1: row: not JSON");
     let bad = with(&job("bad"), "prompt_tokens", "-1");
     let jobs = lines_of([job("good").to_string(), bad]);
-    ask(&jobs, &["--id", "bad"]).expect(2).says("prompt_tokens: must not be negative");
+    ask(&jobs, &["--id", "bad"]).expect(2).says("jobs.jsonl:2: prompt_tokens: must not be negative");
     ask(&jobs, &["--id", "good"]).expect(0);
     desk.write("fleet.json", "{\"pools\":[]}");
     let ran = ask(&jobs, &["--id", "good"]).expect(0);

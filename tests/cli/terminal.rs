@@ -191,6 +191,12 @@ fn the_output_never_replaces_the_jobs() {
     let place = |jobs, out| desk.run(["place", "--fleet", "fleet.json", "--jobs", jobs, "-o", out]);
     place("jobs.jsonl", "./jobs.jsonl").expect(2).says("jobs.jsonl");
     assert_eq!(desk.read("jobs.jsonl"), lines_of([job("j")]));
+    // The fleet and a second name of the same file are inputs too.
+    std::fs::hard_link(desk.path("jobs.jsonl"), desk.path("link.jsonl")).expect("a file system with links");
+    for out in ["link.jsonl", "fleet.json"] {
+        place("jobs.jsonl", out).expect(2).says("is an input");
+    }
+    assert_eq!(desk.read("jobs.jsonl"), lines_of([job("j")]));
     desk.write("out.jsonl", "as it was");
     place("missing.jsonl", "out.jsonl").expect(2);
     assert_eq!(desk.read("out.jsonl"), "as it was");

@@ -8,6 +8,7 @@ use crate::limits::{DEVICES_MAX, RESIDENT_MODELS_MAX, TOKENS_MAX};
 use crate::rows::{DeviceRow, JobRow, NameId, PoolClass, PoolFlags, PoolLists, PoolRow, PoolTableMut};
 use crate::rule::devices::{DevicePositions, by_free_vram, choose, eligible, share_bytes};
 use crate::values::index::index;
+use crate::values::list::{collect_up_to, last_to_front};
 
 /// What one device gave to a lease.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -164,7 +165,7 @@ fn split_devices(
         return Err(CommitError::NoVram);
     }
     let weight_bytes = share.saturating_sub(kv_bytes);
-    Ok(chosen.iter().map(|&position| DeviceShare { position, kv_bytes, weight_bytes }).collect())
+    Ok(collect_up_to(chosen.iter().map(|&position| DeviceShare { position, kv_bytes, weight_bytes })))
 }
 
 /// From the devices with most free VRAM, each as far as it goes, KV first. COMMIT-3.
@@ -172,7 +173,7 @@ fn fill_devices(devices: &[DeviceRow], need: u64, kv_bytes: u64) -> Vec<DeviceSh
     let mut kv_left = kv_bytes;
     let mut weights_left = need.saturating_sub(kv_bytes);
     let mut shares = Vec::new();
-    for position in by_free_vram(devices) {
+    for &position in by_free_vram(devices).iter() {
         let free = devices.get(usize::from(position)).map_or(0, |device| device.vram_free_bytes);
         let kv_bytes = kv_left.min(free);
         let weight_bytes = weights_left.min(free.saturating_sub(kv_bytes));
@@ -207,13 +208,9 @@ fn add_resident(lists: &mut PoolLists, residents: &mut [NameId], model: NameId) 
     let mut grown = lists.residents;
     grown.len = grown.len.saturating_add(1);
     let list = grown.of_mut(residents);
-    if let Some(tail) = list.get_mut(place..) {
-        tail.rotate_right(1.min(tail.len()));
-    }
-    if let Some(entry) = list.get_mut(place) {
-        *entry = model;
-        lists.residents = grown;
-        return true;
-    }
-    false
+    let Some(end) = list.last_mut() else { return false };
+    *end = model;
+    last_to_front(list.get_mut(place..).unwrap_or_default());
+    lists.residents = grown;
+    true
 }

@@ -18,6 +18,7 @@ use crate::rows::{
 };
 use crate::values::hash::spread_pool_hash;
 use crate::values::index::{index, position};
+use crate::values::list::{collect_up_to, insert_at, insert_sorted, remove_at};
 use crate::values::text::Id;
 
 /// A pool that was not taken in.
@@ -100,10 +101,11 @@ pub struct HeldLease {
     generation: u32,
 }
 
-impl HeldLease {
+impl core::ops::Deref for HeldLease {
+    type Target = Lease;
+
     /// What was taken. Its rank is that of the time of the commit.
-    #[must_use]
-    pub const fn lease(&self) -> &Lease {
+    fn deref(&self) -> &Lease {
         &self.lease
     }
 }
@@ -208,9 +210,9 @@ impl<const POOLS: usize, const LISTS: usize, const NAMES: usize> SmallFleet<POOL
         let Ok(place) = self.place_of(id, replica_id) else {
             return false;
         };
-        self.pools.remove(place);
-        self.rows.remove(place);
-        self.lists.remove(place);
+        remove_at(&mut self.pools, place);
+        remove_at(&mut self.rows, place);
+        remove_at(&mut self.lists, place);
         true
     }
 
@@ -320,10 +322,11 @@ impl<const POOLS: usize, const LISTS: usize, const NAMES: usize> SmallFleet<POOL
         answer: impl FnOnce(&PlacementInput<'_>) -> R,
     ) -> R {
         let resolved = job.resolve(self);
-        let mut hashes: Vec<u64, POOLS> = Vec::new();
-        if let Some(seed) = policy.spread_seed() {
-            hashes.extend(self.pools.iter().map(|name| spread_pool_hash(seed, &name.id, &name.replica_id)));
-        }
+        let hash = |seed| move |name: &PoolName| spread_pool_hash(seed, &name.id, &name.replica_id);
+        let hashes: Vec<u64, POOLS> = match policy.spread_seed() {
+            Some(seed) => collect_up_to(self.pools.iter().map(hash(seed))),
+            None => Vec::new(),
+        };
         let table = PoolTable { spread_hashes: &hashes, ..self.table() };
         answer(&PlacementInput::assembled(table, resolved.query(session), policy))
     }
@@ -379,7 +382,7 @@ impl<const POOLS: usize, const LISTS: usize, const NAMES: usize> SmallFleet<POOL
         let mut list = Vec::new();
         for name in names {
             let id = self.name(field, kind, name)?;
-            insert_sorted(&mut list, id).map_err(|()| storage_full(field, LISTS))?;
+            insert_sorted(&mut list, id).map_err(|_| storage_full(field, LISTS))?;
         }
         Ok(list)
     }
@@ -389,7 +392,7 @@ impl<const POOLS: usize, const LISTS: usize, const NAMES: usize> SmallFleet<POOL
         for (key, value) in labels {
             let key = self.name("labels", NameKind::Text, key)?;
             let value = self.name("labels", NameKind::Text, value)?;
-            insert_sorted(&mut list, LabelRow { key, value }).map_err(|()| storage_full("labels", LISTS))?;
+            insert_sorted(&mut list, LabelRow { key, value }).map_err(|_| storage_full("labels", LISTS))?;
         }
         Ok(list)
     }
@@ -399,7 +402,7 @@ impl<const POOLS: usize, const LISTS: usize, const NAMES: usize> SmallFleet<POOL
         for (session_id, cached_tokens) in valid.warm_sessions() {
             let session = self.name("warm_sessions", NameKind::Session, session_id)?;
             let row = WarmRow { session, cached_tokens };
-            insert_sorted(&mut list, row).map_err(|()| storage_full("warm_sessions", LISTS))?;
+            insert_sorted(&mut list, row).map_err(|_| storage_full("warm_sessions", LISTS))?;
         }
         Ok(list)
     }
@@ -413,9 +416,9 @@ impl<const POOLS: usize, const LISTS: usize, const NAMES: usize> SmallFleet<POOL
         let replica_id = Id::try_from(snapshot.replica_id).map_err(too_long)?;
         let is_free = |class: &u32| self.rows.iter().all(|row| row.class != *class);
         let class = (0..position(POOLS)).find(is_free).ok_or(full)?;
-        self.pools.insert(place, PoolName { id, replica_id }).map_err(|_| full)?;
-        self.rows.insert(place, PoolRow { class, ..PoolRow::EMPTY }).map_err(|_| full)?;
-        self.lists.insert(place, PoolLists::default()).map_err(|_| full)?;
+        insert_at(&mut self.pools, place, PoolName { id, replica_id }).map_err(|_| full)?;
+        insert_at(&mut self.rows, place, PoolRow { class, ..PoolRow::EMPTY }).map_err(|_| full)?;
+        insert_at(&mut self.lists, place, PoolLists::default()).map_err(|_| full)?;
         if let Some(generation) = self.generations.get_mut(index(class)) {
             *generation = generation.wrapping_add(1);
         }
@@ -493,13 +496,6 @@ impl<const POOLS: usize, const LISTS: usize, const NAMES: usize> Directory for S
 
 fn storage_full(field: &'static str, capacity: usize) -> FieldError {
     FieldError::new(field, Problem::StorageFull { capacity })
-}
-
-fn insert_sorted<T: Ord, const N: usize>(list: &mut Vec<T, N>, item: T) -> Result<(), ()> {
-    match list.binary_search(&item) {
-        Ok(_) => Ok(()),
-        Err(place) => list.insert(place, item).map_err(|_| ()),
-    }
 }
 
 fn copy_into<T: Copy>(target: &mut [T], source: &[T]) {

@@ -8,6 +8,7 @@ use crate::policy::Policy;
 use crate::rows::{JobQuery, PoolTable, TableError};
 use crate::rule::key::Key;
 use crate::rule::rejection::Rejection;
+use crate::values::list::insert_at;
 
 /// Everything that one decision depends on.
 #[derive(Debug, Clone, Copy)]
@@ -120,7 +121,7 @@ fn smallest_keys(
         }
         let place = keys.partition_point(|smaller| *smaller < key);
         // There is room: a full list gave up its largest key.
-        let _ = keys.insert(place, key);
+        let _ = insert_at(&mut keys, place, key);
     }
     keys
 }

@@ -7,7 +7,7 @@ use super::decide::PlacementInput;
 use crate::limits::END_UNKNOWN_US;
 use crate::policy::{Order, Policy};
 use crate::rows::{JobQuery, PoolClass, PoolRef};
-use crate::rule::devices::{by_free_vram, eligible, share_bytes};
+use crate::rule::devices::{choose, eligible, share_bytes};
 use crate::rule::key::{Key, KeyParts};
 use crate::rule::rejection::Rejection;
 use crate::rule::score::ScoreTerms;
@@ -413,14 +413,10 @@ fn vram_shortfall(pool: &PoolRef<'_>, job: &JobQuery<'_>) -> Option<Shortfall> {
     (amount > 0).then_some(Shortfall { amount, unit: Unit::Bytes })
 }
 
-/// Free VRAM of the `degree`-th best eligible device.
+/// Free VRAM of the last device that would be chosen; 0 when there are too few.
 fn free_on_weakest_chosen(pool: &PoolRef<'_>, job: &JobQuery<'_>, degree: u8) -> u64 {
     let devices = pool.devices();
-    let able = eligible(pool.class(), devices, job.row);
-    by_free_vram(devices)
-        .into_iter()
-        .filter(|&position| 1u16.checked_shl(position.into()).is_some_and(|bit| able & bit != 0))
-        .nth(usize::from(degree.saturating_sub(1)))
-        .and_then(|position| devices.get(usize::from(position)))
-        .map_or(0, |device| device.vram_free_bytes)
+    let chosen = choose(devices, eligible(pool.class(), devices, job.row), degree);
+    let weakest = chosen.get(usize::from(degree.saturating_sub(1)));
+    weakest.and_then(|&position| devices.get(usize::from(position))).map_or(0, |device| device.vram_free_bytes)
 }

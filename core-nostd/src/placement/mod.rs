@@ -32,5 +32,6 @@ mod explain;
 pub use decide::{PlacementInput, decide, rank_best};
 pub use decision::{Assignment, PlacementDecision, WireCode};
 pub use explain::{
-    Decided, Explanation, KeyPart, NearestMiss, PoolVerdict, RejectionCounts, Shortfall, Standing, Unfit, Unit, compare, explain, explain_pool, inspect,
+    Decided, Explanation, KeyPart, NearestMiss, PoolVerdict, RejectionCounts, Shortfall, Standing, Unfit, Unit,
+    compare, explain, explain_pool, inspect,
 };

@@ -7,6 +7,7 @@ use heapless::Vec;
 use crate::limits::DEVICES_MAX;
 use crate::rows::{ClassFlags, DeviceRow, JobFlags, JobRow, PoolClass};
 use crate::values::device_mask::DeviceMask;
+use crate::values::list::{collect_up_to, insert_at};
 
 /// Positions of devices in their pool's list.
 pub type DevicePositions = Vec<u8, DEVICES_MAX, u8>;
@@ -42,11 +43,9 @@ pub fn count_with_free(devices: &[DeviceRow], eligible: u16, share: u64) -> u32 
 /// The `degree` eligible devices with most free VRAM, then lowest id. DEV-2.
 #[must_use]
 pub fn choose(devices: &[DeviceRow], eligible: u16, degree: u8) -> DevicePositions {
-    by_free_vram(devices)
-        .into_iter()
-        .filter(|&position| eligible & position_bit(position) != 0)
-        .take(degree.into())
-        .collect()
+    let order = by_free_vram(devices);
+    let able = order.iter().copied().filter(|&position| eligible & position_bit(position) != 0);
+    collect_up_to(able.take(degree.into()))
 }
 
 /// All devices, most free VRAM first, then lowest id. COMMIT-3, DEV-2.
@@ -58,7 +57,7 @@ pub fn by_free_vram(devices: &[DeviceRow]) -> DevicePositions {
         // Positions come in ascending order, so an equal device goes behind its equals.
         let place = order.iter().position(|&other| free(other) < device.vram_free_bytes).unwrap_or(order.len());
         // Full only beyond 16 devices, which validation refuses.
-        let _ = order.insert(place, position);
+        let _ = insert_at(&mut order, place, position);
     }
     order
 }

@@ -4,7 +4,7 @@
 //! stage that any pool reached says most about why there is no placement.
 //!
 //! Stage 1 depends on the job's own hints, stages 2 to 4 on the pool's class and devices, stages 5 to 7 on what changes
-//! with every snapshot. A [`Checker`] remembers per job what it found out about a class or a range of ranks, so that a
+//! with every snapshot. A `Checker` remembers per job what it found out about a class or a range of ranks, so that a
 //! scan over many pools asks each question once; what it remembers never changes an answer.
 
 use core::cell::Cell;

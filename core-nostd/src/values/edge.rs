@@ -43,10 +43,10 @@ const _: () = assert!(Q10_DIVIDEND + (u32::MAX as u64) < 1 << 41);
 ///
 /// # Errors
 ///
-/// [`Problem::NotFinite`] for NaN and infinities, [`Problem::Negative`] below zero, [`Problem::TooLarge`] for a result
+/// [`Problem::NotFinite`] for NaN and infinities, [`Problem::Negative`] below zero, [`Problem::TooLargeScaled`] for a result
 /// above [`TIME_MAX_US`] (its `max` is in microseconds).
 pub fn micros_from_millis(ms: f64) -> Result<u64, Problem> {
-    scaled(ms, 1000.0, TIME_MAX_US)
+    scaled(ms, 1000, TIME_MAX_US)
 }
 
 /// A time in microseconds as whole milliseconds for the wire, rounded up. UNIT-1.
@@ -90,11 +90,12 @@ impl Rate {
     ///
     /// # Errors
     ///
-    /// [`Problem::NotFinite`] for NaN and infinities, [`Problem::Negative`] below zero, [`Problem::TooLarge`] above
+    /// [`Problem::NotFinite`] for NaN and infinities, [`Problem::Negative`] below zero, [`Problem::TooLargeScaled`] above
     /// 2^32 - 1 thousandths of a token per second (its `max` is in these).
     pub fn from_tokens_per_s(tokens_per_s: f64) -> Result<Self, Problem> {
         let max = u64::from(u32::MAX);
-        let milli = u32::try_from(scaled(tokens_per_s, 1000.0, max)?).map_err(|_| Problem::TooLarge { max })?;
+        let milli =
+            u32::try_from(scaled(tokens_per_s, 1000, max)?).map_err(|_| Problem::TooLargeScaled { max, per: 1000 })?;
         Ok(rate_from_milli_tps(milli))
     }
 }
@@ -136,15 +137,15 @@ pub const fn rate_from_milli_tps(milli: u32) -> Rate {
 ///
 /// # Errors
 ///
-/// [`Problem::NotFinite`] for NaN and infinities, [`Problem::Negative`] below zero, [`Problem::TooLarge`] above 16.0
+/// [`Problem::NotFinite`] for NaN and infinities, [`Problem::Negative`] below zero, [`Problem::TooLargeScaled`] above 16.0
 /// (its `max` is in 1/256).
 pub fn weight_256_from(weight: f64) -> Result<u16, Problem> {
     let max = u64::from(WEIGHT_256_MAX);
-    u16::try_from(scaled(weight, 256.0, max)?).map_err(|_| Problem::TooLarge { max })
+    u16::try_from(scaled(weight, 256, max)?).map_err(|_| Problem::TooLargeScaled { max, per: 256 })
 }
 
-/// `floor(value * factor + 0.5)`, or why it is not a number from 0 to `max`.
-fn scaled(value: f64, factor: f64, max: u64) -> Result<u64, Problem> {
+/// `floor(value * per + 0.5)`, or why it is not a number from 0 to `max`.
+fn scaled(value: f64, per: u16, max: u64) -> Result<u64, Problem> {
     if !value.is_finite() {
         return Err(Problem::NotFinite);
     }
@@ -153,9 +154,9 @@ fn scaled(value: f64, factor: f64, max: u64) -> Result<u64, Problem> {
         return Err(Problem::Negative);
     }
     // A product above the range of f64 is +infinity, which the check below refuses as too large.
-    let product = value * factor;
+    let product = value * f64::from(per);
     let whole = saturating_u64(libm::floor(product + 0.5));
-    if whole > max { Err(Problem::TooLarge { max }) } else { Ok(whole) }
+    if whole > max { Err(Problem::TooLargeScaled { max, per }) } else { Ok(whole) }
 }
 
 /// A whole number as an integer: `as` from a float is exact for whole numbers below 2^64 and saturates above, where
@@ -181,7 +182,7 @@ mod tests {
     // UNIT-1: rounding, zero, limits and refusals.
     #[test]
     fn times_round_half_up_and_stop_at_their_limit() {
-        let too_large = Err(Problem::TooLarge { max: TIME_MAX_US });
+        let too_large = Err(Problem::TooLargeScaled { max: TIME_MAX_US, per: 1000 });
         let limit_ms = TIME_MAX_US as f64 / 1000.0;
         let table = [
             (0.0, Ok(0)),
@@ -224,8 +225,8 @@ mod tests {
     // UNIT-1: the operations are those of f64, also where the sum rounds: 0.49999999999999994 + 0.5 is 1.0.
     #[test]
     fn the_sum_is_one_of_f64() {
-        assert_eq!(scaled(0.499_999_999_999_999_94, 1.0, 9), Ok(1));
-        assert_eq!(scaled(0.499_999_999_999_999_9, 1.0, 9), Ok(0));
+        assert_eq!(scaled(0.499_999_999_999_999_94, 1, 9), Ok(1));
+        assert_eq!(scaled(0.499_999_999_999_999_9, 1, 9), Ok(0));
     }
 
     // UNIT-1: out again.
@@ -250,7 +251,7 @@ mod tests {
     fn rates_have_both_parts_or_none() {
         let known = |milli_tps, q10| Ok(Rate { milli_tps, q10 });
         let unknown = Ok(Rate::UNKNOWN);
-        let too_large = Err(Problem::TooLarge { max: 4_294_967_295 });
+        let too_large = Err(Problem::TooLargeScaled { max: 4_294_967_295, per: 1000 });
         let table = [
             (0.0, unknown),
             (-0.0, unknown),
@@ -287,7 +288,7 @@ mod tests {
     // POLICY-1: weights are 0 to 16 in steps of 1/256.
     #[test]
     fn weights_are_in_256ths() {
-        let too_large = Err(Problem::TooLarge { max: 4096 });
+        let too_large = Err(Problem::TooLargeScaled { max: 4096, per: 256 });
         let table = [
             (0.0, Ok(0)),
             (-0.0, Ok(0)),

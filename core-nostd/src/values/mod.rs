@@ -8,4 +8,5 @@ pub(crate) mod device_mask;
 pub(crate) mod edge;
 pub(crate) mod hash;
 pub(crate) mod index;
+pub(crate) mod list;
 pub(crate) mod text;

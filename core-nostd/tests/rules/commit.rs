@@ -2,7 +2,7 @@
 
 use orchestrator_core::commit::{CommitError, Lease, SessionSlot, SessionTable, commit, committed_tokens, release};
 use orchestrator_core::rows::{JobRow, NameId, PoolClass, PoolLists, PoolRow, PoolTableMut, Span};
-use orchestrator_core::{JobSpec, Policy};
+use orchestrator_core::{HeldLease, JobSpec, Policy};
 
 use crate::{Fleet, assigned, decide_in, device, exact, fleet, job, leak, pool, warm, winner};
 
@@ -18,7 +18,7 @@ fn residents(fleet: &Fleet) -> u32 {
     fleet.table().lists[0].residents.len
 }
 
-fn commit_in(fleet: &mut Fleet, job: &JobSpec<'_>) -> Result<Lease, CommitError> {
+fn commit_in(fleet: &mut Fleet, job: &JobSpec<'_>) -> Result<HeldLease, CommitError> {
     let valid = job.validate(&Policy::default(), None).unwrap();
     fleet.commit(&valid, 0)
 }
@@ -52,8 +52,8 @@ fn without_devices() {
         let again = commit_in(&mut owner, &job).unwrap();
         assert_eq!(state(&owner), (2, 1000 - first - second, vec![]), "{resident:?}");
         // Weights stay: 1,000 - (first - 100).
-        owner.release(&again);
-        owner.release(&lease);
+        assert!(owner.release(again));
+        assert!(owner.release(lease));
         assert_eq!(state(&owner), (4, 1100 - first, vec![]), "{resident:?}");
     }
 }
@@ -106,9 +106,9 @@ fn splits() {
     let second = commit_in(&mut owner, &asking).unwrap();
     assert_eq!(shares(&second), [(0, 134, 0), (1, 134, 0), (2, 134, 0)]);
     assert_eq!(state(&owner), (2, 1696, vec![466, 432, 432, 366]));
-    owner.release(&lease);
+    assert!(owner.release(lease));
     assert_eq!(state(&owner), (3, 2098, vec![466, 566, 566, 500]));
-    owner.release(&second);
+    assert!(owner.release(second));
     // Weights stay: 900 - 200, 700 - 200.
     assert_eq!(state(&owner), (4, 2500, vec![600, 700, 700, 500]));
 }
@@ -143,7 +143,7 @@ fn devices_without_a_split() {
     // KV: 500 of device 1, 100 of device 2. Weights: the other 400 of device 2, 100 of device 0.
     assert_eq!(shares(&lease), [(1, 500, 0), (2, 100, 400), (0, 0, 100)]);
     assert_eq!(state(&owner), (3, 200, vec![200, 0, 0]));
-    owner.release(&lease);
+    assert!(owner.release(lease));
     assert_eq!(state(&owner), (4, 800, vec![200, 500, 100]));
 
     // One device is enough, and the others give nothing.
@@ -154,7 +154,7 @@ fn devices_without_a_split() {
     let nothing = commit_in(&mut owner, &needing(0, 0)).unwrap();
     assert!(shares(&nothing).is_empty());
     assert_eq!(state(&owner), (2, 400, vec![200, 100, 100]));
-    owner.release(&nothing);
+    assert!(owner.release(nothing));
     assert_eq!(state(&owner), (3, 400, vec![200, 100, 100]));
 }
 
@@ -174,7 +174,7 @@ fn residency() {
     assert_eq!(start(&owner), 0);
     assert!(commit_in(&mut owner, &needing(0, 100)).unwrap().resident);
     assert_eq!(residents(&owner), 2);
-    owner.release(&lease);
+    assert!(owner.release(lease));
     // COMMIT-6: it stays after the release.
     assert_eq!((residents(&owner), start(&owner)), (2, 0));
     // Another model does not become resident by it.
@@ -400,25 +400,52 @@ fn entries_and_published_counts() {
 /// COMMIT-6: never above the totals, also when a lease is given back twice.
 #[test]
 fn release_twice() {
-    let mut owner = fleet(&[pool("a")]);
-    let lease = commit_in(&mut owner, &needing(300, 0)).unwrap();
+    let mut rows = rows_with(0, 0);
+    let lease = commit_rows(&mut rows, &job_row(1, 300, 0));
+    assert_eq!((rows.rows[0].slots_free, rows.rows[0].vram_free_bytes), (99, 700));
     for _ in 0..2 {
-        owner.release(&lease);
-        assert_eq!(state(&owner), (4, 1000, vec![]));
+        release(&mut rows.table(), &lease);
+        assert_eq!((rows.rows[0].slots_free, rows.rows[0].vram_free_bytes), (100, 1000));
     }
+}
 
-    let mut several = pool("a");
-    several.devices = leak([device(500, 400), device(500, 500)]);
-    let mut owner = fleet(&[several]);
-    let lease = commit_in(&mut owner, &needing(600, 0)).unwrap();
-    assert_eq!(shares(&lease), [(1, 500, 0), (0, 100, 0)]);
-    owner.release(&lease);
-    assert_eq!(state(&owner), (4, 900, vec![400, 500]));
-    owner.release(&lease);
-    // Device 0: 400 + 100 = 500 is its total; device 1 stays at its total.
-    assert_eq!(state(&owner), (4, 1000, vec![500, 500]));
-    owner.release(&lease);
-    assert_eq!(state(&owner), (4, 1000, vec![500, 500]));
+/// COMMIT-6: a lease finds its pool when others come or go, and gives nothing to another pool.
+#[test]
+fn leases_follow_their_pool() {
+    let mut owner = fleet(&[pool("m")]);
+    let lease = commit_in(&mut owner, &needing(300, 0)).unwrap();
+    let mut full = pool("a");
+    full.slots_free = 0;
+    full.vram_free_bytes = 10;
+    owner.upsert(&full).unwrap();
+    assert_eq!(owner.pool_id(0), Some(("a", "")));
+    assert!(owner.release(lease));
+    assert_eq!(state(&owner), (0, 10, vec![]), "the newcomer is not credited");
+    let table = owner.table();
+    assert_eq!((table.rows[1].slots_free, table.rows[1].vram_free_bytes), (4, 1000));
+
+    // A pool that left takes its leases with it, also when one of the same name comes back.
+    let mut owner = fleet(&[pool("m")]);
+    let lease = commit_in(&mut owner, &needing(300, 0)).unwrap();
+    assert!(owner.remove("m", ""));
+    let mut back = pool("m");
+    back.slots_free = 1;
+    owner.upsert(&back).unwrap();
+    assert!(!owner.release(lease));
+    assert_eq!(state(&owner).0, 1);
+}
+
+/// COMMIT-2: a lease says what was taken, with every share rounded up.
+#[test]
+fn leases_of_splits_count_rounded_shares() {
+    let mut split = pool("a");
+    split.devices = leak([device(100, 100), device(100, 100)]);
+    split.resident_models = Some(&[]);
+    let mut asking = needing(3, 4);
+    asking.requirements.split_degree = Some(2);
+    let lease = commit_in(&mut fleet(&[split]), &asking).unwrap();
+    // ceil(7 / 2) = 4 from each of two devices, of which ceil(3 / 2) = 2 is KV.
+    assert_eq!((lease.kv_bytes, lease.weight_bytes), (4, 4));
 }
 
 /// COMMIT-6: a lease of a pool that is gone gives nothing back to anyone.

@@ -1,8 +1,10 @@
 //! Section 4: feasibility, needs, devices, and the headline when there is no pool.
 
+use orchestrator_core::rows::{PoolRow, PoolTable};
 use orchestrator_core::rule::devices::share_bytes;
 use orchestrator_core::{
-    DeviceMask, JobSpec, PlacementDecision, PlacementMode, Policy, PoolSnapshot, Reason, Rejection, SmallFleet,
+    DeviceMask, JobSpec, PlacementDecision, PlacementInput, PlacementMode, Policy, PoolSnapshot, Reason, Rejection,
+    SmallFleet, WireCode,
 };
 
 use crate::{assigned, decide, decide_in, device, exact, failure, fleet, job, leak, pool};
@@ -820,4 +822,23 @@ fn many_kinds_of_pools() {
     assert_eq!(explained(&asking).counts.of(Rejection::NotPreferred), 123);
     asking.placement.prefer_pools = &["000", "129"];
     assert_eq!(best(&asking), [Some(0), Some(129), None, None, None]);
+}
+
+/// FEAS-6: a class number outside the table is a class that nothing fits, whatever the number.
+#[test]
+fn stray_class_numbers() {
+    let (owner, policy) = (fleet(&[pool("a")]), Policy::default());
+    let asking = job();
+    let resolved = asking.validate(&policy, None).unwrap().resolve(&owner);
+    for class in [1, 77, u32::MAX - 1, u32::MAX] {
+        let rows = [PoolRow { class, ..owner.table().rows[0] }];
+        let table = PoolTable { rows: &rows, ..owner.table() };
+        let input = PlacementInput::new(table, resolved.query(None), &policy).unwrap();
+        let expected = PlacementDecision::NoCapacity {
+            reason: Reason::Engine,
+            headline: Some(Rejection::EngineName),
+            code: WireCode::PoolUnavailable,
+        };
+        assert_eq!(orchestrator_core::decide(&input), expected, "{class}");
+    }
 }

@@ -102,7 +102,7 @@ fn times() {
             assert_eq!(error(&with(set, ms)), Ok(()), "{field} {ms}");
         }
         for ms in [70_368_744_177.664, f64::MAX] {
-            let too_large = Problem::TooLarge { max: TIME_MAX };
+            let too_large = Problem::TooLargeScaled { max: TIME_MAX, per: 1000 };
             assert_eq!(error(&with(set, ms)), refused(field, too_large), "{field} {ms}");
         }
         for (ms, problem) in BAD_FLOATS {

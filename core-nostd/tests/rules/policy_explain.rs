@@ -103,22 +103,22 @@ fn floats() {
     let good_rates = [(0.0, 0), (0.238, 0), (50.0, 20_480_000), (4_294_967.295, 238)];
     // 1/512 is 0.5 of a step and goes up, 0.0019 is 0.486 and does not; 16 + 0.0019 is 4,096.486.
     let good_weights = [(0.0, 0), (-0.0, 0), (0.0019, 0), (1.0 / 512.0, 1), (1.0, 256), (16.0, 4096), (16.0019, 4096)];
-    let check = |knobs: &[Knob], good: &[(f64, u64)], above: f64, max: u64| {
+    let check = |knobs: &[Knob], good: &[(f64, u64)], above: f64, max: u64, per: u16| {
         for &(field, set, get) in knobs {
             for &(value, expected) in good {
                 assert_eq!(with(|spec| set(spec, value)).map(|policy| get(&policy)), Ok(expected), "{field} {value}");
             }
             for value in [above, f64::MAX] {
-                assert_eq!(with(|spec| set(spec, value)), refused(field, Problem::TooLarge { max }));
+                assert_eq!(with(|spec| set(spec, value)), refused(field, Problem::TooLargeScaled { max, per }));
             }
             for (value, problem) in BAD_FLOATS {
                 assert_eq!(with(|spec| set(spec, value)), refused(field, problem), "{value}");
             }
         }
     };
-    check(&times, &good_times, 70_368_744_177.664, TIME_MAX);
-    check(&rates, &good_rates, 4_294_967.296, 4_294_967_295);
-    check(&weights, &good_weights, 16.0 + 1.0 / 512.0, 4096);
+    check(&times, &good_times, 70_368_744_177.664, TIME_MAX, 1000);
+    check(&rates, &good_rates, 4_294_967.296, 4_294_967_295, 1000);
+    check(&weights, &good_weights, 16.0 + 1.0 / 512.0, 4096, 256);
 }
 
 /// HASH-3: constants of Python's `xxhash` over the published encoding; every knob enters.

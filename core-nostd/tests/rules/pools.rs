@@ -102,7 +102,7 @@ fn times() {
             assert_eq!(valid.validate().map(|pool| get(&pool)), Ok(us), "{field} {ms}");
         }
         for ms in [70_368_744_177.664, f64::MAX] {
-            let too_large = Problem::TooLarge { max: TIME_MAX };
+            let too_large = Problem::TooLargeScaled { max: TIME_MAX, per: 1000 };
             assert_eq!(error(&with(set, ms)), refused(field, too_large), "{field} {ms}");
         }
         for (ms, problem) in BAD_FLOATS {
@@ -129,7 +129,7 @@ fn rates() {
             assert_eq!(valid.validate().map(|pool| get(&pool)), Ok(q10), "{field} {rate}");
         }
         for rate in [4_294_967.296, f64::MAX] {
-            let too_large = Problem::TooLarge { max: 4_294_967_295 };
+            let too_large = Problem::TooLargeScaled { max: 4_294_967_295, per: 1000 };
             assert_eq!(error(&with(set, rate)), refused(field, too_large), "{field} {rate}");
         }
         for (rate, problem) in BAD_FLOATS {

@@ -28,7 +28,7 @@ fn times() {
         assert_eq!(micros_from_millis(ms), Err(problem), "{ms}");
     }
     for ms in [70_368_744_177.664, 1e300, f64::MAX] {
-        assert_eq!(micros_from_millis(ms), Err(Problem::TooLarge { max: TIME_MAX }), "{ms}");
+        assert_eq!(micros_from_millis(ms), Err(Problem::TooLargeScaled { max: TIME_MAX, per: 1000 }), "{ms}");
     }
 }
 
@@ -75,7 +75,7 @@ fn rates() {
         assert_eq!(Rate::from_tokens_per_s(tokens_per_s), Err(problem), "{tokens_per_s}");
     }
     for tokens_per_s in [4_294_967.296, 1e300, f64::MAX] {
-        let too_large = Problem::TooLarge { max: 4_294_967_295 };
+        let too_large = Problem::TooLargeScaled { max: 4_294_967_295, per: 1000 };
         assert_eq!(Rate::from_tokens_per_s(tokens_per_s), Err(too_large), "{tokens_per_s}");
     }
 }

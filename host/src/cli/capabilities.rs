@@ -65,7 +65,10 @@ fn policy_document() -> Value {
         "order": { "default": default.order.name(), "values": Order::ALL.map(Order::name) },
         "quantum_shift": { "default": default.quantum_shift, "min": 0, "max": limits::QUANTUM_SHIFT_MAX },
         "performance_aware": { "default": default.performance_aware },
-        "spread_seed": { "default": default.spread_seed, "min": 0, "max": u64::MAX },
+        "spread_seed": {
+            "default": default.spread_seed, "min": 0, "max": u64::MAX,
+            "note": "above 9223372036854775807 as text: \"18446744073709551615\" or \"0xffffffffffffffff\"",
+        },
         "default_output_tokens": {
             "default": default.default_output_tokens, "min": 0, "max": limits::TOKENS_MAX,
         },

@@ -27,13 +27,18 @@ pub(super) struct KvArgs {
     #[arg(long, default_value_t = 1, value_name = "TOKENS")]
     block_tokens: u32,
     /// Look the dimensions up in this table
-    #[arg(long, value_name = "CSV", requires = "model", conflicts_with = "layers")]
+    #[arg(
+        long,
+        value_name = "CSV",
+        requires = "model",
+        conflicts_with_all = ["layers", "kv_heads", "head_dim", "kv_lora_rank", "rope_dim", "sliding_layers", "window"]
+    )]
     models: Option<PathBuf>,
     /// The model's name in the table
     #[arg(long, value_name = "NAME", requires = "models")]
     model: Option<String>,
     /// Layers
-    #[arg(long, required_unless_present = "models")]
+    #[arg(long, required_unless_present_any = ["models", "model"])]
     layers: Option<u32>,
     /// Key-value heads (MHA, GQA, MQA)
     #[arg(long, requires = "head_dim", conflicts_with = "kv_lora_rank")]
@@ -45,8 +50,8 @@ pub(super) struct KvArgs {
     #[arg(long)]
     kv_lora_rank: Option<u32>,
     /// Size of the rotary part beside the latent (MLA)
-    #[arg(long, default_value_t = 0)]
-    rope_dim: u32,
+    #[arg(long, requires = "kv_lora_rank")]
+    rope_dim: Option<u32>,
     /// Of the layers, how many have a sliding window
     #[arg(long, requires = "window")]
     sliding_layers: Option<u32>,
@@ -109,7 +114,9 @@ impl KvArgs {
     fn given_dims(&self) -> Result<ModelDims, Failure> {
         let attention = match (self.kv_heads, self.head_dim, self.kv_lora_rank) {
             (Some(kv_heads), Some(head_dim), None) => Attention::Heads { kv_heads, head_dim },
-            (None, None, Some(kv_lora_rank)) => Attention::Latent { kv_lora_rank, rope_dim: self.rope_dim },
+            (None, None, Some(kv_lora_rank)) => {
+                Attention::Latent { kv_lora_rank, rope_dim: self.rope_dim.unwrap_or(0) }
+            }
             _ => return Err("give --kv-heads and --head-dim, or --kv-lora-rank and --rope-dim".into()),
         };
         let window = self.sliding_layers.zip(self.window);

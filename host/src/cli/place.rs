@@ -68,6 +68,9 @@ enum Format {
 
 pub(super) fn run(args: &PlaceArgs) -> Result<Completion, Failure> {
     args.check_output()?;
+    if args.format == Format::Table && (args.explain || args.k > 0) {
+        return Err("--format table has no room for --explain and --k: leave one of them out".into());
+    }
     let policy = load::policy(args.policy.as_deref())?;
     let models = args.models.as_deref().map(load::models).transpose()?;
     let loaded = load::fleet(&args.fleet)?;
@@ -119,7 +122,7 @@ struct Run<'a> {
     warnings: Warnings,
     summary: Summary,
     digest: DecisionDigest,
-    /// Time spent in decisions and commits, without reading and writing.
+    /// Time spent in decisions, explanations and commits, without reading and writing.
     deciding: Duration,
 }
 
@@ -139,14 +142,19 @@ impl Run<'_> {
             writeln!(out, "{TABLE_HEADER}")?;
         }
         let read_error = |error: io::Error| format!("{}: cannot be read: {error}", path.display());
+        let mut refusals = load::Refusals::of(path);
         while let Some(line) = lines.next_line().map_err(read_error)? {
             let outcome = self.place_line(&line);
             self.count(&outcome);
+            if let Err((field, why)) = &outcome.result {
+                progress.suspend(|| refusals.add(line.number(), format_args!("{field}: {why}")));
+            }
             self.write(&mut out, line.number(), &outcome)?;
             self.show(&progress, line.bytes().len());
         }
         out.flush()?;
         progress.finish_and_clear();
+        refusals.finish();
         Ok(())
     }
 
@@ -218,7 +226,10 @@ impl Run<'_> {
             ModeArg::Independent => "independent",
         };
         let per_second = per_second(self.summary.decided(), self.deciding);
-        terminal::say(format_args!("fleet: {pools} pools, {refused_pools} rows refused; mode {mode}"));
+        let classes = self.placer.fleet().class_count();
+        terminal::say(format_args!(
+            "fleet: {pools} pools, {refused_pools} rows refused; mode {mode}; {classes} classes of pools"
+        ));
         terminal::say(&self.summary);
         terminal::say(format_args!("decisions: {per_second} per second, reading and writing not counted"));
         terminal::say(format_args!("policy hash:   {}\nsnapshot hash: {}", self.policy_hash, self.snapshot_hash));
@@ -230,7 +241,7 @@ fn per_second(count: u64, time: Duration) -> u128 {
     u128::from(count) * 1_000_000_000 / time.as_nanos().max(1)
 }
 
-pub(super) fn hex(hash: u64) -> String {
+fn hex(hash: u64) -> String {
     format!("{hash:016x}")
 }
 

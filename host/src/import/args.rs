@@ -10,7 +10,7 @@ use clap::{Args, Subcommand};
 use super::error::ImportError;
 use super::fleet::{FleetSources, import_fleet, import_fleet_with_provenance};
 use super::jobs::{JobSources, import_jobs};
-use super::output::write_to;
+use super::output::{check_outputs, write_to};
 use super::summary::ImportSummary;
 
 /// Make fleets and jobs from published tables and traces.
@@ -88,7 +88,7 @@ impl ImportArgs {
     /// Runs the import; the result goes to the file named by `-o`, else to `stdout`.
     ///
     /// # Errors
-    /// As [`import_fleet`] and [`import_jobs`]; a file named by `-o` is then left as it was.
+    /// As [`import_fleet`] and [`import_jobs`], and an output that is an input or the other output; a file named by `-o` is then left as it was.
     pub fn run(&self, stdout: &mut dyn Write) -> Result<ImportSummary, ImportError> {
         match &self.command {
             ImportCommand::Fleet(args) => args.run(stdout),
@@ -99,6 +99,8 @@ impl ImportArgs {
 
 impl FleetArgs {
     fn run(&self, stdout: &mut dyn Write) -> Result<ImportSummary, ImportError> {
+        let tables = [&self.nodes, &self.deployment].into_iter().chain(&self.specs).chain(&self.profiles);
+        check_outputs(tables, self.output.as_deref(), self.provenance.as_deref())?;
         let sources = FleetSources {
             nodes: self.nodes.clone(),
             specs: self.specs.clone(),
@@ -117,6 +119,7 @@ impl FleetArgs {
 
 impl JobsArgs {
     fn run(&self, stdout: &mut dyn Write) -> Result<ImportSummary, ImportError> {
+        check_outputs(self.traces.iter().chain(&self.deployment), self.output.as_deref(), None)?;
         let sources = JobSources { traces: self.traces.clone(), deployment: self.deployment.clone() };
         write_to(self.output.as_deref(), stdout, |out| import_jobs(&sources, out))
     }

@@ -38,6 +38,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::io::{self, Read};
 use std::path::Path;
 
 use serde::de::{self, Visitor};
@@ -45,7 +46,10 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::check;
 use super::error::ImportError;
-use super::tables::read_text;
+use super::lines::open;
+
+/// A deployment file has at most this many bytes.
+pub const MAX_DEPLOYMENT_BYTES: u64 = 1 << 20;
 
 /// A deployment file. Maps are ordered by key, so that its echo in a fleet file is the same for any order of sections.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -315,11 +319,22 @@ pub struct DeclaredSession {
     pub cached_tokens: u32,
 }
 
+/// Reads a whole deployment file.
+fn read_text(path: &Path) -> Result<String, ImportError> {
+    let failed = |source| ImportError::Read { path: path.to_owned(), source };
+    let mut bytes = Vec::new();
+    open(path)?.take(MAX_DEPLOYMENT_BYTES.saturating_add(1)).read_to_end(&mut bytes).map_err(failed)?;
+    if bytes.len() as u64 > MAX_DEPLOYMENT_BYTES {
+        return Err(ImportError::TooLong { path: path.to_owned() });
+    }
+    String::from_utf8(bytes).map_err(|error| failed(io::Error::new(io::ErrorKind::InvalidData, error)))
+}
+
 impl Deployment {
     /// Reads and checks a deployment file.
     ///
     /// # Errors
-    /// The file cannot be read, is no TOML of this shape, or has a value that cannot stand.
+    /// The file cannot be read, is too long, is no TOML of this shape, or has a value that cannot stand.
     pub fn load(path: &Path) -> Result<Self, ImportError> {
         let text = read_text(path)?;
         let parsed: Result<Self, _> = toml::from_str(&text);

@@ -5,6 +5,13 @@
 use std::io;
 use std::path::PathBuf;
 
+use super::deployment::MAX_DEPLOYMENT_BYTES;
+use super::tables::excerpt;
+use crate::input::MAX_LINE_BYTES;
+
+/// How many columns of a table a message lists.
+const COLUMNS_SHOWN: usize = 20;
+
 /// An import that could not be done.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -45,6 +52,40 @@ pub enum ImportError {
         path: PathBuf,
         /// What the system said.
         source: io::Error,
+    },
+    /// The file named for an output is one of the inputs.
+    #[error("{}: is an input; name another file for the output", path.display())]
+    OutputIsInput {
+        /// The file, as the output names it.
+        path: PathBuf,
+    },
+    /// Both outputs are one file.
+    #[error("{}: is the output too; name another file for --provenance", path.display())]
+    OutputTwice {
+        /// The file, as `--provenance` names it.
+        path: PathBuf,
+    },
+    /// A deployment file that is longer than one can be.
+    #[error("{}: longer than {MAX_DEPLOYMENT_BYTES} bytes; is this a deployment file?", path.display())]
+    TooLong {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A table or trace whose first line, which says what the file is, is too long.
+    #[error("{}: the first line is longer than {MAX_LINE_BYTES} bytes; is this a table or a trace?", path.display())]
+    FirstLineTooLong {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A table whose line of column names is damaged.
+    #[error("{}:{line}: {problem}; this line names the columns", path.display())]
+    Header {
+        /// The file.
+        path: PathBuf,
+        /// The line.
+        line: u64,
+        /// What is wrong with it.
+        problem: String,
     },
     /// A file without content.
     #[error("{} is empty; expected {expected}", path.display())]
@@ -123,7 +164,14 @@ pub enum ImportError {
 }
 
 fn names(columns: &[String]) -> String {
-    if columns.is_empty() { "none".to_owned() } else { columns.join(", ") }
+    if columns.is_empty() {
+        return "none".to_owned();
+    }
+    let mut shown: Vec<_> = columns.iter().take(COLUMNS_SHOWN).map(|column| excerpt(column)).collect();
+    if columns.len() > COLUMNS_SHOWN {
+        shown.push("…".to_owned());
+    }
+    shown.join(", ")
 }
 
 fn undeclared_help(deployment: Option<&PathBuf>, key: &str) -> String {

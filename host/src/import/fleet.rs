@@ -173,7 +173,7 @@ impl<'a> FleetImport<'a> {
     fn plan<'s: 'r, 'r>(&'s self, row: &Row<'r>, seen: &mut HashSet<String>) -> Result<Plan<'s, 'r>, BadCell> {
         let id = row.required("node_id")?;
         if !seen.insert(id.to_owned()) {
-            return Err(BadCell::new("node_id", format!("is `{id}`, which an earlier row has")));
+            return Err(BadCell::new("node_id", format!("is `{}`, which an earlier row has", tables::excerpt(id))));
         }
         let gpu_count = row.required_integer("gpu_count", u64::from(DEVICE_ID_LIMIT))?;
         if gpu_count == 0 {
@@ -209,7 +209,12 @@ impl<'a> FleetImport<'a> {
             let sourced = spec?.compute_capability.as_ref()?;
             Some(Known { value: sourced.value.as_str(), table: "specs", origin: &sourced.origin })
         });
-        let blank = || BadCell::new("vram_bytes_per_gpu", format!("is blank, and no specs table has it for `{gpu}`"));
+        let blank = || {
+            BadCell::new(
+                "vram_bytes_per_gpu",
+                format!("is blank, and no specs table has it for `{}`", tables::excerpt(gpu)),
+            )
+        };
         Ok(Node { id, gpu, gpu_count, vram_bytes_per_gpu: vram.ok_or_else(blank)?, compute_capability })
     }
 
@@ -309,7 +314,7 @@ fn check_fit(node: &Node<'_>, serving: &Serving, gpus_per_pool: u64) -> Result<(
     if last_id.len() > ID_BYTES_MAX {
         return Err(BadCell::new(
             "node_id",
-            format!("makes the pool id `{last_id}`, longer than {ID_BYTES_MAX} bytes"),
+            format!("makes the pool id `{}`, longer than {ID_BYTES_MAX} bytes", tables::excerpt(&last_id)),
         ));
     }
     // At most 16 terms below 2^48.

@@ -26,14 +26,18 @@
 //! - A row that cannot be read is left out, reported with file, line and column, and counted; it never stops the others
 //!   and is never repaired. A file that is not what it should be (no such columns, not a trace) is an [`ImportError`].
 //! - Every pool and job that is written is inside the limits of `docs/spec.md` section 1.
+//! - A file is opened once, so that a pipe will do; a row is one line of at most 1 MiB, a deployment at most 1 MiB.
+//! - No output replaces an input.
 //! - Nothing is printed here: the output goes to the writer that the caller gives, the summary is returned.
 
 mod args;
+mod cells;
 mod check;
 mod deployment;
 mod error;
 mod fleet;
 mod jobs;
+mod lines;
 mod output;
 mod pool;
 mod provenance;
@@ -43,7 +47,8 @@ mod traces;
 
 pub use args::{FleetArgs, ImportArgs, ImportCommand, JobsArgs};
 pub use deployment::{
-    DeclaredSession, Deployment, GpusPerPool, JobsSection, PoolOverride, Priority, ProfileKey, Serving, TraceSection,
+    DeclaredSession, Deployment, GpusPerPool, JobsSection, MAX_DEPLOYMENT_BYTES, PoolOverride, Priority, ProfileKey,
+    Serving, TraceSection,
 };
 pub use error::ImportError;
 pub use fleet::{FleetSources, import_fleet, import_fleet_with_provenance};

@@ -7,92 +7,94 @@
 //! nodes.csv:17: `gpu_count` is `two`, no whole number
 //! ```
 //!
-//! Invariant: a cell is used exactly as it stands, apart from spaces around it; blank means unknown.
+//! Invariants: a row is one line of at most 1 MiB, so that a bad one cannot take others with it; a cell is used exactly as
+//! it stands, apart from spaces around it; blank means unknown.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::str;
 
-use csv::{ByteRecord, ReaderBuilder};
+use csv::ByteRecord;
 use orchestrator_core::limits::BYTES_MAX;
 
+use super::cells;
 use super::check;
 use super::deployment::ProfileKey;
 use super::error::ImportError;
+use super::lines::Lines;
 use super::summary::Refusals;
-
-/// Opens a file for reading; a folder is an error of its own, because the system reports it only at the first read.
-pub(super) fn open(path: &Path) -> Result<File, ImportError> {
-    if fs::metadata(path).is_ok_and(|found| found.is_dir()) {
-        return Err(ImportError::NotAFile { path: path.to_owned() });
-    }
-    File::open(path).map_err(|source| ImportError::Open { path: path.to_owned(), source })
-}
-
-/// Reads a whole text file.
-pub(super) fn read_text(path: &Path) -> Result<String, ImportError> {
-    io::read_to_string(open(path)?).map_err(|source| ImportError::Read { path: path.to_owned(), source })
-}
+use crate::input::{Line, LineProblem};
 
 /// A CSV file whose header has been read.
 pub(super) struct Table {
-    path: PathBuf,
-    reader: csv::Reader<File>,
+    lines: Lines,
     columns: Vec<String>,
+    line: u64,
     record: ByteRecord,
 }
 
 impl Table {
     /// Opens a table that must have the columns `required`.
     pub(super) fn open(path: &Path, required: &[&str]) -> Result<Self, ImportError> {
-        // Rows of another width are refused one by one below; for the csv crate they would end the file.
-        let mut reader = ReaderBuilder::new().flexible(true).from_reader(open(path)?);
-        let header = reader.byte_headers().map_err(|error| read_error(path, error))?;
-        let columns: Vec<String> = header.iter().map(|name| String::from_utf8_lossy(name).trim().to_owned()).collect();
-        if columns.is_empty() {
+        let mut lines = Lines::open(path)?;
+        let header = lines.next_line()?.map(|line| (line.number(), line.bytes().to_vec()));
+        let Some((line, header)) = header else {
             let expected = format!("a CSV table with the columns {}", required.join(", "));
             return Err(ImportError::Empty { path: path.to_owned(), expected });
-        }
+        };
+        Self::with_header(lines, line, &header, required)
+    }
+
+    /// A table whose header, `line` of the file, has been taken from `lines`; it must have the columns `required`.
+    pub(super) fn with_header(lines: Lines, line: u64, header: &[u8], required: &[&str]) -> Result<Self, ImportError> {
+        let mut record = ByteRecord::new();
+        cells::split(header, &mut record).map_err(|problem| {
+            let (path, problem) = (lines.path().to_owned(), problem.to_owned());
+            ImportError::Header { path, line, problem }
+        })?;
+        let columns: Vec<String> = record.iter().map(|name| String::from_utf8_lossy(name).trim().to_owned()).collect();
         let is_missing = |name: &&&str| !columns.iter().any(|column| column == **name);
         let missing: Vec<String> = required.iter().filter(is_missing).map(|name| (*name).to_owned()).collect();
         if !missing.is_empty() {
-            return Err(ImportError::MissingColumns { path: path.to_owned(), missing, found: columns });
+            return Err(ImportError::MissingColumns { path: lines.path().to_owned(), missing, found: columns });
         }
-        Ok(Self { path: path.to_owned(), reader, columns, record: ByteRecord::new() })
+        Ok(Self { lines, columns, line, record })
     }
 
-    /// The next row of the right width; rows of another width are refused on the way.
+    /// The next row of the right width; damaged lines and rows of another width are refused on the way.
     pub(super) fn next_row(&mut self, refused: &mut Refusals) -> Result<Option<Row<'_>>, ImportError> {
         loop {
-            let more = self.reader.read_byte_record(&mut self.record);
-            if !more.map_err(|error| read_error(&self.path, error))? {
+            let Some(line) = self.lines.next_line()? else {
                 return Ok(None);
+            };
+            self.line = line.number();
+            match read_cells(&line, self.columns.len(), &mut self.record) {
+                Ok(()) => break,
+                Err(why) => refused.push(self.lines.path(), self.line, "", why),
             }
-            let (cells, columns) = (self.record.len(), self.columns.len());
-            if cells == columns {
-                break;
-            }
-            let why = format!("the row has {cells} cells where the header has {columns}");
-            refused.push(&self.path, line_of(&self.record), "", why);
         }
-        Ok(Some(Row { path: &self.path, columns: &self.columns, record: &self.record }))
+        let Self { lines, columns, line, record } = self;
+        Ok(Some(Row { path: lines.path(), columns, line: *line, record }))
     }
 }
 
-fn line_of(record: &ByteRecord) -> u64 {
-    record.position().map_or(0, csv::Position::line)
-}
-
-fn read_error(path: &Path, error: csv::Error) -> ImportError {
-    ImportError::Read { path: path.to_owned(), source: io::Error::other(error) }
+fn read_cells(line: &Line<'_>, columns: usize, record: &mut ByteRecord) -> Result<(), String> {
+    // Text that is no UTF-8 is refused with its column, when the cell is read.
+    if line.text() == Err(LineProblem::TooLong) {
+        return Err(format!("the row is {}", LineProblem::TooLong));
+    }
+    cells::split(line.bytes(), record)?;
+    match record.len() {
+        cells if cells == columns => Ok(()),
+        cells => Err(format!("the row has {cells} cells where the header has {columns}")),
+    }
 }
 
 /// One row of a [`Table`].
 pub(super) struct Row<'a> {
     path: &'a Path,
     columns: &'a [String],
+    line: u64,
     record: &'a ByteRecord,
 }
 
@@ -110,14 +112,9 @@ impl BadCell {
 }
 
 impl<'a> Row<'a> {
-    /// The line that the row starts on.
-    pub(super) fn line(&self) -> u64 {
-        line_of(self.record)
-    }
-
     /// Reports what is wrong with this row.
     pub(super) fn refuse(&self, bad: BadCell, refused: &mut Refusals) {
-        refused.push(self.path, self.line(), bad.column, bad.why);
+        refused.push(self.path, self.line, bad.column, bad.why);
     }
 
     /// A cell's text; `None` when it is blank or the table has no such column.

@@ -2,7 +2,7 @@
 //!
 //! The kind follows from what the file says, not from its name: a first line with the columns of the Azure traces, or a
 //! first line that is a JSON object with the fields of the Mooncake traces. Anything else is refused as a whole, for
-//! a wrong guess would make thousands of wrong jobs.
+//! a wrong guess would make thousands of wrong jobs. A trace is opened once and read in one pass: it may be a pipe.
 //!
 //! ```text
 //! arrival_ms,input_tokens,output_tokens                              Azure 2023, times in ms since the first request
@@ -10,17 +10,17 @@
 //! ```
 
 use std::fmt;
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::str;
 
 use orchestrator_core::limits::TOKENS_MAX;
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::error::ImportError;
+use super::lines::Lines;
 use super::summary::Refusals;
 use super::tables::{self, BadCell, Row, Table};
+use crate::input::Line;
 
 const AZURE_COLUMNS: [&str; 3] = ["arrival_ms", "input_tokens", "output_tokens"];
 const MOONCAKE_FIELDS: [&str; 3] = ["timestamp", "input_length", "output_length"];
@@ -68,12 +68,8 @@ pub(super) struct Trace {
 /// Reads one trace of whichever kind.
 pub(super) fn read(path: &Path, refused: &mut Refusals) -> Result<Trace, ImportError> {
     let stem = stem(path)?;
-    let kind = detect(path)?;
     let refused_before = refused.total;
-    let requests = match kind {
-        TraceKind::Azure => azure(path, refused)?,
-        TraceKind::Mooncake => mooncake(path, refused)?,
-    };
+    let (kind, requests) = requests(path, refused)?;
     let rows = requests.len() as u64 + (refused.total - refused_before);
     Ok(Trace { file: path.to_owned(), stem, kind, requests, rows })
 }
@@ -83,27 +79,27 @@ fn stem(path: &Path) -> Result<String, ImportError> {
     path.file_stem().and_then(|stem| stem.to_str()).map(str::to_owned).ok_or_else(problem)
 }
 
-/// The kind by the first line that decides it: a header, or the first line that is JSON.
-fn detect(path: &Path) -> Result<TraceKind, ImportError> {
+/// The kind by the first line that decides it, a header or the first line that is JSON; and the requests, in one pass.
+fn requests(path: &Path, refused: &mut Refusals) -> Result<(TraceKind, Vec<Request>), ImportError> {
+    let mut lines = Lines::open(path)?;
+    let mut rows = MooncakeRows { path, refused_before: refused.total, refused, requests: Vec::new() };
     let mut first = None;
-    for line in Lines::open(path)? {
-        let line = line?;
-        let text = String::from_utf8_lossy(&line.bytes);
-        let text = text.trim_start_matches('\u{feff}').trim();
-        if text.is_empty() {
-            continue;
+    while let Some(line) = lines.next_line()? {
+        let text = String::from_utf8_lossy(line.bytes());
+        let text = text.trim();
+        if first.is_none() && text.split(',').any(|name| AZURE_COLUMNS.contains(&name.trim().trim_matches('"'))) {
+            let (number, header) = (line.number(), line.bytes().to_vec());
+            let table = Table::with_header(lines, number, &header, &AZURE_COLUMNS)?;
+            return Ok((TraceKind::Azure, azure(table, rows.refused)?));
         }
-        let is_first = first.is_none();
         first.get_or_insert_with(|| tables::excerpt(text));
-        if is_first && text.split(',').any(|name| AZURE_COLUMNS.contains(&name.trim().trim_matches('"'))) {
-            return Ok(TraceKind::Azure);
-        }
-        // A damaged line decides nothing; it is refused later, when the file turns out to be a trace.
         match serde_json::from_str::<Value>(text) {
             Ok(value) if MOONCAKE_FIELDS.iter().any(|field| value.get(field).is_some()) => {
-                return Ok(TraceKind::Mooncake);
+                rows.add(&line);
+                return Ok((TraceKind::Mooncake, rows.read(lines)?));
             }
-            Err(_) if text.starts_with('{') => {}
+            // A damaged line decides nothing; it is refused, and that counts when the file turns out to be a trace.
+            Err(_) if text.starts_with('{') => rows.add(&line),
             _ => break,
         }
     }
@@ -114,9 +110,8 @@ fn detect(path: &Path) -> Result<TraceKind, ImportError> {
     })
 }
 
-fn azure(path: &Path, refused: &mut Refusals) -> Result<Vec<Request>, ImportError> {
+fn azure(mut table: Table, refused: &mut Refusals) -> Result<Vec<Request>, ImportError> {
     let refused_before = refused.total;
-    let mut table = Table::open(path, &AZURE_COLUMNS)?;
     let mut requests = Vec::new();
     while let Some(row) = table.next_row(refused)? {
         let number = requests.len() as u64 + (refused.total - refused_before) + 1;
@@ -146,33 +141,40 @@ struct MooncakeLine {
     output_length: u64,
 }
 
-fn mooncake(path: &Path, refused: &mut Refusals) -> Result<Vec<Request>, ImportError> {
-    let refused_before = refused.total;
-    let mut requests = Vec::new();
-    for line in Lines::open(path)? {
-        let line = line?;
-        let Some(text) = json_text(&line.bytes) else { continue };
-        let number = requests.len() as u64 + (refused.total - refused_before) + 1;
+/// The rows of a Mooncake trace, read or refused.
+struct MooncakeRows<'a> {
+    path: &'a Path,
+    requests: Vec<Request>,
+    refused: &'a mut Refusals,
+    refused_before: u64,
+}
+
+impl MooncakeRows<'_> {
+    fn add(&mut self, line: &Line<'_>) {
+        let number = self.requests.len() as u64 + (self.refused.total - self.refused_before) + 1;
+        let text = line.text().map_err(|problem| ("", format!("the line is {problem}")));
         match text.and_then(|text| mooncake_request(text, number)) {
-            Ok(request) => requests.push(request),
-            Err((field, why)) => refused.push(path, line.number, field, why),
+            Ok(request) => self.requests.push(request),
+            Err((field, why)) => self.refused.push(self.path, line.number(), field, why),
         }
     }
-    Ok(requests)
+
+    fn read(mut self, mut lines: Lines) -> Result<Vec<Request>, ImportError> {
+        while let Some(line) = lines.next_line()? {
+            self.add(&line);
+        }
+        Ok(self.requests)
+    }
 }
 
 /// The field that is at fault, and why.
 type BadLine = (&'static str, String);
 
-/// The text of a line; `None` when it is blank.
-fn json_text(bytes: &[u8]) -> Option<Result<&str, BadLine>> {
-    match str::from_utf8(bytes) {
-        Ok(text) => Some(text.trim_start_matches('\u{feff}').trim()).filter(|text| !text.is_empty()).map(Ok),
-        Err(_) => Some(Err(("", "the line is no UTF-8".to_owned()))),
-    }
-}
-
 fn mooncake_request(text: &str, number: u64) -> Result<Request, BadLine> {
+    // A JSON list would pass for an object: serde fills a struct's fields in their order.
+    if !text.trim_start().starts_with('{') {
+        return Err(("", "the line is no JSON object".to_owned()));
+    }
     // The column is dropped from serde_json's message: "line 1" would contradict the line that is reported.
     let line: MooncakeLine = serde_json::from_str(text).map_err(|error| {
         let message = error.to_string();
@@ -189,36 +191,4 @@ fn mooncake_request(text: &str, number: u64) -> Result<Request, BadLine> {
         prompt_tokens: tokens("input_length", line.input_length)?,
         output_tokens: tokens("output_length", line.output_length)?,
     })
-}
-
-/// The lines of a file as bytes: one line that is no UTF-8 must not end the file.
-struct Lines {
-    path: PathBuf,
-    reader: BufReader<std::fs::File>,
-    number: u64,
-}
-
-struct Line {
-    number: u64,
-    bytes: Vec<u8>,
-}
-
-impl Lines {
-    fn open(path: &Path) -> Result<Self, ImportError> {
-        Ok(Self { path: path.to_owned(), reader: BufReader::new(tables::open(path)?), number: 0 })
-    }
-}
-
-impl Iterator for Lines {
-    type Item = Result<Line, ImportError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let mut bytes = Vec::new();
-        self.number += 1;
-        match self.reader.read_until(b'\n', &mut bytes) {
-            Ok(0) => None,
-            Ok(_) => Some(Ok(Line { number: self.number, bytes })),
-            Err(source) => Some(Err(ImportError::Read { path: self.path.clone(), source })),
-        }
-    }
 }

@@ -30,8 +30,8 @@ pub use summary::Summary;
 use orchestrator_core::commit::committed_tokens;
 use orchestrator_core::rows::JobRow;
 use orchestrator_core::{
-    Assignment, Directory, Explanation, FieldError, JobSpec, KvLayout, ModelDims, PlacementDecision, PlacementInput, Policy,
-    PoolVerdict, ResolvedJob, Standing, Unfit, ValidJob, compare, decide, explain, inspect, rank_best,
+    Assignment, Directory, Explanation, FieldError, JobSpec, KvLayout, ModelDims, PlacementDecision, PlacementInput,
+    Policy, PoolVerdict, ResolvedJob, Standing, Unfit, ValidJob, compare, decide, explain, inspect, rank_best,
 };
 
 use crate::fleet::{Fleet, Sessions};
@@ -133,11 +133,7 @@ impl Placer {
     ///
     /// # Errors
     /// A field of the job that breaks a rule.
-    pub fn examine(
-        &self,
-        job: &JobSpec<'_>,
-        dims: Option<(&ModelDims, KvLayout)>,
-    ) -> Result<Examination, FieldError> {
+    pub fn examine(&self, job: &JobSpec<'_>, dims: Option<(&ModelDims, KvLayout)>) -> Result<Examination, FieldError> {
         let valid = job.validate(&self.policy, dims)?;
         let resolved = valid.resolve(&self.fleet);
         Ok(self.with_input(&valid, &resolved, |input| Examination {

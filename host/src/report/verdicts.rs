@@ -12,18 +12,23 @@ use super::table::printable;
 use crate::fleet::Fleet;
 use crate::place::Examination;
 
+/// Columns of the table of all pools.
+const COLUMNS: usize = 15;
+
 /// The table of all pools: feasible ones first, best first; then the others, those that got furthest first.
 #[must_use]
 pub fn pool_table(examination: &Examination, fleet: &Fleet) -> Table {
     let mut table = Table::new();
     table.load_style(ASCII_MARKDOWN).set_content_arrangement(ContentArrangement::Disabled);
-    table.set_header([
+    let header: [&str; COLUMNS] = [
         "#",
         "pool",
         "end ms",
         "admission",
         "load",
         "first token",
+        "tokens",
+        "weighted end",
         "cached",
         "warm",
         "active",
@@ -31,7 +36,8 @@ pub fn pool_table(examination: &Examination, fleet: &Fleet) -> Table {
         "residual GiB",
         "tokens/s",
         "why not",
-    ]);
+    ];
+    table.set_header(header);
     let mut feasible = Vec::new();
     let mut infeasible = Vec::new();
     for (rank, pool) in (0u32..).zip(&examination.pools) {
@@ -116,6 +122,8 @@ fn feasible_row(place: usize, name: &str, standing: &Standing) -> Vec<String> {
         millis(terms.admission_latency_us),
         millis(terms.load_us),
         known(terms.first_token_us.map(millis)),
+        known(token_time_us(standing).map(millis)),
+        weighted_end(standing),
         cached_tokens.to_string(),
         if parts.warm { "warm" } else { "-" }.to_owned(),
         parts.active_leases.to_string(),
@@ -126,11 +134,23 @@ fn feasible_row(place: usize, name: &str, standing: &Standing) -> Vec<String> {
     ]
 }
 
+/// Prefill and decode time; unknown where the end is.
+fn token_time_us(standing: &Standing) -> Option<u64> {
+    let without_tokens = standing.start_us.saturating_add(standing.terms.first_token_us?);
+    standing.end_us.map(|end| end.saturating_sub(without_tokens))
+}
+
+/// What the key compares: shown where the policy's weights make it another than the end.
+fn weighted_end(standing: &Standing) -> String {
+    let weighted = standing.parts.weighted_end_us;
+    if standing.end_us.is_none_or(|end| end == weighted) { "-".to_owned() } else { millis(weighted) }
+}
+
 fn infeasible_row(name: &str, unfit: &Unfit) -> Vec<String> {
-    let mut row = vec![String::new(); 13];
+    let mut row = vec![String::new(); COLUMNS];
     row[0] = "-".to_owned();
     row[1] = name.to_owned();
-    row[12] = unfit_words(unfit);
+    row[COLUMNS - 1] = unfit_words(unfit);
     row
 }
 
@@ -180,7 +200,8 @@ fn decided_words(decided: &Decided) -> String {
     match decided.by {
         KeyPart::Preferred | KeyPart::Warm => part.to_owned(),
         KeyPart::PredictedEnd => {
-            format!("{part}: the winner ends {} ms {}", millis(amount), if margin < 0 { "earlier" } else { "later" })
+            let when = if margin < 0 { "earlier" } else { "later" };
+            format!("{part}: the winner's weighted end is {} ms {when}", millis(amount))
         }
         KeyPart::ResidualVram | KeyPart::VramFree => format!("{part}: the winner has {} GiB {less}", gib(amount)),
         KeyPart::TokensPerS => format!("{part}: the winner has {} tokens/s {less}", thousandths(amount)),
