@@ -113,6 +113,7 @@ fn a_key_that_stands_twice_is_named() {
     desk.place("{\"pools\":[],\"pools\":[]}", "", &[]).expect(2).says("`pools` stands more than once");
 }
 
+/// UNIT-11.
 #[test]
 fn rows_of_ten_megabytes_are_refused_and_the_others_go_on() {
     let desk = Desk::new();

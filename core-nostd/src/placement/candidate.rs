@@ -40,16 +40,32 @@ impl<'a> Scorer<'a> {
         self.checker.check(pool)
     }
 
-    /// The pool's key, or the first rule it fails.
+    /// See [`Checker::may_fit`].
     #[inline(always)] // Once per pool of every scan.
+    pub(crate) fn may_fit(&self, pool: &PoolRef<'_>) -> bool {
+        self.checker.may_fit(pool)
+    }
+
+    /// The pool's key, or the first rule it fails.
     pub(crate) fn key(&self, pool: &PoolRef<'_>) -> Result<Key, Rejection> {
         let resident = self.check(pool)?;
-        let cached = self.cached_tokens(pool);
-        let parts = self.parts(pool, resident, cached);
-        Ok(match self.policy.order() {
+        Ok(self.key_of_feasible(pool, resident))
+    }
+
+    /// The key of a pool that passed [`Scorer::may_fit`], if it is feasible.
+    #[inline(always)] // Once per candidate of every scan.
+    pub(crate) fn key_of_candidate(&self, pool: &PoolRef<'_>) -> Option<Key> {
+        let resident = self.checker.fits(pool)?;
+        Some(self.key_of_feasible(pool, resident))
+    }
+
+    #[inline(always)] // As above.
+    fn key_of_feasible(&self, pool: &PoolRef<'_>, resident: bool) -> Key {
+        let parts = self.parts(pool, resident, self.cached_tokens(pool));
+        match self.policy.order() {
             Order::PredictedEnd => Key::by_predicted_end(&parts, self.policy.quantum_shift()),
             Order::VramFirst => Key::by_free_vram(&parts),
-        })
+        }
     }
 
     /// What the pool brings to the comparison.

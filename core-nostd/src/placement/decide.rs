@@ -8,6 +8,7 @@ use crate::policy::Policy;
 use crate::rows::{JobQuery, PoolTable, TableError};
 use crate::rule::key::Key;
 use crate::rule::rejection::Rejection;
+use crate::values::index::{index, position};
 use crate::values::list::insert_at;
 
 /// Everything that one decision depends on.
@@ -60,13 +61,28 @@ pub fn decide(input: &PlacementInput<'_>) -> PlacementDecision {
     }
 }
 
+/// Pools that one word of candidates covers.
+const BLOCK: usize = 64;
+
+/// The smallest key. Block by block: a glance at every pool first, then the keys of those that pass it.
 fn best_key(input: &PlacementInput<'_>, scorer: &Scorer<'_>) -> Option<Key> {
     let mut best: Option<Key> = None;
-    for pool in input.pools.pools() {
-        if let Ok(key) = scorer.key(&pool) {
-            // A comparison instead of `min`: most keys lose by their first word, and the others need not be made.
-            if best.is_none_or(|smallest| key < smallest) {
-                best = Some(key);
+    for (block, rows) in (0u32..).zip(input.pools.rows.chunks(BLOCK)) {
+        let first = block.saturating_mul(position(BLOCK));
+        let mut candidates: u64 = (0u32..).zip(rows).fold(0, |bits, (place, row)| {
+            let pool = input.pools.pool_of(first.saturating_add(place), row);
+            bits | u64::from(scorer.may_fit(&pool)).wrapping_shl(place)
+        });
+        while candidates != 0 {
+            let place = candidates.trailing_zeros();
+            // Clears the lowest bit.
+            candidates &= candidates.wrapping_sub(1);
+            let Some(row) = rows.get(index(place)) else { break };
+            if let Some(key) = scorer.key_of_candidate(&input.pools.pool_of(first.saturating_add(place), row)) {
+                // A comparison instead of `min`: most keys lose by their first word, and the others need not be made.
+                if best.is_none_or(|smallest| key < smallest) {
+                    best = Some(key);
+                }
             }
         }
     }

@@ -134,6 +134,12 @@ impl PoolTable<'_> {
         Some(PoolRef { rank, row, table: self })
     }
 
+    /// The pool at `rank`, whose row is at hand.
+    #[inline(always)] // Once per pool of every scan.
+    pub(crate) const fn pool_of<'a>(&'a self, rank: u32, row: &'a PoolRow) -> PoolRef<'a> {
+        PoolRef { rank, row, table: self }
+    }
+
     /// All pools in rank order.
     #[inline]
     pub(crate) fn pools(&self) -> impl Iterator<Item = PoolRef<'_>> {

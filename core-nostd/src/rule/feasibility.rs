@@ -58,6 +58,34 @@ impl<'a> Checker<'a> {
         Ok(resident)
     }
 
+    /// Whether the pool passes what a glance at its row and class can tell. False only where [`Checker::check`] rejects.
+    ///
+    /// The conditions are joined without branches: which pools pass is as good as random to a branch predictor, and a
+    /// wrong guess costs more than all of them.
+    #[inline(always)] // See `check`.
+    pub(crate) fn may_fit(&self, pool: &PoolRef<'_>) -> bool {
+        let row = pool.row;
+        let of_class = self.classes.get_or(row.class, || check_class(pool, self.job.row).err());
+        of_class.is_none()
+            & (row.age_us <= self.stale_after_us)
+            & row.flags.has(PoolFlags::READY)
+            & !row.flags.has(PoolFlags::DRAINING)
+            & (row.slots_free > 0)
+            & (self.job.row.need_bytes(true) <= row.vram_free_bytes)
+    }
+
+    /// What [`Checker::may_fit`] leaves open, for a pool that passed it: feasible pools say whether the job's model needs
+    /// no loading. Both together agree with [`Checker::check`].
+    #[inline(always)] // See `check`.
+    pub(crate) fn fits(&self, pool: &PoolRef<'_>) -> Option<bool> {
+        let job = self.job.row;
+        if (self.has_hints && self.check_hints(pool).is_err()) || check_split(pool, job).is_err() {
+            return None;
+        }
+        let resident = pool.is_resident(job.model);
+        has_free_vram(pool, job, job.need_bytes(resident)).then_some(resident)
+    }
+
     /// Whether the job prefers the pool at `rank`. KEY-1, FEAS-3.
     #[inline]
     pub(crate) fn is_preferred(&self, rank: u32) -> bool {

@@ -1,8 +1,7 @@
 //! When would this pool start the job, and when would it end?
 //!
 //! Rules: SCORE-1 to SCORE-5. Times are µs below 2^46, an unknown end is [`END_UNKNOWN_US`]. The proof that nothing
-//! here overflows stands in [`crate::limits`]; the saturating operations below therefore never saturate, except where
-//! a rule says `min`.
+//! here overflows stands in [`crate::limits`]; operations below saturate only where a rule says `min`.
 
 use crate::limits::{END_UNKNOWN_US, TIME_MAX_US};
 use crate::policy::Weights;
@@ -28,7 +27,8 @@ impl ScoreTerms {
     #[inline]
     #[must_use]
     pub const fn start_us(&self) -> u64 {
-        let start = self.admission_latency_us.saturating_add(self.load_us);
+        // Both are below 2^46.
+        let start = self.admission_latency_us.wrapping_add(self.load_us);
         if start > TIME_MAX_US { TIME_MAX_US } else { start }
     }
 
@@ -39,10 +39,11 @@ impl ScoreTerms {
         let (Some(first_token_us), Some(decode_q10)) = (self.first_token_us, self.decode_q10) else {
             return END_UNKNOWN_US;
         };
-        let prefill = u64::from(self.prefill_q10).saturating_mul(u64::from(uncached_prompt_tokens));
-        let decode = u64::from(decode_q10).saturating_mul(u64::from(output_tokens));
-        let tokens_us = prefill.saturating_add(decode) >> 10;
-        self.start_us().saturating_add(first_token_us).saturating_add(tokens_us).min(TIME_MAX_US)
+        // Wrapping, because nothing wraps: 32 by 24 bits twice stay below 2^57, the sum of times below 2^49 (`limits`).
+        let prefill = u64::from(self.prefill_q10).wrapping_mul(u64::from(uncached_prompt_tokens));
+        let decode = u64::from(decode_q10).wrapping_mul(u64::from(output_tokens));
+        let tokens_us = prefill.wrapping_add(decode) >> 10;
+        self.start_us().wrapping_add(first_token_us).wrapping_add(tokens_us).min(TIME_MAX_US)
     }
 
     /// The terms under policy weights. SCORE-5.

@@ -33,6 +33,24 @@ impl Files {
         path
     }
 
+    fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.0.path().join(name)).expect("the file is there")
+    }
+
+    /// Everything in the folder.
+    fn names(&self) -> Vec<String> {
+        let entries = fs::read_dir(self.0.path()).expect("the folder is there");
+        let name = |entry: std::io::Result<fs::DirEntry>| entry.expect("an entry").file_name();
+        let mut names: Vec<_> = entries.map(|entry| name(entry).to_string_lossy().into_owned()).collect();
+        names.sort();
+        names
+    }
+
+    /// The folder's own name.
+    fn folder(&self) -> String {
+        self.0.path().file_name().expect("it has one").to_string_lossy().into_owned()
+    }
+
     fn fleet(&self, nodes: &str, deployment: &str) -> FleetSources {
         FleetSources {
             nodes: self.write("nodes.csv", format!("{NODES}{nodes}")),
@@ -473,7 +491,268 @@ fn an_output_file_is_whole_or_untouched() {
     let (summary, stdout) = import(&good);
     assert!(summary.is_ok_and(|summary| !summary.has_refusals()) && stdout.is_empty());
     assert!(fs::read_to_string(&out).expect("it is there").starts_with("{\"id\":\"a-1\""));
-    assert!(!files.0.path().join("out.jsonl.partial").exists());
+    assert_eq!(files.names(), ["a.csv", "bad.toml", "good.toml", "out.jsonl"]);
+}
+
+/// Runs an import whose arguments that start with `@` are files of the folder.
+fn run_on(files: &Files, arguments: &[&str]) -> Result<ImportSummary, ImportError> {
+    let path = |name: &str| files.0.path().join(name).to_str().expect("a UTF-8 path").to_owned();
+    let full: Vec<String> = arguments.iter().map(|arg| arg.strip_prefix('@').map_or((*arg).into(), path)).collect();
+    run(&full.iter().map(String::as_str).collect::<Vec<_>>()).0
+}
+
+const FLEET: [&str; 10] = [
+    "fleet",
+    "--nodes",
+    "@nodes.csv",
+    "--specs",
+    "@specs.csv",
+    "--profiles",
+    "@profiles.csv",
+    "--deployment",
+    "@deployment.toml",
+    "-o",
+];
+
+#[test]
+fn no_output_replaces_an_input() {
+    let files = Files::new();
+    files.fleet("a,T4,1,,\n", &format!("{DEPLOYMENT}[jobs]\nengine = \"e\"\nmodel = \"m\"\n"));
+    files.write("trace.csv", "arrival_ms,input_tokens,output_tokens\n0,1,1\n");
+    let inputs = ["nodes.csv", "specs.csv", "profiles.csv", "deployment.toml", "trace.csv"];
+    let before = inputs.map(|name| files.read(name));
+    for name in inputs {
+        fs::hard_link(files.0.path().join(name), files.0.path().join(format!("hard-{name}"))).expect("a hard link");
+        for output in [format!("@{name}"), format!("@hard-{name}"), format!("@../{}/{name}", files.folder())] {
+            let jobs = ["jobs", "--trace", "@trace.csv", "--deployment", "@deployment.toml", "-o", &output];
+            let fleet = [&FLEET[..], &[&output]].concat();
+            let sources = [&FLEET[..9], &["--provenance", &output]].concat();
+            let runs: &[&[&str]] = match name {
+                "trace.csv" => &[&jobs],
+                "deployment.toml" => &[&jobs, &fleet, &sources],
+                _ => &[&fleet, &sources],
+            };
+            for arguments in runs {
+                let error = run_on(&files, arguments).expect_err("the output is an input").to_string();
+                assert!(error.ends_with(": is an input; name another file for the output"), "{error}");
+            }
+        }
+    }
+    assert_eq!(inputs.map(|name| files.read(name)), before);
+}
+
+#[test]
+fn the_two_outputs_are_two_files() {
+    let files = Files::new();
+    files.fleet("a,T4,1,,\n", DEPLOYMENT);
+    let other_way = format!("@../{}/out", files.folder());
+    // First no file has the name, then one has it.
+    for _ in 0..2 {
+        for provenance in ["@out", &other_way] {
+            let error = run_on(&files, &[&FLEET[..], &["@out", "--provenance", provenance]].concat());
+            assert!(matches!(error, Err(ImportError::OutputTwice { .. })), "{error:?}");
+        }
+        files.write("out", "before");
+    }
+    assert_eq!(files.read("out"), "before");
+    run_on(&files, &[&FLEET[..], &["@out", "--provenance", "@sources"]].concat()).expect("two files");
+    assert!(files.read("out").starts_with("{\"version\"") && files.read("sources").starts_with("pool,field"));
+}
+
+#[cfg(unix)]
+#[test]
+fn the_temporary_file_is_never_one_that_is_there_already() {
+    use std::os::unix::fs::symlink;
+
+    let files = Files::new();
+    files.fleet("a,T4,1,,\n", DEPLOYMENT);
+    files.write("victim", "before");
+    let link = |name: &str| symlink(files.0.path().join("victim"), files.0.path().join(name)).expect("a link");
+    link("out.partial");
+    for number in 0..3 {
+        link(&format!(".orchestrator-{}-{number}.partial", std::process::id()));
+    }
+    let names = files.names();
+    run_on(&files, &[&FLEET[..], &["@out"]].concat()).expect("the import goes to its end");
+    let mut expected = [&names[..], &["out".to_owned()]].concat();
+    expected.sort();
+    assert_eq!((files.names(), files.read("victim").as_str()), (expected, "before"));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_link_is_written_through_and_keeps_its_target_private() {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    let files = Files::new();
+    files.fleet("a,T4,1,,\n", DEPLOYMENT);
+    fs::create_dir(files.0.path().join("sub")).expect("a folder");
+    let target = files.write("sub/target", "before");
+    fs::set_permissions(&target, fs::Permissions::from_mode(0o600)).expect("the owner may");
+    for (link, to) in [("link", "second"), ("second", "sub/target"), ("nowhere", "sub/new")] {
+        symlink(to, files.0.path().join(link)).expect("a link");
+    }
+    for (link, target) in [("link", "sub/target"), ("nowhere", "sub/new")] {
+        run_on(&files, &[&FLEET[..], &[&format!("@{link}")]].concat()).expect("the import goes to its end");
+        assert!(files.read(target).starts_with("{\"version\""), "{link}");
+        assert!(files.0.path().join(link).is_symlink(), "{link}");
+    }
+    assert_eq!(fs::metadata(&target).expect("it is there").permissions().mode() & 0o777, 0o600);
+    symlink("round", files.0.path().join("round")).expect("a link");
+    let error = run_on(&files, &[&FLEET[..], &["@round"]].concat());
+    assert!(matches!(error, Err(ImportError::WriteFile { .. })), "{error:?}");
+    symlink("nodes.csv", files.0.path().join("input")).expect("a link");
+    let error = run_on(&files, &[&FLEET[..], &["@input"]].concat());
+    assert!(matches!(error, Err(ImportError::OutputIsInput { .. })), "{error:?}");
+}
+
+/// A FIFO that a thread writes `content` to, once.
+#[cfg(unix)]
+fn fifo(files: &Files, name: &str, content: Vec<u8>) -> (PathBuf, std::thread::JoinHandle<std::io::Result<()>>) {
+    let path = files.0.path().join(name);
+    assert!(std::process::Command::new("mkfifo").arg(&path).status().expect("mkfifo runs").success());
+    let to = path.clone();
+    (path, std::thread::spawn(move || fs::write(to, content)))
+}
+
+#[cfg(unix)]
+#[test]
+fn a_pipe_gives_the_same_as_a_file() {
+    let files = Files::new();
+    let rows = 20_000;
+    let azure: String = (0..rows).map(|row| format!("{row},{row},7\n")).collect();
+    let line = |at| format!("{{\"timestamp\":{at},\"input_length\":9,\"output_length\":1}}\n");
+    let mooncake: String = std::iter::once("{damaged\n".to_owned()).chain((1..rows).map(line)).collect();
+    let traces =
+        [("a.csv", format!("arrival_ms,input_tokens,output_tokens\n{azure}")), ("m.jsonl", format!("\n{mooncake}"))];
+    for (name, text) in traces {
+        let (whole, refused) = jobs(&files.jobs(&[files.write(name, &text)], JOBS));
+        assert_eq!(whole.len() as u64 + refused.total, rows);
+        fs::remove_file(files.0.path().join(name)).expect("it was just written");
+        let (path, writer) = fifo(&files, name, text.into_bytes());
+        let (piped, again) = jobs(&files.jobs(&[path], JOBS));
+        writer.join().expect("no panic").expect("all was read");
+        assert!(piped == whole, "{name}: {} of {} jobs", piped.len(), whole.len());
+        assert_eq!(again, refused);
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn tables_and_deployments_may_be_pipes_beside_an_output() {
+    let files = Files::new();
+    let mut sources = files.fleet("", DEPLOYMENT);
+    files.write("out", "before");
+    let (nodes, writer) = fifo(&files, "nodes", format!("{NODES}a,T4,1,,\n").into_bytes());
+    sources.nodes = nodes;
+    let (deployment, second) = fifo(&files, "deployment", DEPLOYMENT.into());
+    sources.deployment = deployment;
+    run_on(
+        &files,
+        &[
+            "fleet",
+            "--nodes",
+            "@nodes",
+            "--specs",
+            "@specs.csv",
+            "--profiles",
+            "@profiles.csv",
+            "--deployment",
+            "@deployment",
+            "-o",
+            "@out",
+        ],
+    )
+    .expect("pipes will do");
+    for thread in [writer, second] {
+        thread.join().expect("no panic").expect("all was read");
+    }
+    assert!(files.read("out").contains("\"id\":\"a/0\""));
+}
+
+#[cfg(unix)]
+#[test]
+fn files_without_an_end_are_refused_in_bounded_memory() {
+    let files = Files::new();
+    let zero = || PathBuf::from("/dev/zero");
+    let sources = files.fleet("", DEPLOYMENT);
+    let fleets = [
+        FleetSources { nodes: zero(), ..sources.clone() },
+        FleetSources { specs: Some(zero()), ..sources.clone() },
+        FleetSources { profiles: Some(zero()), ..sources.clone() },
+    ];
+    for sources in fleets {
+        let error = import_fleet(&sources, &mut Vec::new());
+        assert!(matches!(error, Err(ImportError::FirstLineTooLong { .. })), "{error:?}");
+    }
+    let error = import_fleet(&FleetSources { deployment: zero(), ..sources }, &mut Vec::new());
+    assert!(matches!(error, Err(ImportError::TooLong { .. })), "{error:?}");
+    let error = import_jobs(&files.jobs(&[zero()], JOBS), &mut Vec::new());
+    assert!(matches!(error, Err(ImportError::FirstLineTooLong { .. })), "{error:?}");
+}
+
+#[test]
+fn a_deployment_has_at_most_a_mebibyte() {
+    let files = Files::new();
+    let fill = |more: usize| {
+        let rest = usize::try_from(MAX_DEPLOYMENT_BYTES).expect("small") - DEPLOYMENT.len() - 1 + more;
+        format!("{DEPLOYMENT}#{}", "é".repeat(rest / 2) + &"x".repeat(rest % 2))
+    };
+    fleet(&files.fleet("a,T4,1,,\n", &fill(0)));
+    let error = fleet_error(&files.fleet("a,T4,1,,\n", &fill(1)));
+    assert!(error.ends_with("longer than 1048576 bytes; is this a deployment file?"), "{error}");
+}
+
+#[test]
+fn a_row_that_is_too_long_is_refused_alone() {
+    let files = Files::new();
+    let long = "x".repeat(crate::input::MAX_LINE_BYTES + 1);
+    let (pools, _, refused) = fleet(&files.fleet(&format!("a,T4,1,,\n{long},T4,1,,\nb,T4,1,,\n"), DEPLOYMENT));
+    assert_eq!(ids(&pools), ["a/0", "b/0"]);
+    assert!(refused.first[0].to_string().ends_with("nodes.csv:3: the row is longer than 1048576 bytes"));
+    let line = "{\"timestamp\":0,\"input_length\":9,\"output_length\":1}\n";
+    let trace = files.write("m.jsonl", format!("{line}{{\"hash_ids\":\"{long}\"}}\n{line}"));
+    let (read, refused) = jobs(&files.jobs(&[trace], JOBS));
+    assert_eq!(ids(&read), ["m-1", "m-3"]);
+    assert!(refused.first[0].to_string().ends_with("m.jsonl:2: the line is longer than 1048576 bytes"));
+}
+
+#[test]
+fn a_stray_quote_takes_no_other_row_with_it() {
+    let files = Files::new();
+    let rows = "a,T4,1,,\n\"b,T4,1,,\nc,\"T4\",1,,\nd,T4,1,\"1\n2\",\ne,\"T\"4,1,,\nf,T4,1,,\rg,T4,1,,\nh,T4,1,,\n";
+    let (pools, _, refused) = fleet(&files.fleet(rows, DEPLOYMENT));
+    assert_eq!(ids(&pools), ["a/0", "c/0", "h/0"]);
+    let found: Vec<_> = refused.first.iter().map(|row| (row.line, row.why.as_str())).collect();
+    let open = "the row has a quoted cell that does not end on its line; a row cannot span lines";
+    assert_eq!(&found[..2], [(3, open), (5, open)]);
+    assert_eq!(found.iter().map(|(line, _)| *line).collect::<Vec<_>>(), [3, 5, 6, 7, 8]);
+    let trace = "arrival_ms,input_tokens,output_tokens\n0,1,1\n1,\"2,1\n2,3,1\n";
+    let (read, refused) = jobs(&files.jobs(&[files.write("a.csv", trace)], JOBS));
+    assert_eq!((ids(&read), refused.total), (vec!["a-1", "a-3"], 1));
+    let mut sources = files.fleet("", DEPLOYMENT);
+    sources.nodes = files.write("nodes.csv", NODES.replacen("gpu,", "\"gpu,", 1));
+    assert!(fleet_error(&sources).contains("nodes.csv:1: the row has a quoted cell that does not end"));
+}
+
+#[test]
+fn quoted_cells_may_have_commas() {
+    let files = Files::new();
+    let mut sources = files.fleet("\"a,1\",\"T4\" ,1,,\n", DEPLOYMENT);
+    sources.specs =
+        Some(files.write("specs.csv", "gpu,\"vram_bytes\",compute_capability,n\nT4,\"16000\",,\"a, \"\"b\"\"\"\n"));
+    let (pools, _, refused) = fleet(&sources);
+    assert_eq!((ids(&pools), refused.total), (vec!["a,1/0"], 0));
+}
+
+#[test]
+fn a_line_of_a_trace_is_an_object() {
+    let files = Files::new();
+    let line = "{\"timestamp\":0,\"input_length\":9,\"output_length\":1}\n";
+    let trace = files.write("m.jsonl", format!("{line}[1,2,3]\n\u{feff}{line}"));
+    let (read, refused) = jobs(&files.jobs(&[trace], JOBS));
+    assert_eq!(ids(&read), ["m-1", "m-3"]);
+    assert!(refused.first[0].to_string().ends_with("m.jsonl:2: the line is no JSON object"));
 }
 
 fn example(name: &str) -> PathBuf {

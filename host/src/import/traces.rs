@@ -25,6 +25,9 @@ use crate::input::Line;
 const AZURE_COLUMNS: [&str; 3] = ["arrival_ms", "input_tokens", "output_tokens"];
 const MOONCAKE_FIELDS: [&str; 3] = ["timestamp", "input_length", "output_length"];
 
+/// Where traces were joined to one file, it stands at the start of a later line too.
+const BYTE_ORDER_MARK: char = '\u{feff}';
+
 /// The kinds of traces that are known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TraceKind {
@@ -86,7 +89,7 @@ fn requests(path: &Path, refused: &mut Refusals) -> Result<(TraceKind, Vec<Reque
     let mut first = None;
     while let Some(line) = lines.next_line()? {
         let text = String::from_utf8_lossy(line.bytes());
-        let text = text.trim();
+        let text = text.trim_start_matches(BYTE_ORDER_MARK).trim();
         if first.is_none() && text.split(',').any(|name| AZURE_COLUMNS.contains(&name.trim().trim_matches('"'))) {
             let (number, header) = (line.number(), line.bytes().to_vec());
             let table = Table::with_header(lines, number, &header, &AZURE_COLUMNS)?;
@@ -153,7 +156,7 @@ impl MooncakeRows<'_> {
     fn add(&mut self, line: &Line<'_>) {
         let number = self.requests.len() as u64 + (self.refused.total - self.refused_before) + 1;
         let text = line.text().map_err(|problem| ("", format!("the line is {problem}")));
-        match text.and_then(|text| mooncake_request(text, number)) {
+        match text.and_then(|text| mooncake_request(text.trim_start_matches(BYTE_ORDER_MARK), number)) {
             Ok(request) => self.requests.push(request),
             Err((field, why)) => self.refused.push(self.path, line.number(), field, why),
         }
