@@ -80,5 +80,7 @@ const _: () = {
     // Unknown stays behind every known end under every bucket width.
     assert!(TIME_MAX_US >> QUANTUM_SHIFT_MAX < END_UNKNOWN_US >> QUANTUM_SHIFT_MAX);
 };
+// UNIT-4: a part of a compute capability is what a byte holds.
+const _: () = assert!(CAPABILITY_PART_MAX == u8::MAX as u16);
 // UNIT-3: a derived context is below 2^25.
 const _: () = assert!(CONTEXT_MAX < 1 << 25);

@@ -75,7 +75,8 @@ pub fn commit(table: &mut PoolTableMut<'_>, job: &JobRow, rank: u32) -> Result<L
     if row.slots_free == 0 {
         return Err(CommitError::NoSlot);
     }
-    let resident = is_resident(row, lists, table.residents, job.model);
+    let published = row.flags.has(PoolFlags::RESIDENCY_PUBLISHED);
+    let resident = !published || lists.has_resident(table.residents, job.model);
     let devices = lists.devices.of_mut(table.devices);
     let class = table.classes.get(index(row.class)).unwrap_or(&PoolClass::UNNAMED);
     let mut lease = take_vram((row, class), devices, job, rank, resident)?;
@@ -190,10 +191,6 @@ fn fill_devices(devices: &[DeviceRow], need: u64, kv_bytes: u64) -> Vec<DeviceSh
 fn sum_free(devices: &[DeviceRow]) -> u64 {
     // At most 16 terms below 2^48.
     devices.iter().fold(0, |sum, device| sum.saturating_add(device.vram_free_bytes))
-}
-
-fn is_resident(row: &PoolRow, lists: &PoolLists, residents: &[NameId], model: NameId) -> bool {
-    !row.flags.has(PoolFlags::RESIDENCY_PUBLISHED) || lists.residents.of(residents).binary_search(&model).is_ok()
 }
 
 /// Inserts the model in order; says whether there was room. COMMIT-4.

@@ -270,14 +270,23 @@ pub fn inspect(input: &PlacementInput<'_>, rank: u32) -> Option<Result<Standing,
 /// Explains one pool: why it cannot take the job, or what it lacks to win. `None` when there is no such rank. O(pools).
 #[must_use]
 pub fn explain_pool(input: &PlacementInput<'_>, rank: u32) -> Option<PoolVerdict> {
-    Some(match inspect(input, rank)? {
-        Err(unfit) => PoolVerdict::Infeasible(unfit),
-        Ok(standing) => {
-            let winner = explain(input).winner.filter(|winner| winner.parts.rank != rank);
-            let loses_by = winner.map(|winner| compare(&winner, &standing, input.scorer().policy));
-            PoolVerdict::Feasible { standing, loses_by }
+    let inspected = inspect(input, rank)?;
+    Some(PoolVerdict::beside(explain(input).winner.as_ref(), inspected, input.scorer().policy))
+}
+
+impl PoolVerdict {
+    /// What an inspected pool is beside the winner, if there is one: for many pools of one job the winner is found once.
+    #[must_use]
+    pub fn beside(winner: Option<&Standing>, inspected: Result<Standing, Unfit>, policy: &Policy) -> Self {
+        match inspected {
+            Err(unfit) => Self::Infeasible(unfit),
+            Ok(standing) => {
+                let winner = winner.filter(|winner| winner.parts.rank != standing.parts.rank);
+                let loses_by = winner.map(|winner| compare(winner, &standing, policy));
+                Self::Feasible { standing, loses_by }
+            }
         }
-    })
+    }
 }
 
 #[derive(Default)]

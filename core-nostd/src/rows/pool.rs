@@ -282,3 +282,11 @@ pub struct PoolLists {
     /// Warm sessions.
     pub warm: Span,
 }
+
+impl PoolLists {
+    /// Whether the published list of resident models, in the arena `residents`, has `model`. NEED-1.
+    #[inline]
+    pub(crate) fn has_resident(&self, residents: &[NameId], model: NameId) -> bool {
+        self.residents.of(residents).binary_search(&model).is_ok()
+    }
+}

@@ -186,8 +186,7 @@ impl<'a> PoolRef<'a> {
     /// Whether `model` needs no loading. NEED-1.
     #[inline]
     pub(crate) fn is_resident(&self, model: NameId) -> bool {
-        !self.row.flags.has(PoolFlags::RESIDENCY_PUBLISHED)
-            || contains(self.lists().residents.of(self.table.residents), &model)
+        !self.row.flags.has(PoolFlags::RESIDENCY_PUBLISHED) || self.lists().has_resident(self.table.residents, model)
     }
 
     /// The pool's devices in ascending order of their ids.

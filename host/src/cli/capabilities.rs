@@ -6,6 +6,7 @@ use orchestrator_core::{Order, PolicySpec, Reason, Rejection, SCHEMA_VERSION, SE
 use serde_json::{Value, json};
 
 use super::{Completion, Failure};
+use crate::place::Mode;
 
 // SEMANTICS_VERSION stands in a text that must be a constant; the test below holds the two together.
 /// `-V`.
@@ -42,7 +43,7 @@ fn document() -> Value {
             "commit": env!("ORCHESTRATOR_GIT_COMMIT"),
             "target": env!("ORCHESTRATOR_TARGET"),
         },
-        "modes": ["sequential", "independent"],
+        "modes": Mode::ALL.map(Mode::name),
         "orders": Order::ALL.map(Order::name),
         "backends": ["scalar"],
         "reasons": Rejection::ALL.map(|rejection| json!({

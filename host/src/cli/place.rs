@@ -93,7 +93,7 @@ pub(super) fn run(args: &PlaceArgs) -> Result<Completion, Failure> {
     };
     run.place_file(&args.jobs, args.output.as_deref())?;
     load::say_warnings(&run.warnings);
-    run.say_summary(pools, refused_pools, args.mode);
+    run.say_summary(pools, refused_pools);
     let refused_models = models.as_ref().map_or(0, |models| models.refused);
     Ok(Completion::from_refusals(refused_pools + refused_models + run.summary.refused() > 0))
 }
@@ -220,11 +220,8 @@ impl Run<'_> {
         }
     }
 
-    fn say_summary(&self, pools: usize, refused_pools: u64, mode: ModeArg) {
-        let mode = match mode {
-            ModeArg::Sequential => "sequential",
-            ModeArg::Independent => "independent",
-        };
+    fn say_summary(&self, pools: usize, refused_pools: u64) {
+        let mode = self.placer.mode().name();
         let per_second = per_second(self.summary.decided(), self.deciding);
         let classes = self.placer.fleet().class_count();
         terminal::say(format_args!(

@@ -31,7 +31,7 @@ use orchestrator_core::commit::committed_tokens;
 use orchestrator_core::rows::JobRow;
 use orchestrator_core::{
     Assignment, Directory, Explanation, FieldError, JobSpec, KvLayout, ModelDims, PlacementDecision, PlacementInput,
-    Policy, PoolVerdict, ResolvedJob, Standing, Unfit, ValidJob, compare, decide, explain, inspect, rank_best,
+    Policy, PoolVerdict, ResolvedJob, Standing, Unfit, ValidJob, decide, explain, inspect, rank_best,
 };
 
 use crate::fleet::{Fleet, Sessions};
@@ -44,6 +44,20 @@ pub enum Mode {
     Sequential,
     /// Every job sees the same snapshot. MODE-2.
     Independent,
+}
+
+impl Mode {
+    /// All modes.
+    pub const ALL: [Self; 2] = [Self::Sequential, Self::Independent];
+
+    /// The mode's name on the command line.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Sequential => "sequential",
+            Self::Independent => "independent",
+        }
+    }
 }
 
 /// What a caller wants to know besides the decision.
@@ -104,6 +118,12 @@ impl Placer {
         &self.fleet
     }
 
+    /// Whether placements are committed.
+    #[must_use]
+    pub const fn mode(&self) -> Mode {
+        self.mode
+    }
+
     /// The policy.
     #[must_use]
     pub const fn policy(&self) -> &Policy {
@@ -158,20 +178,10 @@ impl Placer {
         let ranks = self.fleet.ranks_of(pool_id);
         Ok(self.with_input(&valid, &resolved, |input| {
             let winner = explain(input).winner;
-            let verdict = |rank| Some((rank, self.verdict(inspect(input, rank)?, winner.as_ref())));
+            let beside = |inspected| PoolVerdict::beside(winner.as_ref(), inspected, &self.policy);
+            let verdict = |rank| Some((rank, beside(inspect(input, rank)?)));
             (ranks.start..ranks.end).filter_map(verdict).collect()
         }))
-    }
-
-    fn verdict(&self, inspected: Result<Standing, Unfit>, winner: Option<&Standing>) -> PoolVerdict {
-        match inspected {
-            Err(unfit) => PoolVerdict::Infeasible(unfit),
-            Ok(standing) => {
-                let winner = winner.filter(|winner| winner.parts.rank != standing.parts.rank);
-                let loses_by = winner.map(|winner| compare(winner, &standing, &self.policy));
-                PoolVerdict::Feasible { standing, loses_by }
-            }
-        }
     }
 
     fn decide(&self, valid: &ValidJob<'_>, resolved: &ResolvedJob, wanted: Wanted) -> Placed {
