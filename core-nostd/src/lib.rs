@@ -19,7 +19,9 @@
 //! | [`rule`] | the predicate, the score, the key: functions of integers |
 //! | [`decide`], [`explain`] | one decision, and why |
 //! | [`commit`] | slots, VRAM, residency, sessions |
-//! | [`SmallFleet`] | a fleet in fixed storage, for node agents |
+//! | [`SmallFleet`], [`PoolRegistry`] | a fleet in fixed storage, for node agents; what a scheduler needs of a fleet |
+//! | [`scheduler`] | jobs wait, run and end: queue, admission, leases, sessions, budgets, forecasts |
+//! | [`storage`] | containers over borrowed storage |
 //!
 //! The normative rules are in `docs/spec.md`; code and tests name their ids.
 
@@ -53,6 +55,8 @@ mod placement;
 mod policy;
 pub mod rows;
 pub mod rule;
+pub mod scheduler;
+pub mod storage;
 mod values;
 
 /// The version of the rules in `docs/spec.md`: it stands in every hash and digest.
@@ -64,7 +68,7 @@ pub const SCHEMA_VERSION: u32 = 1;
 pub use admission::{Admission, AdmissionCapacity, QueueState, admission_policy};
 pub use directory::{Directory, NameKind, ResolvedJob};
 pub use error::{FieldError, Problem};
-pub use fleet::{FleetError, HeldLease, SmallFleet};
+pub use fleet::{FleetError, HeldLease, PoolFacts, PoolHandle, PoolRegistry, SmallFleet};
 pub use input::{
     Budget, DeterminismSpec, DeviceSnapshot, JobSpec, KvHint, ModelRequirements, PlacementHints, PlacementMode,
     PoolSnapshot, PoolSupports, Priority, ValidJob, ValidPool, WarmSession,

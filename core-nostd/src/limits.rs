@@ -57,6 +57,11 @@ pub const WEIGHT_256_ONE: u16 = 256;
 /// The session table has at most this many entries. POLICY-1.
 pub const SESSION_CAPACITY_MAX: u32 = 1 << 24;
 
+/// A pass over the queue passes over at most this many jobs. QUEUE-13.
+pub const SCAN_LIMIT_MAX: u32 = 65_535;
+/// A refused caller is told to wait at most this many milliseconds (a day). ADMIT-4.
+pub const RETRY_MAX_MS: u64 = 86_400_000;
+
 // SCORE-2: the token term is two products of a 32-bit rate and a 24-bit count; their sum stays below 2^57.
 const _: () = {
     let product = (u32::MAX as u64) * (TOKENS_MAX as u64);

@@ -173,6 +173,7 @@ fn with_job<R>(job: &RefJob, visit: impl FnOnce(&JobSpec<'_>) -> R) -> R {
         required_ctx: job.required_ctx.map(signed),
         est_kv_bytes: job.est_kv_bytes.map(signed),
         session_id: job.session_id.as_deref(),
+        tenant_id: None,
         kv_hint: match job.kv_hint {
             Some(RefKvHint::Cold) => KvHint::Cold,
             Some(RefKvHint::Reuse) | None => KvHint::Reuse,

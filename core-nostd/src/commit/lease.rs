@@ -108,6 +108,37 @@ pub fn release(table: &mut PoolTableMut<'_>, lease: &Lease) {
     row.vram_free_bytes = sum_free(devices);
 }
 
+/// Takes a lease's slot and VRAM again from the pool at `rank`, whose numbers a snapshot replaced that had not seen the
+/// lease; says whether there was room. LEASE-3.
+///
+/// Changes nothing without room: then the lease has nothing to give back. O(devices).
+pub fn retake(table: &mut PoolTableMut<'_>, lease: &Lease, rank: u32) -> bool {
+    let (Some(row), Some(lists)) = (table.rows.get_mut(index(rank)), table.lists.get(index(rank))) else {
+        return false;
+    };
+    let devices = lists.devices.of_mut(table.devices);
+    let taken = |share: &DeviceShare| share.kv_bytes.saturating_add(share.weight_bytes);
+    let bytes = lease.kv_bytes.saturating_add(lease.weight_bytes);
+    let has_room = |share: &DeviceShare| {
+        devices.get(usize::from(share.position)).is_some_and(|device| device.vram_free_bytes >= taken(share))
+    };
+    if row.slots_free == 0 || row.vram_free_bytes < bytes || !lease.devices.iter().all(has_room) {
+        return false;
+    }
+    row.slots_free = row.slots_free.saturating_sub(1);
+    if lease.devices.is_empty() {
+        row.vram_free_bytes = row.vram_free_bytes.saturating_sub(bytes);
+        return true;
+    }
+    for share in &lease.devices {
+        if let Some(device) = devices.get_mut(usize::from(share.position)) {
+            device.vram_free_bytes = device.vram_free_bytes.saturating_sub(taken(share));
+        }
+    }
+    row.vram_free_bytes = sum_free(devices);
+    true
+}
+
 /// What the session table records for a committed job: `min(2^24 - 1, prompt + output)`. COMMIT-5.
 #[must_use]
 pub fn committed_tokens(job: &JobRow) -> u32 {

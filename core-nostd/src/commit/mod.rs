@@ -16,5 +16,5 @@
 mod lease;
 mod sessions;
 
-pub use lease::{CommitError, DeviceShare, Lease, commit, committed_tokens, release};
+pub use lease::{CommitError, DeviceShare, Lease, commit, committed_tokens, release, retake};
 pub use sessions::{SessionSlot, SessionTable};

@@ -5,6 +5,8 @@
 //! refusal that names the capacity, and changes nothing.
 
 mod names;
+mod registry;
 mod small;
 
+pub use registry::{PoolFacts, PoolHandle, PoolRegistry};
 pub use small::{FleetError, HeldLease, SmallFleet};

@@ -45,6 +45,12 @@ impl<const N: usize> NameTable<N> {
         Some(NameId(entry.number))
     }
 
+    /// The name with a number, if the table has it.
+    pub(super) fn name(&self, kind: NameKind, id: NameId) -> Option<&str> {
+        let entry = self.entries.iter().find(|entry| entry.kind == kind && entry.number == id.0)?;
+        Some(entry.name.as_str())
+    }
+
     /// The number of a name, new if need be.
     pub(super) fn intern(&mut self, kind: NameKind, name: &str) -> Result<NameId, Problem> {
         let folded = canonical(kind, name).ok_or(Problem::TooLong { max_bytes: NAME_BYTES_MAX })?;

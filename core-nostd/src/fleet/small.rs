@@ -5,7 +5,8 @@ use core::fmt;
 use heapless::Vec;
 
 use super::names::NameTable;
-use crate::commit::{CommitError, Lease, commit, release};
+use super::registry::{PoolFacts, PoolHandle, PoolRegistry};
+use crate::commit::{CommitError, Lease, commit, release, retake};
 use crate::directory::{Directory, NameKind};
 use crate::error::{FieldError, Problem};
 use crate::input::{PoolSnapshot, ValidJob, ValidPool};
@@ -207,13 +208,13 @@ impl<const POOLS: usize, const LISTS: usize, const NAMES: usize> SmallFleet<POOL
 
     /// Removes a pool; says whether it was there. O(pools).
     pub fn remove(&mut self, id: &str, replica_id: &str) -> bool {
-        let Ok(place) = self.place_of(id, replica_id) else {
-            return false;
-        };
+        self.place_of(id, replica_id).is_ok_and(|place| self.remove_place(place))
+    }
+
+    fn remove_place(&mut self, place: usize) -> bool {
         remove_at(&mut self.pools, place);
         remove_at(&mut self.rows, place);
-        remove_at(&mut self.lists, place);
-        true
+        remove_at(&mut self.lists, place).is_some()
     }
 
     /// Marks a pool as draining or not; says whether it was there. O(log pools).
@@ -479,6 +480,106 @@ impl<const POOLS: usize, const LISTS: usize, const NAMES: usize> SmallFleet<POOL
                 }
             })
         });
+    }
+}
+
+impl<const POOLS: usize, const LISTS: usize, const NAMES: usize> SmallFleet<POOLS, LISTS, NAMES> {
+    fn handle_of(&self, row: &PoolRow) -> PoolHandle {
+        PoolHandle { slot: row.class, generation: self.generation_of(row.class) }
+    }
+
+    /// The place of a pool, if it is still there. O(pools).
+    fn place_of_handle(&self, pool: PoolHandle) -> Option<usize> {
+        let place = self.rows.iter().position(|row| row.class == pool.slot)?;
+        (self.generation_of(pool.slot) == pool.generation).then_some(place)
+    }
+
+    fn row_mut(&mut self, pool: PoolHandle) -> Option<&mut PoolRow> {
+        let place = self.place_of_handle(pool)?;
+        self.rows.get_mut(place)
+    }
+}
+
+/// Look-ups by handle are O(pools).
+impl<const POOLS: usize, const LISTS: usize, const NAMES: usize> PoolRegistry for SmallFleet<POOLS, LISTS, NAMES> {
+    type Lease = HeldLease;
+
+    fn capacity(&self) -> u32 {
+        position(POOLS)
+    }
+
+    fn len(&self) -> u32 {
+        position(self.rows.len())
+    }
+
+    fn upsert(&mut self, snapshot: &PoolSnapshot<'_>) -> Result<PoolHandle, FleetError> {
+        Self::upsert(self, snapshot)?;
+        let full = FleetError::Full { capacity: POOLS };
+        PoolRegistry::find(self, snapshot.id, snapshot.replica_id).ok_or(full)
+    }
+
+    fn remove(&mut self, pool: PoolHandle) -> bool {
+        let place = self.place_of_handle(pool);
+        place.is_some_and(|place| self.remove_place(place))
+    }
+
+    fn find(&self, id: &str, replica_id: &str) -> Option<PoolHandle> {
+        let place = self.place_of(id, replica_id).ok()?;
+        self.rows.get(place).map(|row| self.handle_of(row))
+    }
+
+    fn at_rank(&self, rank: u32) -> Option<PoolHandle> {
+        self.rows.get(index(rank)).map(|row| self.handle_of(row))
+    }
+
+    fn rank_of(&self, pool: PoolHandle) -> Option<u32> {
+        self.place_of_handle(pool).map(position)
+    }
+
+    fn facts(&self, pool: PoolHandle) -> Option<PoolFacts<'_>> {
+        let name = self.pools.get(self.place_of_handle(pool)?)?;
+        let class = self.classes.get(index(pool.slot))?;
+        Some(PoolFacts {
+            id: &name.id,
+            replica_id: &name.replica_id,
+            engine: self.names.name(NameKind::Engine, class.engine).unwrap_or_default(),
+            engine_version: self.names.name(NameKind::Text, class.engine_version),
+        })
+    }
+
+    fn row(&self, pool: PoolHandle) -> Option<&PoolRow> {
+        self.rows.get(self.place_of_handle(pool)?)
+    }
+
+    fn set_draining(&mut self, pool: PoolHandle, draining: bool) -> bool {
+        self.row_mut(pool).map(|row| row.flags.set(PoolFlags::DRAINING, draining)).is_some()
+    }
+
+    fn set_age(&mut self, pool: PoolHandle, age_us: u64) {
+        if let Some(row) = self.row_mut(pool) {
+            row.age_us = age_us.min(TIME_MAX_US);
+        }
+    }
+
+    fn decide(&self, job: &ValidJob<'_>, policy: &Policy, session: Option<SessionEntry>) -> PlacementDecision {
+        self.decide_with(job, policy, session)
+    }
+
+    fn explain(&self, job: &ValidJob<'_>, policy: &Policy, session: Option<SessionEntry>) -> Explanation {
+        Self::explain(self, job, policy, session)
+    }
+
+    fn commit(&mut self, job: &ValidJob<'_>, rank: u32) -> Result<HeldLease, CommitError> {
+        Self::commit(self, job, rank)
+    }
+
+    fn retake(&mut self, pool: PoolHandle, held: &HeldLease) -> bool {
+        let Some(place) = self.place_of_handle(pool) else { return false };
+        retake(&mut self.table_mut(), &held.lease, position(place))
+    }
+
+    fn release(&mut self, _pool: PoolHandle, held: HeldLease) -> bool {
+        Self::release(self, held)
     }
 }
 

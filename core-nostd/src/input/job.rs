@@ -70,6 +70,8 @@ pub struct JobSpec<'a> {
     pub est_kv_bytes: Option<i64>,
     /// The session it continues.
     pub session_id: Option<&'a str>,
+    /// On whose behalf; a scheduler's concern. QUEUE-10.
+    pub tenant_id: Option<&'a str>,
     /// Whether that session's warm KV cache may be used.
     pub kv_hint: KvHint,
     /// Deadline in milliseconds from now.
@@ -199,6 +201,7 @@ impl<'a> JobSpec<'a> {
             required_ctx: None,
             est_kv_bytes: None,
             session_id: None,
+            tenant_id: None,
             kv_hint: KvHint::Reuse,
             deadline_ms: None,
             requirements: ModelRequirements {
@@ -242,6 +245,9 @@ impl<'a> JobSpec<'a> {
         checks::name("model_id", self.model_id)?;
         if let Some(session) = self.session_id {
             checks::id("session_id", session)?;
+        }
+        if let Some(tenant) = self.tenant_id {
+            checks::id("tenant_id", tenant)?;
         }
         checks::optional_name("requirements.quantization", self.requirements.quantization)?;
         checks::names("requirements.required_extensions", self.requirements.required_extensions)?;

@@ -39,6 +39,7 @@ pub struct JobText<'a> {
     engine: Cow<'a, str>,
     model_id: Cow<'a, str>,
     session_id: Option<Cow<'a, str>>,
+    tenant_id: Option<Cow<'a, str>>,
     numbers: Numbers,
     requirements: Requirements<'a>,
     determinism: Determinism<'a>,
@@ -191,6 +192,7 @@ impl<'a> JobText<'a> {
         let numbers = &self.numbers;
         JobSpec {
             session_id: self.session_id.as_deref(),
+            tenant_id: self.tenant_id.as_deref(),
             priority: numbers.priority,
             kv_hint: numbers.kv_hint,
             prompt_tokens: numbers.prompt_tokens,
@@ -212,6 +214,7 @@ impl<'a> JobText<'a> {
             model_id: Object::required("model_id", row.text("model_id")?)?,
             numbers: Numbers::parse(row, notes)?,
             session_id: row.text("session_id")?,
+            tenant_id: row.text("tenant_id")?,
             requirements: Requirements::parse(&row.object("requirements")?, notes)?,
             determinism: Determinism::parse(&row.object("determinism")?, notes)?,
             placement: Placement::parse(&row.object("placement")?, notes)?,
@@ -304,7 +307,7 @@ mod tests {
     fn full() -> Value {
         json!({
             "id":"j","engine":"vllm","model_id":"m","priority":"interactive","prompt_tokens":5,"expected_tokens":6,
-            "max_tokens":7,"required_ctx":8,"est_kv_bytes":9000,"session_id":"s","kv_hint":"cold","deadline_ms":10.5,
+            "max_tokens":7,"required_ctx":8,"est_kv_bytes":9000,"session_id":"s","tenant_id":"t","kv_hint":"cold","deadline_ms":10.5,
             "requirements":{"min_vram_bytes":11_000_000,"quantization":"awq","min_compute_cap":"8.0",
                             "device_mask":"0","required_extensions":["x"],"split":{"degree":2}},
             "determinism":{"seed":i64::MIN,"sampler_profile_version":"p","engine_version":"v","model_digest":"d"},
@@ -345,6 +348,7 @@ mod tests {
                 required_ctx: Some(8),
                 est_kv_bytes: Some(9000),
                 session_id: Some("s"),
+                tenant_id: Some("t"),
                 kv_hint: KvHint::Cold,
                 deadline_ms: Some(10.5),
                 requirements: ModelRequirements {

@@ -158,6 +158,7 @@ fn with_job<R>(policy: &Policy, degree: i64, use_it: impl FnOnce(&ValidJob<'_>) 
         required_ctx: maybe(int(4096)),
         est_kv_bytes: if flag(false) { Some(int(1 << 30)) } else { None },
         session_id: maybe(text(s8, "session-1")),
+        tenant_id: None,
         kv_hint: if flag(true) { KvHint::Reuse } else { KvHint::Cold },
         deadline_ms: maybe(float(60_000.0)),
         requirements: ModelRequirements {

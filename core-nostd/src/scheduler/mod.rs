@@ -1,0 +1,26 @@
+//! Jobs wait, run and end: a state machine without clock, threads, allocation or IO.
+//!
+//! ```text
+//!  Input + now ──▶ Scheduler::handle ──▶ Answer, then Actions one by one
+//!                        │
+//!                        └─ Event ──▶ Observer (metrics, logs, flight recorder)
+//! ```
+//!
+//! Each module is of use alone. Rules: `docs/spec.md` sections 13 to 19.
+
+mod action;
+mod event;
+mod input;
+mod observer;
+mod policy;
+
+pub use action::{AbortCause, Action, Answer};
+pub use event::{
+    DispatchFacts, Event, ExpiryCause, JobFacts, Refusal, RefusalCode, SessionEnd, UsageFacts, WaitForecast,
+};
+pub use input::{CancelCause, FailureCause, Input};
+pub use observer::Observer;
+pub use policy::{
+    AdmissionRules, ClassWeights, Discipline, FullPolicy, QueueRules, RefreshRules, SchedulerPolicy,
+    SchedulerPolicySpec, WaitLimit, WatchdogRules,
+};

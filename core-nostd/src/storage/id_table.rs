@@ -1,0 +1,359 @@
+//! A table of entries with unique ids: found by id in O(1) expected, by ticket in O(1), never by accident.
+//!
+//! Jobs, leases and sessions are told apart by ids that strangers choose. Whoever holds an entry for longer keeps its
+//! [`Ticket`]: slot and generation, so that a ticket of an entry that left finds nothing, however often its slot was
+//! used since (QUEUE-1).
+//!
+//! ```
+//! use orchestrator_core::storage::{IdSlot, IdTable, InsertError};
+//!
+//! let (mut slots, mut buckets) = ([const { IdSlot::EMPTY }; 2], [0; 2]);
+//! let mut table = IdTable::new(&mut slots, &mut buckets);
+//! let first = table.insert("a", 1).unwrap();
+//! assert_eq!(table.insert("a", 2), Err(InsertError::Duplicate(first)));
+//! assert_eq!(table.find("a"), Some(first));
+//! assert_eq!(table.remove(first), Some(1));
+//! let second = table.insert("b", 3).unwrap();
+//! assert_eq!((table.get(first), table.get(second)), (None, Some(&3)));
+//! ```
+//!
+//! Invariants: every slot is either free, in the list of free slots, or used, in the chain of exactly one bucket; no two
+//! used slots have one id; hash buckets speed the search up and never show in a result.
+
+use core::mem::replace;
+
+use crate::values::hash::spread_job_hash;
+use crate::values::index::{index, position};
+use crate::values::text::Id;
+
+/// Positions are stored plus one, so that zeroed storage links nowhere.
+type Link = u32;
+const END: Link = 0;
+
+/// One entry of an [`IdTable`], for as long as it is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Ticket {
+    slot: u32,
+    generation: u32,
+}
+
+impl Ticket {
+    /// The entry's slot: below the table's capacity, and no other entry's at the same time.
+    #[must_use]
+    pub const fn slot(self) -> u32 {
+        self.slot
+    }
+}
+
+/// Why an entry was not taken in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum InsertError {
+    /// An entry has this id already.
+    Duplicate(Ticket),
+    /// Every slot is used.
+    Full,
+    /// The id is empty or longer than an id may be.
+    BadId,
+}
+
+/// Storage for one entry.
+#[derive(Debug, Clone)]
+pub struct IdSlot<T> {
+    id: Id,
+    generation: u32,
+    /// The next slot in the same bucket, or the next free one.
+    next: Link,
+    value: Option<T>,
+}
+
+impl<T> IdSlot<T> {
+    /// An unused slot.
+    pub const EMPTY: Self = Self { id: Id::new(), generation: 0, next: END, value: None };
+}
+
+/// Entries with unique ids over borrowed storage: slots, and about as many hash buckets.
+#[derive(Debug)]
+pub struct IdTable<'a, T> {
+    slots: &'a mut [IdSlot<T>],
+    buckets: &'a mut [u32],
+    free: Link,
+    /// Slots from here on were never used.
+    untouched: u32,
+    len: u32,
+    hash_seed: u64,
+}
+
+impl<'a, T> IdTable<'a, T> {
+    /// An empty table over this storage; whatever entries it held are dropped. O(slots + buckets).
+    ///
+    /// Without buckets the table has no room.
+    #[must_use]
+    pub fn new(slots: &'a mut [IdSlot<T>], buckets: &'a mut [u32]) -> Self {
+        Self::with_hash_seed(slots, buckets, 0)
+    }
+
+    /// An empty table whose buckets depend on `hash_seed`: where ids come from strangers, a seed that they cannot know
+    /// keeps them from filling one bucket. No answer depends on it.
+    #[must_use]
+    pub fn with_hash_seed(slots: &'a mut [IdSlot<T>], buckets: &'a mut [u32], hash_seed: u64) -> Self {
+        buckets.fill(END);
+        for slot in slots.iter_mut() {
+            slot.value = None;
+        }
+        Self { slots, buckets, free: END, untouched: 0, len: 0, hash_seed }
+    }
+
+    /// The number of entries.
+    #[must_use]
+    pub const fn len(&self) -> u32 {
+        self.len
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The number of entries that fit.
+    #[must_use]
+    pub fn capacity(&self) -> u32 {
+        if self.buckets.is_empty() { 0 } else { position(self.slots.len()) }
+    }
+
+    /// Whether every slot is used.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.len >= self.capacity()
+    }
+
+    /// The entry with this id. O(1) expected.
+    #[must_use]
+    pub fn find(&self, id: &str) -> Option<Ticket> {
+        let mut link = *self.buckets.get(self.bucket_of(id)?)?;
+        while let Some(slot) = self.slot(link) {
+            if slot.id == id {
+                return Some(Ticket { slot: link.saturating_sub(1), generation: slot.generation });
+            }
+            link = slot.next;
+        }
+        None
+    }
+
+    /// An entry, if it is still there. O(1).
+    #[must_use]
+    pub fn get(&self, ticket: Ticket) -> Option<&T> {
+        self.held(ticket)?.value.as_ref()
+    }
+
+    /// An entry to change, if it is still there. O(1).
+    #[must_use]
+    pub fn get_mut(&mut self, ticket: Ticket) -> Option<&mut T> {
+        let slot = self.slots.get_mut(index(ticket.slot))?;
+        if slot.generation == ticket.generation { slot.value.as_mut() } else { None }
+    }
+
+    /// The id of an entry. O(1).
+    #[must_use]
+    pub fn id(&self, ticket: Ticket) -> Option<&str> {
+        self.held(ticket).map(|slot| slot.id.as_str())
+    }
+
+    /// The entry in a slot, if one is there: for lists that link slots.
+    #[must_use]
+    pub fn at(&self, slot: u32) -> Option<Ticket> {
+        let entry = self.slots.get(index(slot)).filter(|entry| entry.value.is_some())?;
+        Some(Ticket { slot, generation: entry.generation })
+    }
+
+    /// All entries in the order of their slots. O(capacity).
+    pub fn tickets(&self) -> impl Iterator<Item = Ticket> {
+        (0..self.untouched).filter_map(|slot| self.at(slot))
+    }
+
+    /// Takes an entry in. O(1) expected.
+    ///
+    /// # Errors
+    /// The id is there already, is none, or every slot is used; nothing changes.
+    pub fn insert(&mut self, id: &str, value: T) -> Result<Ticket, InsertError> {
+        let stored = Id::try_from(id).ok().filter(|id| !id.is_empty()).ok_or(InsertError::BadId)?;
+        if let Some(ticket) = self.find(id) {
+            return Err(InsertError::Duplicate(ticket));
+        }
+        let link = self.take_free_slot().ok_or(InsertError::Full)?;
+        let chained = self.bucket_mut(id).map_or(END, |bucket| replace(bucket, link));
+        let Some(slot) = self.slot_mut(link) else { return Err(InsertError::Full) };
+        slot.id = stored;
+        slot.next = chained;
+        slot.value = Some(value);
+        let generation = slot.generation;
+        self.len = self.len.saturating_add(1);
+        Ok(Ticket { slot: link.saturating_sub(1), generation })
+    }
+
+    /// Takes an entry out, if it is still there. O(1) expected.
+    pub fn remove(&mut self, ticket: Ticket) -> Option<T> {
+        self.held(ticket)?;
+        let link = ticket.slot.saturating_add(1);
+        self.unchain(link);
+        let free = self.free;
+        let slot = self.slot_mut(link)?;
+        slot.generation = slot.generation.wrapping_add(1);
+        slot.next = free;
+        let value = slot.value.take();
+        self.free = link;
+        self.len = self.len.saturating_sub(1);
+        value
+    }
+
+    fn held(&self, ticket: Ticket) -> Option<&IdSlot<T>> {
+        self.slots.get(index(ticket.slot)).filter(|slot| slot.generation == ticket.generation && slot.value.is_some())
+    }
+
+    /// A slot that was given back, else one that was never used.
+    fn take_free_slot(&mut self) -> Option<Link> {
+        if self.buckets.is_empty() {
+            return None;
+        }
+        if let Some(slot) = self.slot(self.free) {
+            let next = slot.next;
+            return Some(replace(&mut self.free, next));
+        }
+        if index(self.untouched) >= self.slots.len() {
+            return None;
+        }
+        self.untouched = self.untouched.saturating_add(1);
+        Some(self.untouched)
+    }
+
+    /// Takes a used slot out of its bucket's chain.
+    fn unchain(&mut self, link: Link) {
+        let Some((id, next)) = self.slot(link).map(|slot| (slot.id.clone(), slot.next)) else { return };
+        let Some(head) = self.bucket_mut(&id) else { return };
+        if *head == link {
+            *head = next;
+            return;
+        }
+        let mut previous = *head;
+        while let Some(slot) = self.slot_mut(previous) {
+            if slot.next == link {
+                slot.next = next;
+                return;
+            }
+            previous = slot.next;
+        }
+    }
+
+    fn bucket_of(&self, id: &str) -> Option<usize> {
+        let bucket = spread_job_hash(self.hash_seed, id).checked_rem(u64::from(position(self.buckets.len())))?;
+        usize::try_from(bucket).ok()
+    }
+
+    fn bucket_mut(&mut self, id: &str) -> Option<&mut u32> {
+        let bucket = self.bucket_of(id)?;
+        self.buckets.get_mut(bucket)
+    }
+
+    fn slot(&self, link: Link) -> Option<&IdSlot<T>> {
+        self.slots.get(index(link.checked_sub(1)?))
+    }
+
+    fn slot_mut(&mut self, link: Link) -> Option<&mut IdSlot<T>> {
+        self.slots.get_mut(index(link.checked_sub(1)?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+    use std::format;
+    use std::string::String;
+    use std::vec;
+    use std::vec::Vec;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[derive(Debug, Clone)]
+    enum Operation {
+        Insert(u8),
+        Remove(u8),
+        RemoveStale(u8),
+    }
+
+    fn operations() -> impl Strategy<Value = Vec<Operation>> {
+        let operation = prop_oneof![
+            (0u8..12).prop_map(Operation::Insert),
+            (0u8..12).prop_map(Operation::Remove),
+            any::<u8>().prop_map(Operation::RemoveStale),
+        ];
+        proptest::collection::vec(operation, 0..200)
+    }
+
+    proptest! {
+        /// QUEUE-1: the table behaves like a map of ids, and a ticket never finds another entry than its own.
+        #[test]
+        fn behaves_like_a_map(capacity in 0usize..8, buckets in 0usize..6, seed in any::<u64>(), operations in operations()) {
+            let mut slots = vec![IdSlot::EMPTY; capacity];
+            let mut heads = vec![7; buckets];
+            let mut table = IdTable::with_hash_seed(&mut slots, &mut heads, seed);
+            let room = if buckets == 0 { 0 } else { capacity };
+            let mut model: HashMap<String, (Ticket, usize)> = HashMap::new();
+            let mut gone: Vec<Ticket> = Vec::new();
+            for (step, operation) in operations.into_iter().enumerate() {
+                match operation {
+                    Operation::Insert(name) => {
+                        let id = format!("id-{name}");
+                        let expected = match model.get(&id) {
+                            Some(&(ticket, _)) => Err(InsertError::Duplicate(ticket)),
+                            None if model.len() >= room => Err(InsertError::Full),
+                            None => Ok(()),
+                        };
+                        let inserted = table.insert(&id, step);
+                        prop_assert_eq!(inserted.map(|_| ()), expected);
+                        if let Ok(ticket) = inserted {
+                            prop_assert!(!gone.contains(&ticket));
+                            model.insert(id, (ticket, step));
+                        }
+                    }
+                    Operation::Remove(name) => {
+                        let id = format!("id-{name}");
+                        let found = table.find(&id);
+                        prop_assert_eq!(found, model.get(&id).map(|&(ticket, _)| ticket));
+                        if let Some(ticket) = found {
+                            prop_assert_eq!(table.remove(ticket), model.remove(&id).map(|(_, value)| value));
+                            gone.push(ticket);
+                        }
+                    }
+                    Operation::RemoveStale(pick) => {
+                        if let Some(&ticket) = gone.get(usize::from(pick) % gone.len().max(1)) {
+                            prop_assert_eq!(table.remove(ticket), None);
+                            prop_assert_eq!(table.get(ticket), None);
+                        }
+                    }
+                }
+                prop_assert_eq!(table.len() as usize, model.len());
+                prop_assert_eq!(table.is_full(), model.len() >= room);
+                for (id, &(ticket, value)) in &model {
+                    prop_assert_eq!(table.find(id), Some(ticket));
+                    prop_assert_eq!(table.get(ticket), Some(&value));
+                    prop_assert_eq!(table.id(ticket), Some(id.as_str()));
+                    prop_assert_eq!(table.at(ticket.slot()), Some(ticket));
+                }
+                prop_assert_eq!(table.tickets().count(), model.len());
+            }
+        }
+    }
+
+    #[test]
+    fn refuses_what_is_no_id() {
+        let (mut slots, mut buckets) = ([const { IdSlot::EMPTY }; 1], [0; 1]);
+        let mut table = IdTable::new(&mut slots, &mut buckets);
+        assert_eq!(table.insert("", 1), Err(InsertError::BadId));
+        assert_eq!(table.insert(&"x".repeat(65), 1), Err(InsertError::BadId));
+        assert!(table.insert(&"x".repeat(64), 1).is_ok());
+    }
+}

@@ -1,0 +1,11 @@
+//! Containers over storage that their owner brings: a slice in firmware, a vector on a host, one code for both.
+//!
+//! ```text
+//! IdTable ─┬─ waiting jobs (scheduler::queue)
+//!          ├─ leases       (scheduler::leases)
+//!          └─ sessions     (scheduler::sessions)
+//! ```
+
+mod id_table;
+
+pub use id_table::{IdSlot, IdTable, InsertError, Ticket};
