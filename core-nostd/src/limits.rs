@@ -57,6 +57,8 @@ pub const WEIGHT_256_ONE: u16 = 256;
 /// The session table has at most this many entries. POLICY-1.
 pub const SESSION_CAPACITY_MAX: u32 = 1 << 24;
 
+/// A busy pool takes at most this many waiting jobs. POLICY-1, WAIT-1.
+pub const POOL_BACKLOG_MAX: u16 = u16::MAX;
 /// A pass over the queue passes over at most this many jobs. QUEUE-13.
 pub const SCAN_LIMIT_MAX: u32 = 65_535;
 /// A refused caller is told to wait at most this many milliseconds (a day). ADMIT-4.
@@ -67,9 +69,11 @@ const _: () = {
     let product = (u32::MAX as u64) * (TOKENS_MAX as u64);
     assert!(product < 1 << 56);
     assert!(product + product < 1 << 57);
-    // start + first token + (tokens >> 10) is below 2^47 + 2^46 + 2^47, far inside a u64.
+    // start + first token + (tokens >> 10), the start itself at most a time, is far inside a u64.
     assert!(TIME_MAX_US + TIME_MAX_US + TIME_MAX_US + ((product + product) >> 10) < 1 << 49);
 };
+// WAIT-2: a wait is at most 2^16 waves of at most 2^46 µs each.
+const _: () = assert!(TIME_MAX_US.checked_mul(POOL_BACKLOG_MAX as u64 + 1).is_some());
 // SCORE-5: a weighted time or rate fits a u64 before it saturates.
 const _: () = {
     assert!(TIME_MAX_US.checked_mul(WEIGHT_256_MAX as u64).is_some());

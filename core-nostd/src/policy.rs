@@ -15,7 +15,7 @@
 //! ```
 
 use crate::error::{FieldError, Problem};
-use crate::limits::{QUANTUM_SHIFT_MAX, SESSION_CAPACITY_MAX, TOKENS_MAX, WEIGHT_256_ONE};
+use crate::limits::{POOL_BACKLOG_MAX, QUANTUM_SHIFT_MAX, SESSION_CAPACITY_MAX, TOKENS_MAX, WEIGHT_256_ONE};
 use crate::values::edge::{Rate, micros_from_millis, weight_256_from};
 use crate::values::hash::ContentHasher;
 
@@ -113,6 +113,8 @@ pub struct PolicySpec {
     pub stale_after_ms: f64,
     /// Entries of the session table.
     pub session_capacity: i64,
+    /// Jobs that may wait in a pool without free slots; 0 is off.
+    pub pool_backlog: i64,
     /// Weights of the score's terms.
     pub weights: WeightsSpec,
 }
@@ -129,6 +131,7 @@ impl Default for PolicySpec {
             default_first_token_ms: None,
             stale_after_ms: 30_000.0,
             session_capacity: 65_536,
+            pool_backlog: 0,
             weights: WeightsSpec::default(),
         }
     }
@@ -159,6 +162,9 @@ impl PolicySpec {
                 .transpose()?,
             stale_after_us: time("stale_after_ms", self.stale_after_ms)?,
             session_capacity: integer("session_capacity", self.session_capacity, SESSION_CAPACITY_MAX)?,
+            // Bounded by POOL_BACKLOG_MAX.
+            pool_backlog: u16::try_from(integer("pool_backlog", self.pool_backlog, POOL_BACKLOG_MAX.into())?)
+                .unwrap_or(POOL_BACKLOG_MAX),
             weights: self.weights.validate()?,
         })
     }
@@ -196,6 +202,7 @@ pub struct Policy {
     default_first_token_us: Option<u64>,
     stale_after_us: u64,
     session_capacity: u32,
+    pool_backlog: u16,
     weights: Weights,
 }
 
@@ -212,6 +219,7 @@ impl Default for Policy {
             default_first_token_us: None,
             stale_after_us: 30_000_000,
             session_capacity: 65_536,
+            pool_backlog: 0,
             weights: Weights::ONE,
         }
     }
@@ -275,6 +283,12 @@ impl Policy {
         self.session_capacity
     }
 
+    /// Jobs that may wait in a pool without free slots; 0 is off. WAIT-1.
+    #[must_use]
+    pub const fn pool_backlog(&self) -> u16 {
+        self.pool_backlog
+    }
+
     /// Weights of the score's terms. SCORE-5.
     #[must_use]
     pub const fn weights(&self) -> &Weights {
@@ -294,6 +308,7 @@ impl Policy {
             default_first_token_us,
             stale_after_us,
             session_capacity,
+            pool_backlog,
             weights: Weights { admission, model_load, first_token, prefill, decode },
         } = self;
         let mut hasher = ContentHasher::new("policy");
@@ -308,6 +323,10 @@ impl Policy {
         hasher.int(u64::from(*session_capacity));
         for weight in [admission, model_load, first_token, prefill, decode] {
             hasher.int(u64::from(*weight));
+        }
+        // Younger than the first hashes: they stand where it is off.
+        if *pool_backlog > 0 {
+            hasher.int(u64::from(*pool_backlog));
         }
         hasher.finish()
     }

@@ -228,6 +228,7 @@ fn policy(policy: &RefPolicy) -> Policy {
         default_first_token_ms: policy.default_first_token_ms,
         stale_after_ms: policy.stale_after_ms,
         session_capacity: signed(policy.session_capacity),
+        pool_backlog: signed(policy.pool_backlog),
         weights: WeightsSpec { admission, model_load, first_token, prefill, decode },
     }
     .validate()

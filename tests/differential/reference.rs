@@ -271,6 +271,7 @@ pub(crate) struct RefPolicy {
     pub(crate) default_first_token_ms: Option<f64>,
     pub(crate) stale_after_ms: f64,
     pub(crate) session_capacity: u64,
+    pub(crate) pool_backlog: u64,
     pub(crate) weights: RefWeights,
 }
 
@@ -286,6 +287,7 @@ impl Default for RefPolicy {
             default_first_token_ms: None,
             stale_after_ms: 30_000.0,
             session_capacity: 65_536,
+            pool_backlog: 0,
             weights: RefWeights::default(),
         }
     }
@@ -379,6 +381,8 @@ struct Pool<'a> {
     wire: &'a RefPool,
     slots_total: u128,
     slots_free: u128,
+    /// WAIT-1.
+    waiting: u128,
     /// The free VRAM of a pool without devices.
     own_free: u128,
     devices: Vec<Device>,
@@ -411,6 +415,7 @@ impl<'a> Pool<'a> {
         Self {
             slots_total: wire.slots_total.into(),
             slots_free: wire.slots_free.min(wire.slots_total).into(),
+            waiting: wire.queue_depth.min(65_535).into(),
             own_free: wire.vram_free_bytes.min(wire.vram_total_bytes).into(),
             devices: devices.collect(),
             capability: wire.compute_capability.as_deref().map(capability),
@@ -616,13 +621,24 @@ const RULES: [Rule; 23] = [
     rule(5, "stale", "stale", |c| c.pool.age > c.policy.stale_after),
     rule(6, "not_ready", "not_ready", |c| !c.pool.wire.ready),
     rule(6, "draining", "draining", |c| c.pool.wire.draining),
-    rule(7, "slots", "slots", |c| c.pool.slots_free == 0),
+    rule(7, "slots", "slots", |c| c.pool.slots_free == 0 && !may_wait(c)),
     rule(7, "vram", "vram", vram_is_short),
 ];
 
 /// The first rule that fails.
 fn rejection(case: &Case<'_>) -> Option<usize> {
     RULES.iter().position(|rule| (rule.fails)(case))
+}
+
+/// WAIT-1.
+fn may_wait(case: &Case<'_>) -> bool {
+    let Case { pool, policy, .. } = case;
+    let service_is_known = pool.first_token.or(policy.default_first_token).is_some()
+        && pool.decode.q10.or(policy.default_decode.q10).is_some();
+    policy.wire.performance_aware
+        && service_is_known
+        && pool.slots_total > 0
+        && pool.waiting < u128::from(policy.wire.pool_backlog)
 }
 
 /// A demand for one exact name: an unknown fact fails it.
@@ -730,6 +746,8 @@ struct Terms {
     decode_q10: Option<u128>,
     prefill_tokens: u128,
     output_tokens: u128,
+    /// WAIT-2; 0 where a slot is free.
+    waves: u128,
     /// False with performance-aware scoring off.
     predicts: bool,
 }
@@ -745,21 +763,29 @@ fn terms(case: &Case<'_>, cached_tokens: u128) -> Terms {
         decode_q10: pool.decode.q10.or(policy.default_decode.q10),
         prefill_tokens: job.prompt.saturating_sub(cached_tokens),
         output_tokens: job.output,
+        waves: if pool.slots_free == 0 && pool.slots_total > 0 { pool.waiting / pool.slots_total + 1 } else { 0 },
         predicts: policy.wire.performance_aware,
     }
 }
 
 impl Terms {
-    /// SCORE-1.
+    /// SCORE-1, WAIT-2.
     fn start(&self) -> u128 {
-        TIME_MAX.min(self.admission + self.load)
+        let service = self.service().filter(|_| self.predicts).unwrap_or(0);
+        let wait = TIME_MAX.min(self.waves * TIME_MAX.min(service));
+        TIME_MAX.min(self.admission + self.load + wait)
+    }
+
+    /// From the start to the end; `None` is unknown.
+    fn service(&self) -> Option<u128> {
+        let (first_token, decode_q10) = (self.first_token?, self.decode_q10?);
+        let tokens = self.prefill_q10 * self.prefill_tokens + decode_q10 * self.output_tokens;
+        Some(first_token + (tokens >> 10))
     }
 
     /// SCORE-2; `None` is an unknown end.
     fn end(&self) -> Option<u128> {
-        let (first_token, decode_q10) = (self.first_token?, self.decode_q10?);
-        let tokens = self.prefill_q10 * self.prefill_tokens + decode_q10 * self.output_tokens;
-        let end = self.start() + first_token + (tokens >> 10);
+        let end = self.start() + self.service()?;
         self.predicts.then_some(TIME_MAX.min(end))
     }
 
@@ -967,7 +993,11 @@ fn assigned(fleet: &[Pool<'_>], job: &Job<'_>, feasible: &[Candidate]) -> RefOut
 /// COMMIT-1 to COMMIT-4.
 fn commit_to_pool<'a>(pool: &mut Pool<'a>, job: &Job<'a>) {
     let need = job.need(pool);
-    pool.slots_free -= 1;
+    if pool.slots_free > 0 {
+        pool.slots_free -= 1;
+    } else {
+        pool.waiting = 65_535.min(pool.waiting + 1);
+    }
     if pool.devices.is_empty() {
         pool.own_free -= need;
     } else if let Some(degree) = job.split {
@@ -1055,6 +1085,10 @@ impl Encoder {
         self.bytes.extend_from_slice(&value.to_le_bytes());
     }
 
+    fn byte(&mut self, value: u8) {
+        self.bytes.push(value);
+    }
+
     fn flag(&mut self, value: bool) {
         self.bytes.push(value.into());
     }
@@ -1101,7 +1135,7 @@ pub(crate) fn snapshot_hash(pools: &[RefPool]) -> u64 {
     out.hash()
 }
 
-/// The fields of section 2 from `id` to `age_ms`; HASH-2 leaves `queue_depth` out.
+/// The fields of section 2 from `id` to `age_ms`; HASH-2 puts `queue_depth` last.
 fn encode_capacity_and_speed(out: &mut Encoder, pool: &Pool<'_>) {
     out.text(&pool.wire.id);
     out.text(&pool.wire.engine.to_ascii_lowercase());
@@ -1154,7 +1188,10 @@ fn encode_support_and_state(out: &mut Encoder, pool: &Pool<'_>) {
         out.integer(tokens);
     }
     out.flag(pool.wire.ready);
-    out.flag(pool.wire.draining);
+    out.byte(u8::from(pool.wire.draining) + if pool.waiting > 0 { 2 } else { 0 });
+    if pool.waiting > 0 {
+        out.integer(pool.waiting);
+    }
 }
 
 /// HASH-3.
@@ -1180,6 +1217,9 @@ pub(crate) fn policy_hash(policy: &RefPolicy) -> u64 {
     out.integer(used.weights.first_token);
     out.integer(used.weights.prefill);
     out.integer(used.weights.decode);
+    if policy.pool_backlog > 0 {
+        out.integer(policy.pool_backlog);
+    }
     out.hash()
 }
 

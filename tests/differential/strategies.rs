@@ -295,6 +295,7 @@ fn read_policy(tape: &mut Tape<'_>) -> RefPolicy {
         default_first_token_ms: tape.optional(3, |tape| tape.pick(TIMES_MS)),
         stale_after_ms: tape.pick(&[30_000.0, 30_000.0, 30_000.0, 5.0, 0.0, TIME_LIMIT_MS]),
         session_capacity: tape.pick(&[65_536, 1, 2, 0, 1 << 24]),
+        pool_backlog: tape.pick(&[0, 0, 1, 8, 65_535]),
         weights: read_weights(tape),
     }
 }

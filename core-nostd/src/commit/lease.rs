@@ -33,6 +33,8 @@ pub struct Lease {
     pub weight_bytes: u64,
     /// What each device gave; empty for a pool without devices.
     pub devices: Vec<DeviceShare, DEVICES_MAX, u8>,
+    /// Whether it took no slot and waits in the pool for one. WAIT-3.
+    pub waits: bool,
     /// Whether the model is resident now. False only where 64 others are, or the owner's storage is full. COMMIT-4.
     pub resident: bool,
 }
@@ -44,7 +46,7 @@ pub struct Lease {
 pub enum CommitError {
     /// No pool has this rank.
     NoSuchPool,
-    /// The pool has no free slot.
+    /// The pool has no free slot, and as many jobs wait there as may.
     NoSlot,
     /// The pool, or its devices, have too little free VRAM.
     NoVram,
@@ -64,6 +66,7 @@ impl core::error::Error for CommitError {}
 
 /// Takes a slot and the job's VRAM from the pool at `rank`, and makes its model resident. COMMIT-1 to COMMIT-4.
 ///
+/// In a pool without free slots the job waits for one, where its policy allows that. WAIT-3.
 /// Changes nothing on an error. O(devices + resident models).
 ///
 /// # Errors
@@ -72,7 +75,8 @@ pub fn commit(table: &mut PoolTableMut<'_>, job: &JobRow, rank: u32) -> Result<L
     let (Some(row), Some(lists)) = (table.rows.get_mut(index(rank)), table.lists.get_mut(index(rank))) else {
         return Err(CommitError::NoSuchPool);
     };
-    if row.slots_free == 0 {
+    let waits = row.slots_free == 0;
+    if waits && row.waiting >= job.pool_backlog {
         return Err(CommitError::NoSlot);
     }
     let published = row.flags.has(PoolFlags::RESIDENCY_PUBLISHED);
@@ -80,7 +84,8 @@ pub fn commit(table: &mut PoolTableMut<'_>, job: &JobRow, rank: u32) -> Result<L
     let devices = lists.devices.of_mut(table.devices);
     let class = table.classes.get(index(row.class)).unwrap_or(&PoolClass::UNNAMED);
     let mut lease = take_vram((row, class), devices, job, rank, resident)?;
-    row.slots_free = row.slots_free.saturating_sub(1);
+    lease.waits = waits;
+    take_slot(row, waits);
     lease.resident = resident || add_resident(lists, table.residents, job.model);
     Ok(lease)
 }
@@ -92,7 +97,7 @@ pub fn release(table: &mut PoolTableMut<'_>, lease: &Lease) {
     let (Some(row), Some(lists)) = (table.rows.get_mut(index(lease.rank)), table.lists.get(index(lease.rank))) else {
         return;
     };
-    row.slots_free = row.slots_free.saturating_add(1).min(row.slots_total);
+    give_slot_back(row);
     if lease.devices.is_empty() {
         let total = table.classes.get(index(row.class)).map_or(0, |class| class.vram_total_bytes);
         row.vram_free_bytes = row.vram_free_bytes.saturating_add(lease.kv_bytes).min(total);
@@ -122,10 +127,11 @@ pub fn retake(table: &mut PoolTableMut<'_>, lease: &Lease, rank: u32) -> bool {
     let has_room = |share: &DeviceShare| {
         devices.get(usize::from(share.position)).is_some_and(|device| device.vram_free_bytes >= taken(share))
     };
-    if row.slots_free == 0 || row.vram_free_bytes < bytes || !lease.devices.iter().all(has_room) {
+    let waits = row.slots_free == 0;
+    if (waits && !lease.waits) || row.vram_free_bytes < bytes || !lease.devices.iter().all(has_room) {
         return false;
     }
-    row.slots_free = row.slots_free.saturating_sub(1);
+    take_slot(row, waits);
     if lease.devices.is_empty() {
         row.vram_free_bytes = row.vram_free_bytes.saturating_sub(bytes);
         return true;
@@ -145,6 +151,23 @@ pub fn committed_tokens(job: &JobRow) -> u32 {
     job.prompt_tokens.saturating_add(job.output_tokens).min(TOKENS_MAX)
 }
 
+/// COMMIT-1, WAIT-3.
+const fn take_slot(row: &mut PoolRow, waits: bool) {
+    if waits {
+        row.waiting = row.waiting.saturating_add(1);
+    } else {
+        row.slots_free = row.slots_free.saturating_sub(1);
+    }
+}
+
+/// COMMIT-6: the slot passes to a job that waits in the pool, if one does.
+fn give_slot_back(row: &mut PoolRow) {
+    match row.waiting.checked_sub(1) {
+        Some(waiting) => row.waiting = waiting,
+        None => row.slots_free = row.slots_free.saturating_add(1).min(row.slots_total),
+    }
+}
+
 fn take_vram(
     (row, class): (&mut PoolRow, &PoolClass),
     devices: &mut [DeviceRow],
@@ -157,8 +180,14 @@ fn take_vram(
         return Err(CommitError::NoVram);
     }
     let kv_bytes = job.est_kv_bytes;
-    let mut lease =
-        Lease { rank, kv_bytes, weight_bytes: need.saturating_sub(kv_bytes), devices: Vec::new(), resident };
+    let mut lease = Lease {
+        rank,
+        kv_bytes,
+        weight_bytes: need.saturating_sub(kv_bytes),
+        devices: Vec::new(),
+        waits: false,
+        resident,
+    };
     if devices.is_empty() {
         row.vram_free_bytes = row.vram_free_bytes.saturating_sub(need);
         return Ok(lease);

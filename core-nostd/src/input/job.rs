@@ -302,6 +302,7 @@ impl<'a> JobSpec<'a> {
             output_tokens,
             context_tokens,
             min_capability: min_capability.unwrap_or(ComputeCapability::from_value(0)),
+            pool_backlog: if policy.performance_aware() { policy.pool_backlog() } else { 0 },
             split_degree: self.split_degree()?,
             flags,
             ..JobRow::UNNAMED

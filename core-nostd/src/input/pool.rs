@@ -206,7 +206,7 @@ impl<'a> PoolSnapshot<'a> {
         let decode = checks::rate("perf_tokens_per_s", self.perf_tokens_per_s)?;
         let prefill = checks::rate("prefill_tokens_per_s", self.prefill_tokens_per_s)?;
         let first_token_us = self.first_token_ms.map(|ms| checks::time("first_token_ms", ms)).transpose()?;
-        checks::bounded("queue_depth", self.queue_depth, u64::from(u32::MAX))?;
+        let queue_depth = checks::bounded("queue_depth", self.queue_depth, u64::from(u32::MAX))?;
         let mut flags = PoolFlags::EMPTY;
         flags.set(PoolFlags::READY, self.ready);
         flags.set(PoolFlags::DRAINING, self.draining);
@@ -224,6 +224,7 @@ impl<'a> PoolSnapshot<'a> {
             slots_total,
             slots_free: slots_free.min(slots_total),
             flags,
+            waiting: u16::try_from(queue_depth).unwrap_or(u16::MAX),
             ..PoolRow::EMPTY
         })
     }

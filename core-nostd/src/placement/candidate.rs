@@ -9,7 +9,7 @@ use crate::rule::devices::{choose, eligible, ids_of};
 use crate::rule::feasibility::Checker;
 use crate::rule::key::{Key, KeyParts};
 use crate::rule::rejection::Rejection;
-use crate::rule::score::{ScoreTerms, uncached_tokens};
+use crate::rule::score::{ScoreTerms, uncached_tokens, waves};
 use crate::values::device_mask::DeviceMask;
 use crate::values::hash::spread_value;
 
@@ -139,6 +139,7 @@ impl<'a> Scorer<'a> {
             first_token_us: first_token_us.filter(|_| aware),
             prefill_q10: row.prefill_q10,
             decode_q10: decode_q10.filter(|_| aware),
+            waves: if row.slots_free == 0 { waves(row.waiting, row.slots_total) } else { 0 },
         }
     }
 
@@ -171,7 +172,7 @@ impl<'a> Scorer<'a> {
         Assignment {
             rank: pool.rank,
             devices: self.split_devices(pool),
-            start_us: terms.start_us(),
+            start_us: terms.start_us(uncached_tokens(job.prompt_tokens, cached), job.output_tokens),
             end_us,
             warm: cached > 0,
             fallback: job.flags.has(JobFlags::PREFER) && !self.checker.is_preferred(pool.rank),

@@ -50,10 +50,12 @@ pub struct JobRow {
     pub min_capability: ComputeCapability,
     /// Yes-or-no facts.
     pub flags: JobFlags,
+    /// Jobs that may wait in a pool without free slots, by the job's policy. WAIT-1.
+    pub pool_backlog: u16,
     /// Devices to split over; 0 is no split.
     pub split_degree: u8,
     /// Keeps the row free of implicit padding.
-    pub reserved: [u8; 7],
+    pub reserved: [u8; 5],
 }
 
 impl JobRow {
@@ -81,8 +83,9 @@ impl JobRow {
         session: NameId::NONE,
         min_capability: ComputeCapability::from_value(0),
         flags: JobFlags::EMPTY,
+        pool_backlog: 0,
         split_degree: 0,
-        reserved: [0; 7],
+        reserved: [0; 5],
     };
 
     /// Bytes needed where the model is already resident or not. NEED-1.

@@ -35,8 +35,8 @@ pub struct PoolRow {
     pub slots_free: u16,
     /// What is known and published of what changes.
     pub flags: PoolFlags,
-    /// Keeps the row free of implicit padding.
-    pub reserved: u16,
+    /// Jobs that wait in the pool for a slot; saturates. WAIT-1.
+    pub waiting: u16,
 }
 
 impl PoolRow {
@@ -57,7 +57,7 @@ impl PoolRow {
         slots_total: 0,
         slots_free: 0,
         flags: PoolFlags::EMPTY,
-        reserved: 0,
+        waiting: 0,
     };
 }
 

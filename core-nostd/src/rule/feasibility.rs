@@ -1,6 +1,6 @@
 //! May this pool take the job? The predicate, rule by rule.
 //!
-//! Rules: FEAS-1 to FEAS-23 in their order, NEED-1. What cannot change by waiting comes first, so that the furthest
+//! Rules: FEAS-1 to FEAS-23 in their order, NEED-1, WAIT-1. What cannot change by waiting comes first, so that the furthest
 //! stage that any pool reached says most about why there is no placement.
 //!
 //! Stage 1 depends on the job's own hints, stages 2 to 4 on the pool's class and devices, stages 5 to 7 on what changes
@@ -12,7 +12,7 @@ use core::cell::Cell;
 use super::devices::{count_with_free, eligible, share_bytes};
 use super::rejection::Rejection;
 use crate::policy::Policy;
-use crate::rows::{ClassFlags, JobFlags, JobQuery, JobRow, NameId, PoolClass, PoolFlags, PoolRef, RankRange};
+use crate::rows::{ClassFlags, JobFlags, JobQuery, JobRow, NameId, PoolClass, PoolFlags, PoolRef, PoolRow, RankRange};
 use crate::values::index::index;
 
 /// All rules for one job under one policy.
@@ -20,6 +20,7 @@ use crate::values::index::index;
 pub(crate) struct Checker<'a> {
     job: &'a JobQuery<'a>,
     stale_after_us: u64,
+    backlog: Backlog,
     has_hints: bool,
     prefer: RangeMemo<'a>,
     avoid: RangeMemo<'a>,
@@ -34,6 +35,7 @@ impl<'a> Checker<'a> {
         Self {
             job,
             stale_after_us: policy.stale_after_us(),
+            backlog: Backlog::of(row, policy),
             // Most jobs have no hints, and then stage 1 rejects nothing.
             has_hints: has_lists || excluding.into_iter().any(|flag| row.flags.has(flag)),
             prefer: RangeMemo::of(hints.prefer),
@@ -70,7 +72,7 @@ impl<'a> Checker<'a> {
             & (row.age_us <= self.stale_after_us)
             & row.flags.has(PoolFlags::READY)
             & !row.flags.has(PoolFlags::DRAINING)
-            & (row.slots_free > 0)
+            & ((row.slots_free > 0) | self.backlog.has_room(row))
             & (self.job.row.need_bytes(true) <= row.vram_free_bytes)
     }
 
@@ -124,13 +126,38 @@ impl<'a> Checker<'a> {
             Err(Rejection::NotReady)
         } else if row.flags.has(PoolFlags::DRAINING) {
             Err(Rejection::Draining)
-        } else if row.slots_free == 0 {
+        } else if row.slots_free == 0 && !self.backlog.has_room(row) {
             Err(Rejection::Slots)
         } else if !has_free_vram(pool, self.job.row, self.job.row.need_bytes(resident)) {
             Err(Rejection::Vram)
         } else {
             Ok(())
         }
+    }
+}
+
+/// Which pools without free slots may take jobs that wait there. WAIT-1.
+#[derive(Debug, Clone, Copy)]
+struct Backlog {
+    jobs_max: u16,
+    has_default_rate: bool,
+    has_default_first_token: bool,
+}
+
+impl Backlog {
+    fn of(job: &JobRow, policy: &Policy) -> Self {
+        Self {
+            jobs_max: job.pool_backlog,
+            has_default_rate: policy.default_decode_q10().is_some(),
+            has_default_first_token: policy.default_first_token_us().is_some(),
+        }
+    }
+
+    #[inline(always)] // See `Checker::check`.
+    fn has_room(self, row: &PoolRow) -> bool {
+        let knows_service = ((row.decode_q10 != 0) | self.has_default_rate)
+            & ((row.first_token_us != PoolRow::FIRST_TOKEN_UNKNOWN) | self.has_default_first_token);
+        (row.waiting < self.jobs_max) & (row.slots_total > 0) & knows_service
     }
 }
 

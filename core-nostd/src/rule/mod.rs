@@ -16,6 +16,7 @@
 //!     first_token_us: Some(20_000),
 //!     prefill_q10: 0,
 //!     decode_q10: Some(20_000 * 1024),
+//!     waves: 0,
 //! };
 //! assert_eq!(terms.end_us(0, 100), 2_020_000);
 //! ```

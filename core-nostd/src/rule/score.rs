@@ -1,6 +1,6 @@
 //! When would this pool start the job, and when would it end?
 //!
-//! Rules: SCORE-1 to SCORE-5. Times are µs below 2^46, an unknown end is [`END_UNKNOWN_US`]. The proof that nothing
+//! Rules: SCORE-1 to SCORE-5, WAIT-2. Times are µs below 2^46, an unknown end is [`END_UNKNOWN_US`]. The proof that nothing
 //! here overflows stands in [`crate::limits`]; operations below saturate only where a rule says `min`.
 
 use crate::limits::{END_UNKNOWN_US, TIME_MAX_US};
@@ -20,30 +20,43 @@ pub struct ScoreTerms {
     pub prefill_q10: u32,
     /// Decode time per token in 1/1024 µs, if known.
     pub decode_q10: Option<u32>,
+    /// Service times that pass before a slot is free; 0 where one is. At most 2^16. WAIT-2.
+    pub waves: u32,
 }
 
 impl ScoreTerms {
     /// The predicted start in µs, known even where the end is not. SCORE-1.
     #[inline]
     #[must_use]
-    pub const fn start_us(&self) -> u64 {
-        // Both are below 2^46.
-        let start = self.admission_latency_us.wrapping_add(self.load_us);
-        if start > TIME_MAX_US { TIME_MAX_US } else { start }
+    pub fn start_us(&self, uncached_prompt_tokens: u32, output_tokens: u32) -> u64 {
+        let wait_us = if self.waves == 0 {
+            0
+        } else {
+            self.service_us(uncached_prompt_tokens, output_tokens)
+                .map_or(0, |service_us| wait_us(self.waves, service_us))
+        };
+        // All are below 2^46.
+        self.admission_latency_us.wrapping_add(self.load_us).wrapping_add(wait_us).min(TIME_MAX_US)
+    }
+
+    /// From the start to the end in µs, not saturated: below 2^48. SCORE-2.
+    #[inline]
+    fn service_us(&self, uncached_prompt_tokens: u32, output_tokens: u32) -> Option<u64> {
+        let (first_token_us, decode_q10) = (self.first_token_us?, self.decode_q10?);
+        // Wrapping, because nothing wraps: 32 by 24 bits twice stay below 2^57, the sum of times below 2^49 (`limits`).
+        let prefill = u64::from(self.prefill_q10).wrapping_mul(u64::from(uncached_prompt_tokens));
+        let decode = u64::from(decode_q10).wrapping_mul(u64::from(output_tokens));
+        Some(first_token_us.wrapping_add(prefill.wrapping_add(decode) >> 10))
     }
 
     /// The predicted end in µs, or [`END_UNKNOWN_US`]. SCORE-2.
     #[inline]
     #[must_use]
     pub fn end_us(&self, uncached_prompt_tokens: u32, output_tokens: u32) -> u64 {
-        let (Some(first_token_us), Some(decode_q10)) = (self.first_token_us, self.decode_q10) else {
+        let Some(service_us) = self.service_us(uncached_prompt_tokens, output_tokens) else {
             return END_UNKNOWN_US;
         };
-        // Wrapping, because nothing wraps: 32 by 24 bits twice stay below 2^57, the sum of times below 2^49 (`limits`).
-        let prefill = u64::from(self.prefill_q10).wrapping_mul(u64::from(uncached_prompt_tokens));
-        let decode = u64::from(decode_q10).wrapping_mul(u64::from(output_tokens));
-        let tokens_us = prefill.wrapping_add(decode) >> 10;
-        self.start_us().wrapping_add(first_token_us).wrapping_add(tokens_us).min(TIME_MAX_US)
+        self.start_us(uncached_prompt_tokens, output_tokens).wrapping_add(service_us).min(TIME_MAX_US)
     }
 
     /// The terms under policy weights. SCORE-5.
@@ -56,8 +69,25 @@ impl ScoreTerms {
             first_token_us: self.first_token_us.map(|us| weigh_time(us, weights.first_token)),
             prefill_q10: weigh_rate(self.prefill_q10, weights.prefill),
             decode_q10: self.decode_q10.map(|q10| weigh_rate(q10, weights.decode)),
+            waves: self.waves,
         }
     }
+}
+
+/// Service times that pass before a pool without free slots has one for a further job: a full pool's slots are taken to
+/// come free together, once per service time. 0 without slots. WAIT-2.
+#[inline]
+#[must_use]
+pub fn waves(waiting: u16, slots_total: u16) -> u32 {
+    waiting.checked_div(slots_total).map_or(0, |full| u32::from(full).saturating_add(1))
+}
+
+/// `min(2^46 - 1, waves * min(2^46 - 1, service))`. WAIT-2.
+#[inline]
+#[must_use]
+fn wait_us(waves: u32, service_us: u64) -> u64 {
+    // At most 2^16 waves of less than 2^46 µs (`limits`).
+    u64::from(waves).saturating_mul(service_us.min(TIME_MAX_US)).min(TIME_MAX_US)
 }
 
 /// `min(2^46 - 1, round(time * weight / 256))`. SCORE-5.

@@ -27,6 +27,7 @@ mod pools;
 mod score;
 mod small_fleet;
 mod units;
+mod wait;
 
 use orchestrator_core::rows::SessionEntry;
 use orchestrator_core::{

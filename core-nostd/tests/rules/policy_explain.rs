@@ -38,7 +38,8 @@ fn defaults() {
 #[test]
 fn integers() {
     type Knob = (&'static str, i64, fn(&mut PolicySpec, i64), fn(&Policy) -> i64);
-    let table: [Knob; 3] = [
+    let table: [Knob; 4] = [
+        ("pool_backlog", 65_535, |spec, value| spec.pool_backlog = value, |policy| policy.pool_backlog().into()),
         ("quantum_shift", 46, |spec, value| spec.quantum_shift = value, |policy| policy.quantum_shift().into()),
         (
             "default_output_tokens",
@@ -135,10 +136,12 @@ fn policy_hashes() {
         default_first_token_ms: Some(12.5),
         stale_after_ms: 0.001,
         session_capacity: 0,
+        pool_backlog: 0,
         weights: WeightsSpec { admission: 0.0, model_load: 0.5, first_token: 1.0, prefill: 2.0, decode: 16.0 },
     };
     assert_eq!(other.validate().unwrap().content_hash(), 0xc74f_7c9a_53c3_07f6);
-    let changes: [fn(&mut PolicySpec); 14] = [
+    let changes: [fn(&mut PolicySpec); 15] = [
+        |spec| spec.pool_backlog = 1,
         |spec| spec.order = Order::VramFirst,
         |spec| spec.quantum_shift = 11,
         |spec| spec.performance_aware = false,
@@ -158,7 +161,7 @@ fn policy_hashes() {
     hashes.extend(changes.map(|change| with(change).unwrap().content_hash()));
     hashes.sort_unstable();
     hashes.dedup();
-    assert_eq!(hashes.len(), 15);
+    assert_eq!(hashes.len(), 16);
 }
 
 /// HASH-1: the encoding, against a constant of Python's `xxhash`.

@@ -79,6 +79,7 @@ fn rounding_and_saturation_of_ends() {
         first_token_us: Some(7),
         prefill_q10,
         decode_q10: Some(decode_q10),
+        waves: 0,
     };
     assert_eq!(terms(512, 511).end_us(1, 1), 7);
     assert_eq!(terms(512, 512).end_us(1, 1), 8);
@@ -312,6 +313,7 @@ fn weighted_sums() {
         first_token_us: Some(7),
         prefill_q10: 1025,
         decode_q10: Some(2049),
+        waves: 0,
     };
     let policy = PolicySpec {
         weights: WeightsSpec { admission: 0.5, model_load: 2.0, first_token: 1.5, prefill: 0.5, decode: 16.0 },

@@ -52,7 +52,11 @@ impl PoolContent<'_> {
         self.optional_int(!class.device_mask.is_empty(), class.device_mask.bits());
         self.labels_and_sessions(lists);
         self.hasher.byte(row.flags.has(PoolFlags::READY).into());
-        self.hasher.byte(row.flags.has(PoolFlags::DRAINING).into());
+        let waits = u8::from(row.waiting > 0);
+        self.hasher.byte(u8::from(row.flags.has(PoolFlags::DRAINING)) | waits << 1);
+        if waits > 0 {
+            self.hasher.int(row.waiting.into());
+        }
     }
 
     fn labels_and_sessions(&mut self, lists: &PoolLists) {
