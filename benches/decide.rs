@@ -22,7 +22,7 @@ const JOBS: u64 = 256;
 
 /// The digests of all decisions: they change with the generator in `fleet` and with `SEMANTICS_VERSION`, never with a
 /// faster implementation.
-const DIGESTS: [(Mix, [u64; SIZES.len()]); 2] = [
+const DIGESTS: [(Mix, [u64; SIZES.len()]); 3] = [
     (
         Mix::Mixed,
         [
@@ -41,6 +41,16 @@ const DIGESTS: [(Mix, [u64; SIZES.len()]); 2] = [
             0x0f0c_bde7_0054_3461,
             0x121d_74e7_041d_1b7b,
             0xb308_37e2_d1ee_4c9e,
+        ],
+    ),
+    (
+        Mix::Plain,
+        [
+            0xac37_c450_4f0d_62d9,
+            0xeb6a_d7d7_fb7d_41fc,
+            0x918b_75c8_2e83_b039,
+            0x4369_1070_c96c_45d2,
+            0xb55b_0f2f_1edd_a367,
         ],
     ),
 ];
@@ -64,6 +74,7 @@ impl World {
         match self.mix {
             Mix::Mixed => "mixed",
             Mix::Open => "open",
+            Mix::Plain => "plain",
         }
     }
 
@@ -240,8 +251,10 @@ fn summarise(world: &World, budget: Duration) -> bool {
 
 fn main() {
     let asked = |option: &str| std::env::args().any(|argument| argument == option);
-    let worlds: Vec<World> =
-        [Mix::Mixed, Mix::Open].into_iter().flat_map(|mix| SIZES.map(|size| World::new(size, mix))).collect();
+    let worlds: Vec<World> = [Mix::Mixed, Mix::Open, Mix::Plain]
+        .into_iter()
+        .flat_map(|mix| SIZES.map(|size| World::new(size, mix)))
+        .collect();
     let mut criterion = Criterion::default().configure_from_args();
     benchmark(&mut criterion, &worlds);
     criterion.final_summary();

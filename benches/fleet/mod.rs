@@ -25,8 +25,10 @@ const GIB: i64 = 1 << 30;
 pub(crate) enum Mix {
     /// Pools of several engines, models, ages and loads: most are ruled out, by a rule or another.
     Mixed,
-    /// Every pool can take every job: each must be scored.
+    /// Every pool can take every job: each must be compared.
     Open,
+    /// As `Open`, for jobs that prefer no pools: no pool wins by its name.
+    Plain,
 }
 
 /// An unpredictable but fixed number below `limit`, for item `index` and question `salt`.
@@ -167,7 +169,7 @@ impl Fleet {
     }
 
     fn add(&mut self, index: u64, mix: Mix) {
-        let open = mix == Mix::Open;
+        let open = mix != Mix::Mixed;
         let kind = pick(index, 50, KINDS);
         let one_in = |salt, parts| pick(index, salt, parts) == 0;
         let kind_one_in = |salt, parts| pick(kind, salt, parts) == 0;
@@ -323,7 +325,7 @@ pub(crate) fn with_spec<R>(index: u64, pools: usize, mix: Mix, use_it: impl FnOn
     let pool = |salt| pool_id(pick(index, salt, pools as u64));
     let prefer: Vec<String> = (110..118).map(pool).collect();
     let avoid: Vec<String> = (120..124).map(pool).collect();
-    let prefer: Vec<&str> = prefer.iter().map(String::as_str).collect();
+    let prefer: Vec<&str> = prefer.iter().map(String::as_str).filter(|_| mix != Mix::Plain).collect();
     // A pool both preferred and avoided would be ruled out; the open mix rules out none.
     let avoid: Vec<&str> = avoid.iter().map(String::as_str).filter(|_| mix == Mix::Mixed).collect();
     let extensions = [choice(&EXTENSIONS, index, 102)];

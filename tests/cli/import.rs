@@ -32,7 +32,8 @@ fn the_examples_are_what_the_importer_makes() {
     assert!(import(FLEET).expect(0).out == repository_text("examples/fleet.json"));
 
     let jobs = desk.path("jobs.jsonl");
-    import(JOBS.into_iter().chain(["-o", jobs.to_str().unwrap()])).expect(0).says("wrote 1000 jobs");
+    let filed = import(JOBS.into_iter().chain(["-o", jobs.to_str().unwrap()])).expect(0).says("wrote 1000 jobs");
+    filed.says("  [jobs] engine = \"vllm\"\n  [jobs] model = ");
     assert!(desk.read("jobs.jsonl") == repository_text("examples/jobs.jsonl"));
     assert!(import(JOBS).expect(0).out == repository_text("examples/jobs.jsonl"));
 }

@@ -9,16 +9,15 @@ use orchestrator_host::fleet::{Fleet, FleetBuilder};
 use orchestrator_host::place::{Mode, Placed, Placer, Wanted};
 
 use crate::reference::{RefJob, RefKvHint, RefMode, RefOrder, RefOutcome, RefPolicy, RefPool, RefPriority, RefWeights};
-use crate::worlds::World;
 
 pub(crate) struct Engine {
     placer: Placer,
 }
 
 impl Engine {
-    pub(crate) fn new(world: &World, sequential: bool) -> Self {
+    pub(crate) fn new(fleet: Fleet, policy: &RefPolicy, sequential: bool) -> Self {
         let mode = if sequential { Mode::Sequential } else { Mode::Independent };
-        Self { placer: Placer::new(fleet(&world.pools), policy(&world.policy), mode) }
+        Self { placer: Placer::new(fleet, self::policy(policy), mode) }
     }
 
     pub(crate) fn place_all(&mut self, jobs: &[RefJob]) -> Vec<RefOutcome> {

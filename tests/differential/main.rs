@@ -10,6 +10,7 @@ mod strategies;
 mod worlds;
 mod xxh64;
 
+use orchestrator_host::fleet::Fleet;
 use proptest::prelude::*;
 
 use crate::engine::Engine;
@@ -18,16 +19,26 @@ use crate::worlds::World;
 /// Random worlds of an ordinary run; `ORCHESTRATOR_RANDOM_WORLDS` asks for more.
 const RANDOM_WORLDS: u64 = 5_000;
 
+/// Set to 1, enumerates every set of four fields in full instead of [`worlds::CAP`] worlds of each.
+const ALL_WORLDS: &str = "ORCHESTRATOR_ALL_WORLDS";
+/// Small worlds between two lines of progress, more than an ordinary run has.
+const PROGRESS: u64 = 2_500_000;
+
 fn assert_agreement(world: &World) {
+    assert_agreement_on(&engine::fleet(&world.pools), world);
+}
+
+/// Of the engine over `fleet`, made from the world's pools, and the reference, which makes everything anew.
+fn assert_agreement_on(fleet: &Fleet, world: &World) {
     for sequential in [true, false] {
         let expected = reference::place(&world.pools, &world.jobs, &world.policy, sequential);
-        let actual = Engine::new(world, sequential).place_all(&world.jobs);
+        let actual = Engine::new(fleet.clone(), &world.policy, sequential).place_all(&world.jobs);
         assert_eq!(actual, expected, "{} sequential={sequential}\n{world:#?}", world.label);
     }
 }
 
 fn assert_hashes_agree(world: &World) {
-    let engine = Engine::new(world, false);
+    let engine = Engine::new(engine::fleet(&world.pools), &world.policy, false);
     assert_eq!(engine.snapshot_hash(), reference::snapshot_hash(&world.pools), "HASH-1, HASH-2: {}", world.label);
     assert_eq!(engine.policy_hash(), reference::policy_hash(&world.policy), "HASH-3: {}", world.label);
 }
@@ -39,12 +50,20 @@ fn say(line: &str) {
 }
 
 fn compare_all_small_worlds(default_set: usize) {
+    let cap = if std::env::var_os(ALL_WORLDS).is_some_and(|value| value == "1") { usize::MAX } else { worlds::CAP };
+    let count = worlds::count(default_set, cap);
     let mut visited = 0u64;
-    worlds::for_each_world(default_set, &mut |world| {
+    let mut fleet = engine::fleet(&[]);
+    worlds::for_each_world(default_set, cap, &mut |world, pools_changed| {
+        if pools_changed {
+            fleet = engine::fleet(&world.pools);
+        }
+        assert_agreement_on(&fleet, world);
         visited += 1;
-        assert_agreement(world);
+        if visited.is_multiple_of(PROGRESS) {
+            say(&format!("default set {default_set}: {visited} of {} worlds so far", count.worlds));
+        }
     });
-    let count = worlds::count(default_set);
     say(&format!(
         "default set {default_set}: {visited} worlds from {} subsets of four fields, {} of them exhaustive, \
          {} pairwise exhaustive",

@@ -17,16 +17,18 @@
 //!   in the set of four; the `v` patterns `(i, i + 1 mod v)` (jobs).
 //!
 //! The worlds of four fields are the full product of their patterns. All four start at `Every`; while the product is
-//! above [`CAP`], the field with most patterns (of equals the last) goes one level down. So for *each* four fields that
+//! above a cap, in an ordinary run [`CAP`], the field with most patterns (of equals the last) goes one level down. So for *each* four fields that
 //! end at `Pairs` or better, any two pools and the two jobs meet in *every* joint assignment of the four; four
 //! two-valued fields of pools always do. [`count`] says for how many sets that holds.
+//!
+//! Without a cap every set stays at `Every`: all its worlds, some tens of millions in all.
 
 use std::fmt;
 
 use super::reference::{RefDevice, RefJob, RefKvHint, RefMode, RefOrder, RefPolicy, RefPool, RefWeights};
 
-/// The most worlds that one set of four fields costs.
-const CAP: usize = 256;
+/// The most worlds that one set of four fields costs in an ordinary run.
+pub(crate) const CAP: usize = 256;
 /// The number of default sets.
 pub(crate) const DEFAULT_SETS: usize = 2;
 const VARIED: usize = 4;
@@ -372,14 +374,14 @@ struct Subset {
 }
 
 impl Subset {
-    fn new(indices: [usize; VARIED], default_set: usize) -> Self {
+    fn new(indices: [usize; VARIED], default_set: usize, cap: usize) -> Self {
         let fields = indices.map(|index| &FIELDS[index]);
         let mut levels = [Level::Every; VARIED];
         loop {
             let patterns: [Vec<Pattern>; VARIED] =
                 std::array::from_fn(|place| fields[place].patterns(default_set, levels[place], place));
             let subset = Self { fields, levels, patterns };
-            let Some(place) = subset.longest_reducible().filter(|_| subset.worlds() > CAP) else {
+            let Some(place) = subset.longest_reducible().filter(|_| subset.worlds() > cap) else {
                 return subset;
             };
             levels[place] = if levels[place] == Level::Every { Level::Pairs } else { Level::Rounds };
@@ -398,43 +400,48 @@ impl Subset {
     }
 
     /// Calls `visit` with every world of the product, and leaves `world` as it was.
-    fn for_each(&self, default_set: usize, world: &mut World, visit: &mut dyn FnMut(&World)) {
+    fn for_each(&self, default_set: usize, world: &mut World, visit: &mut Visit<'_>) {
         let first = std::array::from_fn(|place| self.patterns[place][0]);
         world.label = Label::Small { default_set, fields: self.fields.map(|field| field.name), patterns: first };
-        self.vary(0, world, visit);
+        self.vary(0, world, true, visit);
         for field in self.fields {
             field.set(world, field.default_pattern(default_set));
         }
     }
 
-    fn vary(&self, place: usize, world: &mut World, visit: &mut dyn FnMut(&World)) {
+    fn vary(&self, place: usize, world: &mut World, mut pools_changed: bool, visit: &mut Visit<'_>) {
         if place == VARIED {
-            return visit(world);
+            return visit(world, pools_changed);
         }
         for pattern in &self.patterns[place] {
             self.fields[place].set(world, *pattern);
+            pools_changed |= matches!(self.fields[place].setter, Setter::Pool(_));
             if let Label::Small { patterns, .. } = &mut world.label {
                 patterns[place] = *pattern;
             }
-            self.vary(place + 1, world, visit);
+            self.vary(place + 1, world, pools_changed, visit);
+            pools_changed = false;
         }
     }
 }
 
+/// Takes a world, and whether its pools may differ from those of the world before.
+type Visit<'a> = dyn FnMut(&World, bool) + 'a;
+
 /// Every four of the fields.
-fn subsets(default_set: usize) -> impl Iterator<Item = Subset> {
+fn subsets(default_set: usize, cap: usize) -> impl Iterator<Item = Subset> {
     let end = FIELDS.len();
     let indices = (0..end).flat_map(move |a| {
         (a + 1..end).flat_map(move |b| (b + 1..end).flat_map(move |c| (c + 1..end).map(move |d| [a, b, c, d])))
     });
-    indices.map(move |indices| Subset::new(indices, default_set))
+    indices.map(move |indices| Subset::new(indices, default_set, cap))
 }
 
-/// Visits every small world of a default set (0 or 1), always in the same order. The world is one value, changed in
-/// place between the visits.
-pub(crate) fn for_each_world(default_set: usize, visit: &mut dyn FnMut(&World)) {
+/// Visits the small worlds of a default set (0 or 1) under a cap, always in the same order. The world is one value,
+/// changed in place between the visits.
+pub(crate) fn for_each_world(default_set: usize, cap: usize, visit: &mut Visit<'_>) {
     let mut world = default_world(default_set);
-    for subset in subsets(default_set) {
+    for subset in subsets(default_set, cap) {
         subset.for_each(default_set, &mut world, visit);
     }
 }
@@ -451,10 +458,10 @@ pub(crate) struct Count {
     pub(crate) pairwise: usize,
 }
 
-/// What [`for_each_world`] visits for a default set.
-pub(crate) fn count(default_set: usize) -> Count {
+/// What [`for_each_world`] visits.
+pub(crate) fn count(default_set: usize, cap: usize) -> Count {
     let mut count = Count::default();
-    for subset in subsets(default_set) {
+    for subset in subsets(default_set, cap) {
         let worst = subset.levels.iter().max().copied().unwrap_or(Level::Every);
         count.worlds += subset.worlds();
         count.subsets += 1;
@@ -473,8 +480,8 @@ mod tests {
         let mut total = 0;
         for default_set in 0..DEFAULT_SETS {
             let mut worlds = 0;
-            for_each_world(default_set, &mut |_| worlds += 1);
-            assert_eq!(worlds, count(default_set).worlds);
+            for_each_world(default_set, CAP, &mut |_, _| worlds += 1);
+            assert_eq!(worlds, count(default_set, CAP).worlds);
             total += worlds;
         }
         assert!((1_500_000..4_000_000).contains(&total), "{total} worlds: too few to mean much, or too slow to run");
@@ -482,7 +489,32 @@ mod tests {
 
     #[test]
     fn no_subset_is_above_the_cap() {
-        assert!((0..DEFAULT_SETS).flat_map(subsets).all(|subset| subset.worlds() <= CAP));
+        assert!((0..DEFAULT_SETS).flat_map(|set| subsets(set, CAP)).all(|subset| subset.worlds() <= CAP));
+    }
+
+    #[test]
+    fn without_a_cap_every_subset_is_exhaustive() {
+        for count in (0..DEFAULT_SETS).map(|set| count(set, usize::MAX)) {
+            assert_eq!((count.exhaustive, count.pairwise), (8_855, 8_855));
+            assert_eq!(count.subsets, 8_855);
+        }
+    }
+
+    /// A fleet that was not made again would be compared with other pools than its own.
+    #[test]
+    fn changed_pools_are_said_to_be() {
+        for default_set in 0..DEFAULT_SETS {
+            let (mut before, mut kept) = (String::new(), 0);
+            for subset in subsets(default_set, CAP).step_by(97) {
+                subset.for_each(default_set, &mut default_world(default_set), &mut |world, pools_changed| {
+                    let pools = format!("{:?}", world.pools);
+                    assert!(pools_changed || pools == before, "{}", world.label);
+                    kept += usize::from(!pools_changed);
+                    before = pools;
+                });
+            }
+            assert!(kept > 0);
+        }
     }
 
     #[test]

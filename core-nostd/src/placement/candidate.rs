@@ -1,9 +1,10 @@
 //! One pool against one job: its score, its key, and what the decision would say of it.
 
+use super::bound::{Leader, LeastEnd};
 use super::decision::Assignment;
 use crate::limits::END_UNKNOWN_US;
 use crate::policy::{Order, Policy, Weights};
-use crate::rows::{JobFlags, JobQuery, JobRow, PoolRef, PoolRow};
+use crate::rows::{JobFlags, JobQuery, JobRow, PoolFlags, PoolRef, PoolRow};
 use crate::rule::devices::{choose, eligible, ids_of};
 use crate::rule::feasibility::Checker;
 use crate::rule::key::{Key, KeyParts};
@@ -20,17 +21,20 @@ pub(crate) struct Scorer<'a> {
     checker: Checker<'a>,
     has_weights: bool,
     uses_warmth: bool,
+    pub(super) least_end: LeastEnd,
 }
 
 impl<'a> Scorer<'a> {
     pub(crate) fn new(job: &'a JobQuery<'a>, policy: &'a Policy) -> Self {
         let has_session = job.session.is_some() || job.row.session != crate::rows::NameId::NONE;
+        let uses_warmth = has_session && !job.row.flags.has(JobFlags::COLD);
         Self {
             job,
             policy,
             checker: Checker::new(job, policy),
             has_weights: *policy.weights() != Weights::ONE,
-            uses_warmth: has_session && !job.row.flags.has(JobFlags::COLD),
+            uses_warmth,
+            least_end: LeastEnd::new(job, policy, uses_warmth),
         }
     }
 
@@ -44,6 +48,32 @@ impl<'a> Scorer<'a> {
     #[inline(always)] // Once per pool of every scan.
     pub(crate) fn may_fit(&self, pool: &PoolRef<'_>) -> bool {
         self.checker.may_fit(pool)
+    }
+
+    /// `key` as the smallest so far.
+    pub(super) fn leader(&self, key: Key) -> Leader {
+        self.least_end.leader(key)
+    }
+
+    /// Whether the pool's key is above the leader's, as far as its row can tell. True only where it is.
+    #[inline(always)] // Once per candidate of every scan.
+    pub(super) fn has_lost(&self, pool: &PoolRef<'_>, leader: &Leader) -> bool {
+        let late_us = leader.late_us(self.checker.is_preferred(pool.rank));
+        // Equal first words leave it to the others.
+        self.least_end.of(pool) >= late_us || self.least_first_word(pool) > leader.key.first_word()
+    }
+
+    /// The first word that the pool's key would have with the model resident and, where it may be warm, the whole prompt
+    /// cached: its own is never below. See [`super::bound`].
+    pub(super) fn least_first_word(&self, pool: &PoolRef<'_>) -> u64 {
+        let cached_tokens = if self.may_be_warm(pool) { u32::MAX } else { 0 };
+        self.key_of(&self.parts(pool, true, cached_tokens)).first_word()
+    }
+
+    /// Whether [`Scorer::cached_tokens`] can be above 0.
+    fn may_be_warm(&self, pool: &PoolRef<'_>) -> bool {
+        let in_table = self.job.session.is_some_and(|entry| entry.pool == pool.rank);
+        self.uses_warmth && (in_table || pool.row.flags.has(PoolFlags::WARM_SESSIONS))
     }
 
     /// The pool's key, or the first rule it fails.
@@ -60,11 +90,15 @@ impl<'a> Scorer<'a> {
     }
 
     #[inline(always)] // As above.
-    fn key_of_feasible(&self, pool: &PoolRef<'_>, resident: bool) -> Key {
-        let parts = self.parts(pool, resident, self.cached_tokens(pool));
+    pub(super) fn key_of_feasible(&self, pool: &PoolRef<'_>, resident: bool) -> Key {
+        self.key_of(&self.parts(pool, resident, self.cached_tokens(pool)))
+    }
+
+    #[inline(always)] // As above.
+    fn key_of(&self, parts: &KeyParts) -> Key {
         match self.policy.order() {
-            Order::PredictedEnd => Key::by_predicted_end(&parts, self.policy.quantum_shift()),
-            Order::VramFirst => Key::by_free_vram(&parts),
+            Order::PredictedEnd => Key::by_predicted_end(parts, self.policy.quantum_shift()),
+            Order::VramFirst => Key::by_free_vram(parts),
         }
     }
 

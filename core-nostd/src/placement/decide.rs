@@ -2,10 +2,11 @@
 
 use heapless::Vec;
 
+use super::bound::Leader;
 use super::candidate::Scorer;
 use super::decision::{Assignment, PlacementDecision};
 use crate::policy::Policy;
-use crate::rows::{JobQuery, PoolTable, TableError};
+use crate::rows::{JobQuery, PoolRow, PoolTable, TableError};
 use crate::rule::key::Key;
 use crate::rule::rejection::Rejection;
 use crate::values::index::{index, position};
@@ -64,29 +65,39 @@ pub fn decide(input: &PlacementInput<'_>) -> PlacementDecision {
 /// Pools that one word of candidates covers.
 const BLOCK: usize = 64;
 
-/// The smallest key. Block by block: a glance at every pool first, then the keys of those that pass it.
+/// The smallest key. Block by block: a glance at every pool first, then the keys of those that pass it and can still win.
 fn best_key(input: &PlacementInput<'_>, scorer: &Scorer<'_>) -> Option<Key> {
-    let mut best: Option<Key> = None;
+    let mut best: Option<Leader> = None;
     for (block, rows) in (0u32..).zip(input.pools.rows.chunks(BLOCK)) {
         let first = block.saturating_mul(position(BLOCK));
-        let mut candidates: u64 = (0u32..).zip(rows).fold(0, |bits, (place, row)| {
-            let pool = input.pools.pool_of(first.saturating_add(place), row);
-            bits | u64::from(scorer.may_fit(&pool)).wrapping_shl(place)
-        });
+        let mut candidates = glance(input, scorer, first, rows);
         while candidates != 0 {
             let place = candidates.trailing_zeros();
             // Clears the lowest bit.
             candidates &= candidates.wrapping_sub(1);
             let Some(row) = rows.get(index(place)) else { break };
-            if let Some(key) = scorer.key_of_candidate(&input.pools.pool_of(first.saturating_add(place), row)) {
+            let pool = input.pools.pool_of(first.saturating_add(place), row);
+            if best.is_some_and(|leader| scorer.has_lost(&pool, &leader)) {
+                continue;
+            }
+            if let Some(key) = scorer.key_of_candidate(&pool) {
                 // A comparison instead of `min`: most keys lose by their first word, and the others need not be made.
-                if best.is_none_or(|smallest| key < smallest) {
-                    best = Some(key);
+                if best.is_none_or(|leader| key < leader.key) {
+                    best = Some(scorer.leader(key));
                 }
             }
         }
     }
-    best
+    best.map(|leader| leader.key)
+}
+
+/// A bit for each pool of a block that may fit; `first` is the rank of its first one.
+#[inline(always)] // Once per block of every scan.
+fn glance(input: &PlacementInput<'_>, scorer: &Scorer<'_>, first: u32, rows: &[PoolRow]) -> u64 {
+    (0u32..).zip(rows).fold(0, |bits, (place, row)| {
+        let pool = input.pools.pool_of(first.saturating_add(place), row);
+        bits | u64::from(scorer.may_fit(&pool)).wrapping_shl(place)
+    })
 }
 
 /// Why no pool can take the job; `None` when there are no pools. NOCAP-1.

@@ -24,6 +24,7 @@
 //! assert_eq!(assignment.end_us, Some(50_000 + 256 * 12_500));
 //! ```
 
+mod bound;
 mod candidate;
 mod decide;
 mod decision;

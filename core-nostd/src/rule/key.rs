@@ -78,6 +78,25 @@ impl Key {
         Self { words: [word0, 0, 0], rank: parts.rank, reserved: 0 }
     }
 
+    /// The most significant word.
+    #[inline]
+    pub(crate) const fn first_word(&self) -> u64 {
+        let [word0, ..] = self.words;
+        word0
+    }
+
+    /// Whether the pool is preferred. KEY-1.
+    pub(crate) const fn is_preferred(&self) -> bool {
+        self.first_word() >> 63 == 0
+    }
+
+    /// In order `predicted-end`, the least end of the bucket after the key's own. KEY-2.
+    pub(crate) fn next_bucket_us(&self, quantum_shift: u8) -> u64 {
+        let bucket = (self.first_word() & (u64::MAX >> 1)) >> 16;
+        // At most 2^47 buckets of 1 µs, or fewer and wider ones.
+        bucket.saturating_add(1).checked_shl(u32::from(quantum_shift)).unwrap_or(u64::MAX)
+    }
+
     /// The rank of the pool that the key belongs to.
     #[inline]
     #[must_use]

@@ -8,7 +8,7 @@ use orchestrator_core::commit::{SessionSlot, SessionTable};
 use orchestrator_core::rows::SessionEntry;
 
 /// Slots of the first storage; it doubles from there.
-const FIRST_SLOTS: usize = 1024;
+const FIRST_SLOTS: usize = 64;
 
 /// Which pool holds which session warm.
 #[derive(Debug, Clone)]

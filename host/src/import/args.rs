@@ -42,7 +42,7 @@ Example:
 
 Traces: Azure CSV (arrival_ms,input_tokens,output_tokens) and Mooncake JSON Lines.
 The answer's real length becomes expected_tokens, as if a perfect predictor had said it.
-Engine and model come from [jobs] of the deployment file.
+Engine and model come from [jobs] of the deployment file; standard error says what applied.
 Exit code 1: a row was refused. The rest was written; the rows are named on standard error.")]
     Jobs(JobsArgs),
 }

@@ -20,9 +20,9 @@ use std::path::PathBuf;
 use orchestrator_core::limits::ID_BYTES_MAX;
 use serde::Serialize;
 
-use super::deployment::{Deployment, JobsSection, Priority};
+use super::deployment::{Deployment, JobsSection, Priority, TraceSection};
 use super::error::ImportError;
-use super::summary::{ImportSummary, Imported, Refusals, TraceCount};
+use super::summary::{DeclaredKey, ImportSummary, Imported, Refusals, TraceCount};
 use super::traces::{self, Request, Trace};
 
 /// The files that jobs are made from.
@@ -52,7 +52,7 @@ pub fn import_jobs(sources: &JobSources, out: &mut dyn Write) -> Result<ImportSu
         write_job(out, &traces[trace], &asks[trace], request)?;
     }
     out.flush()?;
-    let counts = traces.iter().map(count).collect();
+    let counts = traces.iter().zip(asks).map(count).collect();
     Ok(ImportSummary { imported: Imported::Jobs(counts), refused })
 }
 
@@ -77,28 +77,56 @@ struct Ask<'a> {
     model_id: &'a str,
     priority: Option<Priority>,
     requirements: Option<Requirements<'a>>,
+    declared: Vec<DeclaredKey>,
 }
 
 impl<'a> Ask<'a> {
-    /// The trace's own section first, then `[jobs]`.
     fn of(trace: &Trace, section: &'a JobsSection, sources: &JobSources) -> Result<Self, ImportError> {
-        let own = section.trace.iter().find(|own| own.stem == trace.stem);
-        let engine = own.and_then(|own| own.engine.as_ref()).or(section.engine.as_ref());
-        let model = own.and_then(|own| own.model.as_ref()).or(section.model.as_ref());
-        let quantization = own.and_then(|own| own.quantization.as_ref()).or(section.quantization.as_ref());
-        let min_vram_bytes = own.and_then(|own| own.min_vram_bytes).or(section.min_vram_bytes);
+        let mut declarations = Declarations::of(trace, section);
+        let engine = declarations.take("engine", |own| own.engine.as_deref(), section.engine.as_deref());
+        let model = declarations.take("model", |own| own.model.as_deref(), section.model.as_deref());
+        let priority = declarations.take("priority", |own| own.priority, section.priority);
+        let quantization =
+            declarations.take("quantization", |own| own.quantization.as_deref(), section.quantization.as_deref());
+        let min_vram_bytes = declarations.take("min_vram_bytes", |own| own.min_vram_bytes, section.min_vram_bytes);
         let undeclared = |key| {
             let (stem, deployment) = (trace.stem.clone(), sources.deployment.clone());
             ImportError::JobsUndeclared { key, stem, deployment }
         };
         let asks_more = min_vram_bytes.is_some() || quantization.is_some();
-        let requirements = Requirements { min_vram_bytes, quantization: quantization.map(String::as_str) };
         Ok(Self {
             engine: engine.ok_or_else(|| undeclared("engine"))?,
             model_id: model.ok_or_else(|| undeclared("model"))?,
-            priority: own.and_then(|own| own.priority).or(section.priority),
-            requirements: asks_more.then_some(requirements),
+            priority,
+            requirements: asks_more.then_some(Requirements { min_vram_bytes, quantization }),
+            declared: declarations.taken,
         })
+    }
+}
+
+/// The declarations for one trace, and which of them were taken.
+struct Declarations<'a> {
+    own: Option<&'a TraceSection>,
+    taken: Vec<DeclaredKey>,
+}
+
+impl<'a> Declarations<'a> {
+    fn of(trace: &Trace, section: &'a JobsSection) -> Self {
+        Self { own: section.trace.iter().find(|own| own.stem == trace.stem), taken: Vec::new() }
+    }
+
+    /// The value of `key`: the trace's own first, then the one that is `common` to all traces.
+    fn take<T: Serialize>(
+        &mut self,
+        key: &'static str,
+        own: impl FnOnce(&'a TraceSection) -> Option<T>,
+        common: Option<T>,
+    ) -> Option<T> {
+        let own = self.own.and_then(own).map(|value| ("[[jobs.trace]]", value));
+        let (section, value) = own.or(common.map(|value| ("[jobs]", value)))?;
+        // Text and numbers, which JSON writes as TOML does.
+        self.taken.push(DeclaredKey { section, key, value: serde_json::json!(value).to_string() });
+        Some(value)
     }
 }
 
@@ -155,12 +183,13 @@ fn write_job(out: &mut dyn Write, trace: &Trace, ask: &Ask<'_>, request: &Reques
     Ok(())
 }
 
-fn count(trace: &Trace) -> TraceCount {
+fn count((trace, ask): (&Trace, Ask<'_>)) -> TraceCount {
     let arrivals = || trace.requests.iter().map(|request| request.arrival_ms);
     TraceCount {
         file: trace.file.clone(),
         kind: trace.kind,
         jobs: trace.requests.len() as u64,
         arrivals_ms: arrivals().min().zip(arrivals().max()),
+        declared: ask.declared,
     }
 }

@@ -28,6 +28,7 @@
 //! - Every pool and job that is written is inside the limits of `docs/spec.md` section 1.
 //! - A file is opened once, so that a pipe will do; a row is one line of at most 1 MiB, a deployment at most 1 MiB.
 //! - No output replaces an input.
+//! - A result says what it follows of the deployment: a fleet in its first key, jobs in the summary.
 //! - Nothing is printed here: the output goes to the writer that the caller gives, the summary is returned.
 
 mod args;
@@ -53,7 +54,9 @@ pub use deployment::{
 pub use error::ImportError;
 pub use fleet::{FleetSources, import_fleet, import_fleet_with_provenance};
 pub use jobs::{JobSources, import_jobs};
-pub use summary::{FleetCounts, ImportSummary, Imported, Refusals, RefusedRow, SkipReason, TraceCount, Unknowns};
+pub use summary::{
+    DeclaredKey, FleetCounts, ImportSummary, Imported, Refusals, RefusedRow, SkipReason, TraceCount, Unknowns,
+};
 pub use traces::TraceKind;
 
 #[cfg(test)]

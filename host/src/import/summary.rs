@@ -114,6 +114,26 @@ pub struct TraceCount {
     pub jobs: u64,
     /// Arrival of the first and the last request in milliseconds of the trace's clock, if there is a request.
     pub arrivals_ms: Option<(u64, u64)>,
+    /// What its jobs follow of the deployment, in the order of a job's fields. A fleet file has its deployment inside;
+    /// lines of jobs have no place for it.
+    pub declared: Vec<DeclaredKey>,
+}
+
+/// A key of the deployment that the jobs of a trace follow.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeclaredKey {
+    /// The section that it stands in, with its brackets.
+    pub section: &'static str,
+    /// The key.
+    pub key: &'static str,
+    /// Its value, as the deployment has it.
+    pub value: String,
+}
+
+impl fmt::Display for DeclaredKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} = {}", self.section, self.key, self.value)
+    }
 }
 
 /// A row that could not be used.
@@ -199,9 +219,10 @@ impl fmt::Display for TraceCount {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "wrote {} jobs of {} ({})", self.jobs, self.file.display(), self.kind)?;
         match self.arrivals_ms {
-            Some((first, last)) => writeln!(f, ", arrivals {first} to {last} ms"),
-            None => writeln!(f),
+            Some((first, last)) => writeln!(f, ", arrivals {first} to {last} ms")?,
+            None => writeln!(f)?,
         }
+        self.declared.iter().try_for_each(|declared| writeln!(f, "  {declared}"))
     }
 }
 

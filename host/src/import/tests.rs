@@ -384,6 +384,31 @@ fn a_trace_can_have_values_of_its_own() {
 }
 
 #[test]
+fn the_summary_of_jobs_echoes_what_applied_of_the_deployment() {
+    let files = Files::new();
+    let deployment = format!(
+        "{JOBS}quantization = \"fp8\"\nmin_vram_bytes = 10\n[[jobs.trace]]\nstem = \"b\"\nmodel = \"a \\\"b\\\"\"\n\
+         priority = \"interactive\"\nmin_vram_bytes = 20\n[[jobs.trace]]\nstem = \"c\"\nengine = \"other\"\n"
+    );
+    let text = "arrival_ms,input_tokens,output_tokens\n0,1,1\n";
+    let sources = files.jobs(&[files.write("a.csv", text), files.write("b.csv", text)], &deployment);
+    let summary = import_jobs(&sources, &mut Vec::new()).expect("the import goes to its end").to_string();
+    let lines: Vec<_> = summary.lines().filter(|line| line.starts_with(' ')).collect();
+    let expected = [
+        "  [jobs] engine = \"vllm\"",
+        "  [jobs] model = \"org/tiny\"",
+        "  [jobs] quantization = \"fp8\"",
+        "  [jobs] min_vram_bytes = 10",
+        "  [jobs] engine = \"vllm\"",
+        "  [[jobs.trace]] model = \"a \\\"b\\\"\"",
+        "  [[jobs.trace]] priority = \"interactive\"",
+        "  [jobs] quantization = \"fp8\"",
+        "  [[jobs.trace]] min_vram_bytes = 20",
+    ];
+    assert_eq!(lines, expected, "{summary}");
+}
+
+#[test]
 fn what_a_trace_does_not_say_must_be_declared() {
     let files = Files::new();
     let trace = files.write("a.csv", "arrival_ms,input_tokens,output_tokens\n0,1,1\n");
