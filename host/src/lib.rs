@@ -21,5 +21,6 @@ pub mod cli;
 pub mod fleet;
 pub mod import;
 pub mod input;
+pub mod observe;
 pub mod place;
 pub mod report;

@@ -141,6 +141,20 @@ pub struct WaitForecast {
     pub predicted_start_us: Option<u64>,
 }
 
+/// What metrics count of a placement decision.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct DecisionFacts {
+    /// Whether a pool was found.
+    pub assigned: bool,
+    /// Whether the job pins a pool. JOB-4.
+    pub pinned: bool,
+    /// Whether none of the preferred pools took it.
+    pub fallback: bool,
+    /// Pools that were looked at.
+    pub candidates: u32,
+}
+
 /// What a dispatch says of its lease.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
@@ -184,6 +198,8 @@ pub enum Event<'a> {
         pool: PoolFacts<'a>,
         /// Leases that the snapshot had not seen and that were taken from it again. LEASE-3.
         credited: u32,
+        /// Total less free VRAM over all its devices, as it stands now, in bytes.
+        vram_used_bytes: u64,
     },
     /// A pool is gone.
     PoolRemoved {
@@ -235,6 +251,13 @@ pub enum Event<'a> {
         refusal: Refusal,
         /// How long it waited, in µs.
         waited_us: u64,
+    },
+    /// A placement was asked for, at admission or in a pass; what follows from it is an event of its own.
+    PlacementDecided {
+        /// The job.
+        job: JobFacts<'a>,
+        /// What was decided.
+        decision: DecisionFacts,
     },
     /// A job has a lease.
     JobDispatched {
@@ -310,13 +333,13 @@ pub enum Event<'a> {
         /// How.
         cause: SessionEnd,
     },
-    /// How many jobs of a class and engine wait, after a change of that number.
+    /// How many jobs of a class wait, after a change of that number.
     QueueDepth {
         /// The class.
         priority: Priority,
         /// The engine of the job that came or left.
         engine: &'a str,
-        /// Jobs of the class.
+        /// Jobs of the class, of all engines.
         jobs: u32,
         /// Their tokens.
         tokens: u64,
@@ -382,6 +405,7 @@ impl<'a> Event<'a> {
             Self::JobEnqueued { .. } => "job_enqueued",
             Self::JobEvicted { .. } => "job_evicted",
             Self::JobTimedOut { .. } => "job_timed_out",
+            Self::PlacementDecided { .. } => "placement_decided",
             Self::JobDispatched { .. } => "job_dispatched",
             Self::JobStarted { .. } => "job_started",
             Self::JobFirstToken { .. } => "job_first_token",

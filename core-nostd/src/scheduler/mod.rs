@@ -16,7 +16,8 @@ mod policy;
 
 pub use action::{AbortCause, Action, Answer};
 pub use event::{
-    DispatchFacts, Event, ExpiryCause, JobFacts, Refusal, RefusalCode, SessionEnd, UsageFacts, WaitForecast,
+    DecisionFacts, DispatchFacts, Event, ExpiryCause, JobFacts, Refusal, RefusalCode, SessionEnd, UsageFacts,
+    WaitForecast,
 };
 pub use input::{CancelCause, FailureCause, Input};
 pub use observer::Observer;

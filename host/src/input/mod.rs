@@ -6,7 +6,7 @@
 //! ```text
 //! fleet.json ── FleetReader ── row text ── PoolText ── with_snapshot ─▶ PoolSnapshot::validate
 //! jobs.jsonl ── LineReader ─── line ────── JobText ─── with_spec ─────▶ JobSpec::validate
-//! policy.toml ─ read_policy ───────────────────────────────────────────▶ Policy
+//! policy.toml ─ read_policies ─────────────────────────────────────────▶ Policy, SchedulerPolicy, prices
 //! dims.csv ──── read_model_dims ───────────────────────────────────────▶ model id -> ModelDims
 //!                                             └─ Warnings: unknown fields, slipped units, other VRAM
 //! ```
@@ -52,7 +52,9 @@ pub use fleet_file::{FleetReader, FleetRow, MAX_ROW_BYTES};
 pub use job_row::{JobText, RefusedJob, read_job, read_job_line};
 pub use lines::{Line, LineProblem, LineReader, MAX_LINE_BYTES};
 pub use model_dims::{DimsFileError, MAX_DIMS_BYTES, ModelTable, RefusedDims, read_model_dims, read_model_dims_file};
-pub use policy_file::{MAX_POLICY_BYTES, PolicyFileError, parse_policy, read_policy};
+pub use policy_file::{
+    MAX_POLICY_BYTES, Policies, PolicyFileError, Price, parse_policies, parse_policy, read_policies, read_policy,
+};
 pub use pool_row::{PoolText, RefusedPool, read_pool};
 pub use row_error::{ROW, RowError, Why};
 pub use warnings::{Concern, Source, Warnings};
