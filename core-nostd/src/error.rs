@@ -57,6 +57,13 @@ pub enum Problem {
         /// How they do.
         why: &'static str,
     },
+    /// The job needs more of a budget than is left of it. BUDGET-3.
+    OverBudget {
+        /// What is left, in the unit it is stored in.
+        left: u64,
+        /// How many of those make one of the field's unit.
+        per: u16,
+    },
     /// This owner's fixed storage for such entries is full; a larger one would take it.
     StorageFull {
         /// Its capacity.
@@ -82,6 +89,10 @@ impl fmt::Display for Problem {
             Self::Repeated => f.write_str("stands more than once"),
             Self::Malformed { expected } => write!(f, "malformed: expected {expected}"),
             Self::Contradiction { why } => f.write_str(why),
+            Self::OverBudget { left, per } => {
+                f.write_str("the job needs more than what is left: ")?;
+                write_quotient(f, left, per)
+            }
             Self::StorageFull { capacity } => write!(f, "no room: the capacity of {capacity} is used up"),
         }
     }
@@ -138,5 +149,7 @@ mod tests {
         assert_eq!(said((1 << 46) - 1, 1000), "above its limit: at most 70368744177.663");
         assert_eq!(said(u32::MAX.into(), 1000), "above its limit: at most 4294967.295");
         assert_eq!(said(4096, 256), "above its limit: at most 16");
+        let left = Problem::OverBudget { left: 1_500, per: 1000 }.to_string();
+        assert_eq!(left, "the job needs more than what is left: 1.5");
     }
 }

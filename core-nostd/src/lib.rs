@@ -70,8 +70,8 @@ pub use directory::{Directory, NameKind, ResolvedJob};
 pub use error::{FieldError, Problem};
 pub use fleet::{FleetError, HeldLease, PoolFacts, PoolHandle, PoolRegistry, SmallFleet};
 pub use input::{
-    Budget, DeterminismSpec, DeviceSnapshot, JobSpec, KvHint, ModelRequirements, PlacementHints, PlacementMode,
-    PoolSnapshot, PoolSupports, Priority, ValidJob, ValidPool, WarmSession,
+    Budget, BudgetLimits, DeterminismSpec, DeviceSnapshot, JobSpec, KvHint, ModelRequirements, PlacementHints,
+    PlacementMode, PoolSnapshot, PoolSupports, Priority, ValidJob, ValidPool, WarmSession,
 };
 pub use kv::{Attention, KvFormat, KvLayout, ModelDims, SlidingWindow, bytes_per_token, est_kv_bytes};
 pub use placement::{

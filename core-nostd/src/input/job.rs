@@ -186,6 +186,31 @@ pub struct Budget {
     pub cost_micros: Option<i64>,
 }
 
+/// A [`Budget`] in integer units, or what is left of one; `None` is unlimited, 0 is exhausted. BUDGET-1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct BudgetLimits {
+    /// Tokens: below 2^48.
+    pub tokens: Option<u64>,
+    /// Time in µs: below 2^46.
+    pub time_us: Option<u64>,
+    /// Cost in millionths of the currency: below 2^48.
+    pub cost_micros: Option<u64>,
+}
+
+impl Budget {
+    fn limits(&self) -> Result<BudgetLimits, FieldError> {
+        let Self { tokens, time_ms, cost_micros } = *self;
+        let counted =
+            |field, value: Option<i64>| value.map(|value| checks::bounded(field, value, BYTES_MAX)).transpose();
+        Ok(BudgetLimits {
+            tokens: counted("budget.tokens", tokens)?,
+            time_us: time_ms.map(|ms| checks::time("budget.time_ms", ms)).transpose()?,
+            cost_micros: counted("budget.cost_micros", cost_micros)?,
+        })
+    }
+}
+
 impl<'a> JobSpec<'a> {
     /// A job with the required fields; every other field has its default.
     #[must_use]
@@ -232,11 +257,11 @@ impl<'a> JobSpec<'a> {
     /// A field that breaks a rule of UNIT-1 to UNIT-9 or JOB-1 to JOB-4.
     pub fn validate(&self, policy: &Policy, dims: Option<(&ModelDims, KvLayout)>) -> Result<ValidJob<'a>, FieldError> {
         self.check_texts()?;
-        self.check_budget()?;
+        let budget = self.budget.limits()?;
         let mode = self.placement.effective_mode().map_err(|problem| FieldError::new("placement.mode", problem))?;
         self.check_hints()?;
         let facts = self.numeric_facts(policy, dims)?;
-        Ok(ValidJob { spec: *self, facts, mode })
+        Ok(ValidJob { spec: *self, facts, mode, budget })
     }
 
     fn check_texts(&self) -> Result<(), FieldError> {
@@ -255,13 +280,6 @@ impl<'a> JobSpec<'a> {
         checks::optional_name("determinism.sampler_profile_version", tuple.sampler_profile_version)?;
         checks::optional_name("determinism.engine_version", tuple.engine_version)?;
         checks::optional_name("determinism.model_digest", tuple.model_digest)
-    }
-
-    fn check_budget(&self) -> Result<(), FieldError> {
-        self.budget.tokens.map_or(Ok(0), |tokens| checks::bounded("budget.tokens", tokens, BYTES_MAX))?;
-        self.budget.time_ms.map_or(Ok(0), |ms| checks::time("budget.time_ms", ms))?;
-        self.budget.cost_micros.map_or(Ok(0), |cost| checks::bounded("budget.cost_micros", cost, BYTES_MAX))?;
-        Ok(())
     }
 
     fn check_hints(&self) -> Result<(), FieldError> {
@@ -351,6 +369,7 @@ pub struct ValidJob<'a> {
     spec: JobSpec<'a>,
     facts: JobRow,
     mode: PlacementMode,
+    budget: BudgetLimits,
 }
 
 impl<'a> ValidJob<'a> {
@@ -370,5 +389,11 @@ impl<'a> ValidJob<'a> {
     #[must_use]
     pub const fn mode(&self) -> PlacementMode {
         self.mode
+    }
+
+    /// What it may cost, in integer units; the scheduler's concern. JOB-6, BUDGET-1.
+    #[must_use]
+    pub const fn budget(&self) -> BudgetLimits {
+        self.budget
     }
 }

@@ -20,6 +20,7 @@ mod job;
 mod pool;
 
 pub use job::{
-    Budget, DeterminismSpec, JobSpec, KvHint, ModelRequirements, PlacementHints, PlacementMode, Priority, ValidJob,
+    Budget, BudgetLimits, DeterminismSpec, JobSpec, KvHint, ModelRequirements, PlacementHints, PlacementMode, Priority,
+    ValidJob,
 };
 pub use pool::{DeviceSnapshot, PoolSnapshot, PoolSupports, ValidPool, WarmSession};

@@ -9,19 +9,27 @@
 //! Each module is of use alone. Rules: `docs/spec.md` sections 13 to 19.
 
 mod action;
+mod budget;
 mod event;
+mod forecast;
 mod input;
 mod observer;
 mod policy;
+mod prices;
+mod sessions;
 
 pub use action::{AbortCause, Action, Answer};
+pub use budget::{BudgetAmounts, Ledger};
 pub use event::{
     DecisionFacts, DispatchFacts, Event, ExpiryCause, JobFacts, Refusal, RefusalCode, SessionEnd, UsageFacts,
     WaitForecast,
 };
+pub use forecast::Forecast;
 pub use input::{CancelCause, FailureCause, Input};
 pub use observer::Observer;
 pub use policy::{
     AdmissionRules, ClassWeights, Discipline, FullPolicy, QueueRules, RefreshRules, SchedulerPolicy,
     SchedulerPolicySpec, WaitLimit, WatchdogRules,
 };
+pub use prices::{Price, Prices, cost_micros};
+pub use sessions::{AdmittedSession, Session, SessionRefusal, SessionStorage, Sessions};
