@@ -574,7 +574,9 @@ impl<const POOLS: usize, const LISTS: usize, const NAMES: usize> PoolRegistry fo
     }
 
     fn retake(&mut self, pool: PoolHandle, held: &HeldLease) -> bool {
-        let Some(place) = self.place_of_handle(pool) else { return false };
+        // LEASE-2: a lease never changes its pool.
+        let is_own = PoolHandle { slot: held.class, generation: held.generation } == pool;
+        let Some(place) = self.place_of_handle(pool).filter(|_| is_own) else { return false };
         retake(&mut self.table_mut(), &held.lease, position(place))
     }
 

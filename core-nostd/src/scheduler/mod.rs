@@ -13,8 +13,10 @@ mod budget;
 mod event;
 mod forecast;
 mod input;
+mod leases;
 mod observer;
 mod policy;
+mod pools;
 mod prices;
 mod sessions;
 
@@ -26,10 +28,15 @@ pub use event::{
 };
 pub use forecast::Forecast;
 pub use input::{CancelCause, FailureCause, Input};
+pub use leases::{
+    LeaseState, LeaseStorage, Leased, Leases, NewLease, NotReserved, PoolLeases, Reported, ReserveError,
+    credit_after_snapshot,
+};
 pub use observer::Observer;
 pub use policy::{
     AdmissionRules, ClassWeights, Discipline, FullPolicy, QueueRules, RefreshRules, SchedulerPolicy,
     SchedulerPolicySpec, WaitLimit, WatchdogRules,
 };
+pub use pools::{PoolRecord, PoolRecords, RefreshDue};
 pub use prices::{Price, Prices, cost_micros};
 pub use sessions::{AdmittedSession, Session, SessionRefusal, SessionStorage, Sessions};
