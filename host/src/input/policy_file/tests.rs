@@ -21,6 +21,7 @@ fn every_knob() {
     let text = "version = 1\norder = 'vram-first'\nquantum_shift = 46.0\nperformance_aware = false\n\
         spread_seed = '0xffffffffffffffff'\ndefault_output_tokens = 7\ndefault_tokens_per_s = 50\n\
         default_first_token_ms = 0.5\nstale_after_ms = 1\nsession_capacity = 16_777_216\n\
+        pool_backlog = 9\n\
         [weights]\nadmission = 0\nmodel_load = 16\nfirst_token = 0.5\nprefill = 2\ndecode = 1.5\n";
     let spec = PolicySpec {
         order: Order::VramFirst,
@@ -32,6 +33,7 @@ fn every_knob() {
         default_first_token_ms: Some(0.5),
         stale_after_ms: 1.0,
         session_capacity: 1 << 24,
+        pool_backlog: 9,
         weights: WeightsSpec { admission: 0.0, model_load: 16.0, first_token: 0.5, prefill: 2.0, decode: 1.5 },
     };
     assert_eq!(parse(text), Ok(spec.validate().unwrap()));
