@@ -459,10 +459,10 @@ mod tests {
                     }
                 }
                 let remaining = limit_list(ledger.remaining());
-                for kind in 0..3 {
+                for (kind, remaining) in remaining.into_iter().enumerate() {
                     prop_assert_eq!(i128::from(list(ledger.reserved())[kind]), model.reserved(kind));
                     prop_assert_eq!(i128::from(list(ledger.spent())[kind]), model.spent[kind]);
-                    prop_assert_eq!(remaining[kind].map(i128::from), model.left(kind).map(|left| left.max(0)));
+                    prop_assert_eq!(remaining.map(i128::from), model.left(kind).map(|left| left.max(0)));
                 }
             }
             for held in model.held.drain(..) {
