@@ -252,7 +252,7 @@ fn policies(row: &Object<'_>) -> Result<Policies, RowError> {
 
 impl RefusedEvent {
     fn of(line: u64, row: &Object<'_>, error: RowError) -> Self {
-        let of_job = || Some(Object::row(row.value("job")?).peek_text("id")?);
+        let of_job = || Object::row(row.value("job")?).peek_text("id");
         Self { line, event: row.peek_text("event"), job_id: row.peek_text("job_id").or_else(of_job), error }
     }
 
