@@ -107,6 +107,19 @@ pub enum Action {
     },
 }
 
+impl Action {
+    /// The action's name on the wire.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Dispatch { .. } => "dispatch",
+            Self::Abort { .. } => "abort",
+            Self::Drop { .. } => "drop",
+            Self::RefreshSnapshot { .. } => "refresh_snapshot",
+        }
+    }
+}
+
 /// Why a job is stopped on its pool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]

@@ -67,7 +67,7 @@ pub(super) const KNOBS: [(&str, &str); 57] = [
     ("price", "a list of tables, [[price]], of engine, model, micros_per_1000_tokens; an engine and model once"),
     ("price.engine", A_NAME),
     ("price.model", A_NAME),
-    ("price.micros_per_1000_tokens", "an integer from 0 to 281474976710655, and must be there"),
+    ("price.micros_per_1000_tokens", "an integer from 0 to 4294967295, and must be there"),
 ];
 
 const A_WEIGHT: &str = "a number from 0 to 16";
