@@ -9,12 +9,17 @@
 //! Each module is of use alone. Rules: `docs/spec.md` sections 13 to 19.
 
 mod action;
+mod admission;
+mod drain_rate;
 mod event;
 mod input;
 mod observer;
 mod policy;
+mod queue;
 
 pub use action::{AbortCause, Action, Answer};
+pub use admission::{Admission, AdmissionCapacity, ClassState, QueueState, admission_policy};
+pub use drain_rate::{DrainRate, retry_after_ms, retry_after_seconds};
 pub use event::{
     DispatchFacts, Event, ExpiryCause, JobFacts, Refusal, RefusalCode, SessionEnd, UsageFacts, WaitForecast,
 };
@@ -23,4 +28,8 @@ pub use observer::Observer;
 pub use policy::{
     AdmissionRules, ClassWeights, Discipline, FullPolicy, QueueRules, RefreshRules, SchedulerPolicy,
     SchedulerPolicySpec, WaitLimit, WatchdogRules,
+};
+pub use queue::{
+    Arrival, Departed, EnqueueError, Enqueued, Queue, QueuePosition, QueueStorage, Tenant, TenantSlot, Waiting,
+    WaitingFacts, WaitingSlot,
 };
