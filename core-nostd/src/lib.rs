@@ -43,7 +43,6 @@
 #[cfg(test)]
 extern crate std;
 
-mod admission;
 pub mod commit;
 mod directory;
 mod error;
@@ -65,7 +64,6 @@ pub const SEMANTICS_VERSION: u32 = 1;
 /// The version of the wire shapes: fleet files, job lines and decision lines. FR-DV-002.
 pub const SCHEMA_VERSION: u32 = 1;
 
-pub use admission::{Admission, AdmissionCapacity, QueueState, admission_policy};
 pub use directory::{Directory, NameKind, ResolvedJob};
 pub use error::{FieldError, Problem};
 pub use fleet::{FleetError, HeldLease, PoolFacts, PoolHandle, PoolRegistry, SmallFleet};
@@ -81,6 +79,7 @@ pub use placement::{
 };
 pub use policy::{Order, Policy, PolicySpec, Weights, WeightsSpec};
 pub use rule::rejection::{Reason, Rejection};
+pub use scheduler::{Admission, AdmissionCapacity, QueueState, admission_policy};
 pub use values::capability::ComputeCapability;
 pub use values::device_mask::DeviceMask;
 pub use values::edge::Rate;

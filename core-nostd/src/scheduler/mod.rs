@@ -9,17 +9,22 @@
 //! Each module is of use alone. Rules: `docs/spec.md` sections 13 to 19.
 
 mod action;
+mod admission;
 mod budget;
+mod drain_rate;
 mod event;
 mod forecast;
 mod input;
 mod observer;
 mod policy;
 mod prices;
+mod queue;
 mod sessions;
 
 pub use action::{AbortCause, Action, Answer};
+pub use admission::{Admission, AdmissionCapacity, ClassState, QueueState, admission_policy};
 pub use budget::{BudgetAmounts, Ledger};
+pub use drain_rate::{DrainRate, retry_after_ms, retry_after_seconds};
 pub use event::{
     DecisionFacts, DispatchFacts, Event, ExpiryCause, JobFacts, Refusal, RefusalCode, SessionEnd, UsageFacts,
     WaitForecast,
@@ -32,4 +37,8 @@ pub use policy::{
     SchedulerPolicySpec, WaitLimit, WatchdogRules,
 };
 pub use prices::{Price, Prices, cost_micros};
+pub use queue::{
+    Arrival, Departed, EnqueueError, Enqueued, Queue, QueuePosition, QueueStorage, Tenant, TenantSlot, Waiting,
+    WaitingFacts, WaitingSlot,
+};
 pub use sessions::{AdmittedSession, Session, SessionRefusal, SessionStorage, Sessions};

@@ -168,6 +168,18 @@ impl<'a, T> IdTable<'a, T> {
         Some(Ticket { slot, generation: entry.generation })
     }
 
+    /// What is in a slot: for lists and trees that link slots of entries that are there. O(1).
+    #[must_use]
+    pub(crate) fn in_slot(&self, slot: u32) -> Option<&T> {
+        self.slots.get(index(slot))?.value.as_ref()
+    }
+
+    /// The same, to change.
+    #[must_use]
+    pub(crate) fn in_slot_mut(&mut self, slot: u32) -> Option<&mut T> {
+        self.slots.get_mut(index(slot))?.value.as_mut()
+    }
+
     /// All entries in the order of their slots. O(capacity).
     pub fn tickets(&self) -> impl Iterator<Item = Ticket> {
         (0..self.untouched).filter_map(|slot| self.at(slot))

@@ -1,0 +1,96 @@
+//! A doubly linked list through the slots of a table: whatever is in it leaves in O(1), from any place.
+//!
+//! Jobs stand in up to three lists at once (arrivals of a class, a tenant's jobs, what a pass asked), so the links are
+//! found by the kind of list. Invariant: what a list links is in the table.
+
+use core::marker::PhantomData;
+
+/// No slot: above every table's capacity, so it finds nothing.
+pub(super) const NONE: u32 = u32::MAX;
+
+/// The neighbours in one list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Links {
+    pub(super) previous: u32,
+    pub(super) next: u32,
+}
+
+impl Links {
+    pub(super) const OUT: Self = Self { previous: NONE, next: NONE };
+}
+
+/// Where a kind of list has its links in `S`.
+pub(super) trait Linked<S> {
+    fn links(store: &S, at: u32) -> Option<&Links>;
+    fn links_mut(store: &mut S, at: u32) -> Option<&mut Links>;
+}
+
+/// A list of one kind.
+#[derive(Debug)]
+pub(super) struct List<K> {
+    pub(super) first: u32,
+    pub(super) last: u32,
+    kind: PhantomData<K>,
+}
+
+impl<K> Clone for List<K> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<K> Copy for List<K> {}
+
+impl<K> Default for List<K> {
+    fn default() -> Self {
+        Self::EMPTY
+    }
+}
+
+impl<K> List<K> {
+    pub(super) const EMPTY: Self = Self { first: NONE, last: NONE, kind: PhantomData };
+
+    pub(super) const fn is_empty(&self) -> bool {
+        self.first == NONE
+    }
+
+    pub(super) fn push_back<S>(&mut self, store: &mut S, at: u32)
+    where
+        K: Linked<S>,
+    {
+        let last = self.last;
+        if let Some(links) = K::links_mut(store, at) {
+            *links = Links { previous: last, next: NONE };
+        }
+        match K::links_mut(store, last) {
+            Some(links) => links.next = at,
+            None => self.first = at,
+        }
+        self.last = at;
+    }
+
+    pub(super) fn unlink<S>(&mut self, store: &mut S, at: u32)
+    where
+        K: Linked<S>,
+    {
+        let Some(&Links { previous, next }) = K::links(store, at) else { return };
+        match K::links_mut(store, previous) {
+            Some(links) => links.next = next,
+            None => self.first = next,
+        }
+        match K::links_mut(store, next) {
+            Some(links) => links.previous = previous,
+            None => self.last = previous,
+        }
+    }
+}
+
+/// What follows in a list.
+pub(super) fn next<S, K: Linked<S>>(store: &S, at: u32) -> u32 {
+    K::links(store, at).map_or(NONE, |links| links.next)
+}
+
+/// What precedes in a list.
+pub(super) fn previous<S, K: Linked<S>>(store: &S, at: u32) -> u32 {
+    K::links(store, at).map_or(NONE, |links| links.previous)
+}
