@@ -10,16 +10,19 @@
 
 mod action;
 mod budget;
+mod counters;
 mod event;
 mod forecast;
 mod input;
 mod observer;
 mod policy;
 mod prices;
+mod recorder;
 mod sessions;
 
 pub use action::{AbortCause, Action, Answer};
 pub use budget::{BudgetAmounts, Ledger};
+pub use counters::{ClassCounters, Counters, DECODE_BOUNDS_MS, FIRST_TOKEN_BOUNDS_MS, Histogram};
 pub use event::{
     DecisionFacts, DispatchFacts, Event, ExpiryCause, JobFacts, Refusal, RefusalCode, SessionEnd, UsageFacts,
     WaitForecast,
@@ -32,4 +35,8 @@ pub use policy::{
     SchedulerPolicySpec, WaitLimit, WatchdogRules,
 };
 pub use prices::{Price, Prices, cost_micros};
+pub use recorder::{
+    Capacities, Damage, DamageCause, FlightRecorder, Frame, OutcomeDifference, OutcomeLog, RECORDING_FORMAT,
+    RECORDING_MAGIC, RecordedInput, RecordedOutcome, Recording, RecordingError, RecordingHeader,
+};
 pub use sessions::{AdmittedSession, Session, SessionRefusal, SessionStorage, Sessions};
