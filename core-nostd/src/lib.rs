@@ -21,6 +21,7 @@
 //! | [`commit`] | slots, VRAM, residency, sessions |
 //! | [`SmallFleet`], [`PoolRegistry`] | a fleet in fixed storage, for node agents; what a scheduler needs of a fleet |
 //! | [`scheduler`] | jobs wait, run and end: queue, admission, leases, sessions, budgets, forecasts |
+//! | [`codec`] | inputs and outcomes as bytes: for waiting jobs and recordings |
 //! | [`storage`] | containers over borrowed storage |
 //!
 //! The normative rules are in `docs/spec.md`; code and tests name their ids.
@@ -43,6 +44,8 @@
 #[cfg(test)]
 extern crate std;
 
+#[macro_use]
+pub mod codec;
 pub mod commit;
 mod directory;
 mod error;

@@ -12,6 +12,7 @@ mod action;
 mod admission;
 mod budget;
 mod drain_rate;
+mod counters;
 mod event;
 mod forecast;
 mod input;
@@ -19,12 +20,14 @@ mod observer;
 mod policy;
 mod prices;
 mod queue;
+mod recorder;
 mod sessions;
 
 pub use action::{AbortCause, Action, Answer};
 pub use admission::{Admission, AdmissionCapacity, ClassState, QueueState, admission_policy};
 pub use budget::{BudgetAmounts, Ledger};
 pub use drain_rate::{DrainRate, retry_after_ms, retry_after_seconds};
+pub use counters::{ClassCounters, Counters, DECODE_BOUNDS_MS, FIRST_TOKEN_BOUNDS_MS, Histogram};
 pub use event::{
     DecisionFacts, DispatchFacts, Event, ExpiryCause, JobFacts, Refusal, RefusalCode, SessionEnd, UsageFacts,
     WaitForecast,
@@ -40,5 +43,8 @@ pub use prices::{Price, Prices, cost_micros};
 pub use queue::{
     Arrival, Departed, EnqueueError, Enqueued, Queue, QueuePosition, QueueStorage, Tenant, TenantSlot, Waiting,
     WaitingFacts, WaitingSlot,
+pub use recorder::{
+    Capacities, Damage, DamageCause, FlightRecorder, Frame, OutcomeDifference, OutcomeLog, RECORDING_FORMAT,
+    RECORDING_MAGIC, RecordedInput, RecordedOutcome, Recording, RecordingError, RecordingHeader,
 };
 pub use sessions::{AdmittedSession, Session, SessionRefusal, SessionStorage, Sessions};
