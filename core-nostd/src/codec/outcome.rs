@@ -62,6 +62,7 @@ coded_enum!(Answer {
     9 => Late,
     10 => BadSnapshot(error),
     11 => TimeWentBack { last_us },
+    12 => ActionsPending,
 });
 
 coded_enum!(Event<'a> {

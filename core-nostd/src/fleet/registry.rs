@@ -77,6 +77,9 @@ pub trait PoolRegistry {
     /// What changes about a pool, if it is still there.
     fn row(&self, pool: PoolHandle) -> Option<&PoolRow>;
 
+    /// Total less free VRAM of a pool, over all its devices, in bytes; if it is still there.
+    fn vram_used_bytes(&self, pool: PoolHandle) -> Option<u64>;
+
     /// Marks a pool as draining or not; says whether it was there.
     fn set_draining(&mut self, pool: PoolHandle, draining: bool) -> bool;
 

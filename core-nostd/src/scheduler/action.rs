@@ -33,6 +33,8 @@ pub enum Answer {
     Late,
     /// The snapshot breaks a rule or does not fit; the pool is as before.
     BadSnapshot(FleetError),
+    /// Actions of the last input were not asked for yet; nothing changed.
+    ActionsPending,
     /// `now` is before the time of an earlier input; nothing changed. EVENT-3.
     TimeWentBack {
         /// The time of the last input.
@@ -56,6 +58,7 @@ impl Answer {
             Self::UnknownSession => "unknown_session",
             Self::Late => "late",
             Self::BadSnapshot(_) => "bad_snapshot",
+            Self::ActionsPending => "actions_pending",
             Self::TimeWentBack { .. } => "time_went_back",
         }
     }

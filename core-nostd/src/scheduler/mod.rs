@@ -11,17 +11,26 @@
 mod action;
 mod admission;
 mod budget;
+mod dispatch;
 mod drain_rate;
 mod counters;
 mod event;
 mod forecast;
 mod input;
+mod leases;
+mod lifecycle;
+mod machine;
 mod observer;
 mod policy;
+mod pools;
 mod prices;
 mod queue;
 mod recorder;
 mod sessions;
+mod snapshots;
+mod storage;
+mod submit;
+mod waiting;
 
 pub use action::{AbortCause, Action, Answer};
 pub use admission::{Admission, AdmissionCapacity, ClassState, QueueState, admission_policy};
@@ -34,17 +43,26 @@ pub use event::{
 };
 pub use forecast::Forecast;
 pub use input::{CancelCause, FailureCause, Input};
+pub use leases::{
+    LeaseState, LeaseStorage, Leased, Leases, NewLease, NotReserved, PoolLeases, Reported, ReserveError,
+    credit_after_snapshot,
+};
+pub use machine::Scheduler;
 pub use observer::Observer;
 pub use policy::{
     AdmissionRules, ClassWeights, Discipline, FullPolicy, QueueRules, RefreshRules, SchedulerPolicy,
     SchedulerPolicySpec, WaitLimit, WatchdogRules,
 };
+pub use pools::{PoolRecord, PoolRecords, RefreshDue};
 pub use prices::{Price, Prices, cost_micros};
 pub use queue::{
     Arrival, Departed, EnqueueError, Enqueued, Queue, QueuePosition, QueueStorage, Tenant, TenantSlot, Waiting,
     WaitingFacts, WaitingSlot,
+};
 pub use recorder::{
     Capacities, Damage, DamageCause, FlightRecorder, Frame, OutcomeDifference, OutcomeLog, RECORDING_FORMAT,
     RECORDING_MAGIC, RecordedInput, RecordedOutcome, Recording, RecordingError, RecordingHeader,
 };
 pub use sessions::{AdmittedSession, Session, SessionRefusal, SessionStorage, Sessions};
+pub use storage::{SchedulerBuffers, SchedulerStorage};
+pub use waiting::{WaitingJob, Work};

@@ -340,6 +340,21 @@ impl<'a, T> Queue<'a, T> {
         self.take(at, self.exit_by_service(at, self.aged_us()))
     }
 
+    /// Whether a newcomer may go past all waiting jobs without entering: the first in service order counts as overtaken
+    /// once more, unless it may not be. O(1) expected; O(log n) with deadlines or tenants. QUEUE-14.
+    pub fn overtake_first(&mut self, now_us: u64) -> bool {
+        self.pass_time(now_us);
+        self.end_pass();
+        let first = self.order.first(&self.jobs, self.aged_us());
+        let overtakes_max = self.rules.overtakes_max;
+        let Some(job) = first.and_then(|at| self.jobs.in_slot_mut(at)) else { return true };
+        let may_pass = job.overtaken < overtakes_max;
+        if may_pass {
+            job.overtaken = job.overtaken.saturating_add(1);
+        }
+        may_pass
+    }
+
     /// A job's place at `now_us`, if it still waits. FORECAST-1.
     ///
     /// First in first out: O(1) for the latest arrival, else O(the nearer end). By deadline: O(log n). With tenants:
@@ -380,6 +395,6 @@ impl<'a, T> Queue<'a, T> {
         let count = self.counts.get_mut(class);
         count.jobs = count.jobs.saturating_sub(1);
         count.tokens = count.tokens.saturating_sub(tokens.into());
-        Some(Departed { id, class, tokens, arrived_us, payload })
+        Some(Departed { id, slot: at, class, tokens, arrived_us, payload })
     }
 }

@@ -54,6 +54,8 @@ pub enum EnqueueError {
 pub struct Departed<T> {
     /// Its id.
     pub id: Id,
+    /// The slot that it had: another job's from the next arrival on.
+    pub slot: u32,
     /// Its class.
     pub class: Priority,
     /// Its prompt and output tokens.
