@@ -22,6 +22,12 @@ pub struct DeviceShare {
     pub weight_bytes: u64,
 }
 
+impl DeviceShare {
+    const fn taken_bytes(&self) -> u64 {
+        self.kv_bytes.saturating_add(self.weight_bytes)
+    }
+}
+
 /// What a commit took from a pool: the means to give it back.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lease {
@@ -37,6 +43,12 @@ pub struct Lease {
     pub waits: bool,
     /// Whether the model is resident now. False only where 64 others are, or the owner's storage is full. COMMIT-4.
     pub resident: bool,
+}
+
+impl Lease {
+    const fn taken_bytes(&self) -> u64 {
+        self.kv_bytes.saturating_add(self.weight_bytes)
+    }
 }
 
 /// A commit that the pool's state does not allow: the decision was made on an older one.
@@ -92,18 +104,19 @@ pub fn commit(table: &mut PoolTableMut<'_>, job: &JobRow, rank: u32) -> Result<L
 
 /// Gives back the lease's slot and KV bytes. Weights, residency and warmth stay. COMMIT-6.
 ///
-/// Never lifts a pool above its totals, also when called twice. O(devices).
+/// Never lifts a pool above its totals, also when called twice. What came from a device that the pool no longer has goes
+/// to none; what came from the pool as a whole goes to no device. O(devices).
 pub fn release(table: &mut PoolTableMut<'_>, lease: &Lease) {
     let (Some(row), Some(lists)) = (table.rows.get_mut(index(lease.rank)), table.lists.get(index(lease.rank))) else {
         return;
     };
     give_slot_back(row);
-    if lease.devices.is_empty() {
+    let devices = lists.devices.of_mut(table.devices);
+    if devices.is_empty() {
         let total = table.classes.get(index(row.class)).map_or(0, |class| class.vram_total_bytes);
         row.vram_free_bytes = row.vram_free_bytes.saturating_add(lease.kv_bytes).min(total);
         return;
     }
-    let devices = lists.devices.of_mut(table.devices);
     for share in &lease.devices {
         if let Some(device) = devices.get_mut(usize::from(share.position)) {
             let given_back = device.vram_free_bytes.saturating_add(share.kv_bytes);
@@ -116,33 +129,42 @@ pub fn release(table: &mut PoolTableMut<'_>, lease: &Lease) {
 /// Takes a lease's slot and VRAM again from the pool at `rank`, whose numbers a snapshot replaced that had not seen the
 /// lease; says whether there was room. LEASE-3.
 ///
-/// Changes nothing without room: then the lease has nothing to give back. O(devices).
+/// Takes exactly what the lease took, from the same devices, or changes nothing: then the lease has nothing to give
+/// back. Which models are resident is what the snapshot says. O(devices).
 pub fn retake(table: &mut PoolTableMut<'_>, lease: &Lease, rank: u32) -> bool {
     let (Some(row), Some(lists)) = (table.rows.get_mut(index(rank)), table.lists.get(index(rank))) else {
         return false;
     };
-    let devices = lists.devices.of_mut(table.devices);
-    let taken = |share: &DeviceShare| share.kv_bytes.saturating_add(share.weight_bytes);
-    let bytes = lease.kv_bytes.saturating_add(lease.weight_bytes);
-    let has_room = |share: &DeviceShare| {
-        devices.get(usize::from(share.position)).is_some_and(|device| device.vram_free_bytes >= taken(share))
-    };
     let waits = row.slots_free == 0;
-    if (waits && !lease.waits) || row.vram_free_bytes < bytes || !lease.devices.iter().all(has_room) {
+    let devices = lists.devices.of_mut(table.devices);
+    if (waits && !lease.waits) || !has_room(row, devices, lease) {
         return false;
     }
     take_slot(row, waits);
-    if lease.devices.is_empty() {
-        row.vram_free_bytes = row.vram_free_bytes.saturating_sub(bytes);
+    if devices.is_empty() {
+        row.vram_free_bytes = row.vram_free_bytes.saturating_sub(lease.taken_bytes());
         return true;
     }
     for share in &lease.devices {
         if let Some(device) = devices.get_mut(usize::from(share.position)) {
-            device.vram_free_bytes = device.vram_free_bytes.saturating_sub(taken(share));
+            device.vram_free_bytes = device.vram_free_bytes.saturating_sub(share.taken_bytes());
         }
     }
     row.vram_free_bytes = sum_free(devices);
     true
+}
+
+/// Whether a pool has free what a lease took: on the devices that gave it, where the pool has devices.
+fn has_room(row: &PoolRow, devices: &[DeviceRow], lease: &Lease) -> bool {
+    if devices.is_empty() {
+        return row.vram_free_bytes >= lease.taken_bytes();
+    }
+    let on_device = |share: &DeviceShare| {
+        devices.get(usize::from(share.position)).is_some_and(|device| device.vram_free_bytes >= share.taken_bytes())
+    };
+    // Bytes that were taken from the pool as a whole, before it published devices, cannot be taken from one of them.
+    let has_shares = !lease.devices.is_empty() || lease.taken_bytes() == 0;
+    has_shares && lease.devices.iter().all(on_device)
 }
 
 /// What the session table records for a committed job: `min(2^24 - 1, prompt + output)`. COMMIT-5.
@@ -200,8 +222,7 @@ fn take_vram(
     };
     for share in &lease.devices {
         if let Some(device) = devices.get_mut(usize::from(share.position)) {
-            let taken = share.kv_bytes.saturating_add(share.weight_bytes);
-            device.vram_free_bytes = device.vram_free_bytes.saturating_sub(taken);
+            device.vram_free_bytes = device.vram_free_bytes.saturating_sub(share.taken_bytes());
         }
     }
     row.vram_free_bytes = sum_free(devices);

@@ -551,6 +551,11 @@ impl<const POOLS: usize, const LISTS: usize, const NAMES: usize> PoolRegistry fo
         self.rows.get(self.place_of_handle(pool)?)
     }
 
+    fn vram_used_bytes(&self, pool: PoolHandle) -> Option<u64> {
+        let free = PoolRegistry::row(self, pool)?.vram_free_bytes;
+        self.classes.get(index(pool.slot)).map(|class| class.vram_total_bytes.saturating_sub(free))
+    }
+
     fn set_draining(&mut self, pool: PoolHandle, draining: bool) -> bool {
         self.row_mut(pool).map(|row| row.flags.set(PoolFlags::DRAINING, draining)).is_some()
     }
@@ -574,7 +579,9 @@ impl<const POOLS: usize, const LISTS: usize, const NAMES: usize> PoolRegistry fo
     }
 
     fn retake(&mut self, pool: PoolHandle, held: &HeldLease) -> bool {
-        let Some(place) = self.place_of_handle(pool) else { return false };
+        // LEASE-2: a lease never changes its pool.
+        let is_own = PoolHandle { slot: held.class, generation: held.generation } == pool;
+        let Some(place) = self.place_of_handle(pool).filter(|_| is_own) else { return false };
         retake(&mut self.table_mut(), &held.lease, position(place))
     }
 

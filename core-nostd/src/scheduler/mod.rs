@@ -11,9 +11,9 @@
 mod action;
 mod admission;
 mod budget;
+mod counters;
 mod dispatch;
 mod drain_rate;
-mod counters;
 mod event;
 mod forecast;
 mod input;
@@ -35,8 +35,8 @@ mod waiting;
 pub use action::{AbortCause, Action, Answer};
 pub use admission::{Admission, AdmissionCapacity, ClassState, QueueState, admission_policy};
 pub use budget::{BudgetAmounts, Ledger};
-pub use drain_rate::{DrainRate, retry_after_ms, retry_after_seconds};
 pub use counters::{ClassCounters, Counters, DECODE_BOUNDS_MS, FIRST_TOKEN_BOUNDS_MS, Histogram};
+pub use drain_rate::{DrainRate, retry_after_ms, retry_after_seconds};
 pub use event::{
     DecisionFacts, DispatchFacts, Event, ExpiryCause, JobFacts, Refusal, RefusalCode, SessionEnd, UsageFacts,
     WaitForecast,

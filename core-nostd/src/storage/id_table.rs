@@ -190,13 +190,20 @@ impl<'a, T> IdTable<'a, T> {
     /// # Errors
     /// The id is there already, is none, or every slot is used; nothing changes.
     pub fn insert(&mut self, id: &str, value: T) -> Result<Ticket, InsertError> {
-        let stored = Id::try_from(id).ok().filter(|id| !id.is_empty()).ok_or(InsertError::BadId)?;
+        self.insert_or_return(id, value).map_err(|(error, _)| error)
+    }
+
+    /// The same; what was not taken in comes back. O(1) expected.
+    pub(crate) fn insert_or_return(&mut self, id: &str, value: T) -> Result<Ticket, (InsertError, T)> {
+        let Some(stored) = Id::try_from(id).ok().filter(|id| !id.is_empty()) else {
+            return Err((InsertError::BadId, value));
+        };
         if let Some(ticket) = self.find(id) {
-            return Err(InsertError::Duplicate(ticket));
+            return Err((InsertError::Duplicate(ticket), value));
         }
-        let link = self.take_free_slot().ok_or(InsertError::Full)?;
+        let Some(link) = self.take_free_slot() else { return Err((InsertError::Full, value)) };
         let chained = self.bucket_mut(id).map_or(END, |bucket| replace(bucket, link));
-        let Some(slot) = self.slot_mut(link) else { return Err(InsertError::Full) };
+        let Some(slot) = self.slot_mut(link) else { return Err((InsertError::Full, value)) };
         slot.id = stored;
         slot.next = chained;
         slot.value = Some(value);

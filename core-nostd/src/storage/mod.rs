@@ -7,5 +7,6 @@
 //! ```
 
 mod id_table;
+pub(crate) mod list;
 
 pub use id_table::{IdSlot, IdTable, InsertError, Ticket};

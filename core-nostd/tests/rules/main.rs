@@ -24,6 +24,7 @@ mod jobs;
 mod key;
 mod policy_explain;
 mod pools;
+mod registry;
 mod score;
 mod small_fleet;
 mod units;

@@ -36,7 +36,6 @@
 //! times do not fall; a job is in the structure of the discipline in force, once. Rules: QUEUE-1 to QUEUE-13, FORECAST-1.
 
 mod class;
-mod list;
 mod order;
 mod pass;
 mod position;
@@ -48,8 +47,8 @@ mod waiting;
 #[cfg(test)]
 mod tests;
 
+use crate::storage::list::{self, NONE};
 use class::ByClass;
-use list::NONE;
 use order::Order;
 use pass::Pass;
 use waiting::Jobs;

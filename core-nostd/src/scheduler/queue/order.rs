@@ -4,7 +4,6 @@
 //! depends on the discipline. Rules: QUEUE-7 to QUEUE-11.
 
 use super::class::ByClass;
-use super::list::{self, List, NONE};
 use super::tenants::{Tenant, Tenants};
 use super::tree::Tree;
 use super::turns::Turns;
@@ -12,6 +11,7 @@ use super::waiting::{ByDeadline, InClass, Jobs};
 use crate::input::Priority;
 use crate::scheduler::policy::{Discipline, QueueRules};
 use crate::storage::IdTable;
+use crate::storage::list::{self, List, NONE};
 
 /// All waiting jobs in order.
 #[derive(Debug)]

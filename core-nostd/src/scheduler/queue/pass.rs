@@ -8,13 +8,13 @@
 //! among them that may not be overtaken (again).
 
 use super::class::ByClass;
-use super::list::{self, List, NONE};
 use super::order::{Order, older};
 use super::tree;
 use super::turns::Turns;
 use super::waiting::{Asked, ByDeadline, InClass, Jobs, Waiting};
 use crate::input::Priority;
 use crate::scheduler::policy::Discipline;
+use crate::storage::list::{self, List, NONE};
 
 /// One pass, or none.
 #[derive(Debug)]

@@ -1,12 +1,12 @@
 //! How many jobs are served before this one if nothing else arrives: counted, not simulated. FORECAST-1.
 
 use super::class::other;
-use super::list::{self, NONE};
 use super::order::Order;
 use super::tree;
 use super::waiting::{ByDeadline, InClass, Jobs, QueuePosition, Waiting};
 use crate::input::Priority;
 use crate::scheduler::policy::Discipline;
+use crate::storage::list::{self, NONE};
 
 /// The place of the job in a slot; `waiting` says how many jobs of a class wait.
 pub(super) fn position<T>(

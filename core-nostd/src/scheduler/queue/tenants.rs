@@ -15,10 +15,10 @@
 //! the table exactly if one of its lanes has jobs; a deficit is below the quantum. QUEUE-10.
 
 use super::class::ByClass;
-use super::list::{List, NONE};
 use super::tree::{self, Node, Ordered, Tree};
 use super::waiting::{InLane, Jobs, Waiting};
 use crate::input::Priority;
+use crate::storage::list::{List, NONE};
 use crate::storage::{IdSlot, IdTable};
 
 /// Storage for one tenant that has waiting jobs.

@@ -10,7 +10,7 @@
 
 use core::marker::PhantomData;
 
-use super::list::NONE;
+use crate::storage::list::NONE;
 
 /// One place in a tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,8 +1,8 @@
 //! What the queue knows of a job that waits, and what it says of one that came or left.
 
-use super::list::{Linked, Links, NONE};
 use super::tree::{Node, Ordered};
 use crate::input::Priority;
+use crate::storage::list::{Linked, Links, NONE};
 use crate::storage::{IdSlot, IdTable, Ticket};
 use crate::values::text::Id;
 

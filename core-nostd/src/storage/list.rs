@@ -1,35 +1,36 @@
 //! A doubly linked list through the slots of a table: whatever is in it leaves in O(1), from any place.
 //!
-//! Jobs stand in up to three lists at once (arrivals of a class, a tenant's jobs, what a pass asked), so the links are
-//! found by the kind of list. Invariant: what a list links is in the table.
+//! An entry may stand in several lists at once (a waiting job: arrivals of its class, its
+//! tenant's jobs, what a pass asked; a lease: those of its pool, of its state, of last reports), so the links
+//! are found by the kind of list. Invariant: what a list links is in the table.
 
 use core::marker::PhantomData;
 
 /// No slot: above every table's capacity, so it finds nothing.
-pub(super) const NONE: u32 = u32::MAX;
+pub(crate) const NONE: u32 = u32::MAX;
 
 /// The neighbours in one list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Links {
-    pub(super) previous: u32,
-    pub(super) next: u32,
+pub(crate) struct Links {
+    pub(crate) previous: u32,
+    pub(crate) next: u32,
 }
 
 impl Links {
-    pub(super) const OUT: Self = Self { previous: NONE, next: NONE };
+    pub(crate) const OUT: Self = Self { previous: NONE, next: NONE };
 }
 
 /// Where a kind of list has its links in `S`.
-pub(super) trait Linked<S> {
+pub(crate) trait Linked<S> {
     fn links(store: &S, at: u32) -> Option<&Links>;
     fn links_mut(store: &mut S, at: u32) -> Option<&mut Links>;
 }
 
 /// A list of one kind.
 #[derive(Debug)]
-pub(super) struct List<K> {
-    pub(super) first: u32,
-    pub(super) last: u32,
+pub(crate) struct List<K> {
+    pub(crate) first: u32,
+    pub(crate) last: u32,
     kind: PhantomData<K>,
 }
 
@@ -48,13 +49,13 @@ impl<K> Default for List<K> {
 }
 
 impl<K> List<K> {
-    pub(super) const EMPTY: Self = Self { first: NONE, last: NONE, kind: PhantomData };
+    pub(crate) const EMPTY: Self = Self { first: NONE, last: NONE, kind: PhantomData };
 
-    pub(super) const fn is_empty(&self) -> bool {
+    pub(crate) const fn is_empty(&self) -> bool {
         self.first == NONE
     }
 
-    pub(super) fn push_back<S>(&mut self, store: &mut S, at: u32)
+    pub(crate) fn push_back<S>(&mut self, store: &mut S, at: u32)
     where
         K: Linked<S>,
     {
@@ -69,7 +70,7 @@ impl<K> List<K> {
         self.last = at;
     }
 
-    pub(super) fn unlink<S>(&mut self, store: &mut S, at: u32)
+    pub(crate) fn unlink<S>(&mut self, store: &mut S, at: u32)
     where
         K: Linked<S>,
     {
@@ -85,12 +86,12 @@ impl<K> List<K> {
     }
 }
 
-/// What follows in a list.
-pub(super) fn next<S, K: Linked<S>>(store: &S, at: u32) -> u32 {
-    K::links(store, at).map_or(NONE, |links| links.next)
+/// What precedes in a list.
+pub(crate) fn previous<S, K: Linked<S>>(store: &S, at: u32) -> u32 {
+    K::links(store, at).map_or(NONE, |links| links.previous)
 }
 
-/// What precedes in a list.
-pub(super) fn previous<S, K: Linked<S>>(store: &S, at: u32) -> u32 {
-    K::links(store, at).map_or(NONE, |links| links.previous)
+/// What follows in a list.
+pub(crate) fn next<S, K: Linked<S>>(store: &S, at: u32) -> u32 {
+    K::links(store, at).map_or(NONE, |links| links.next)
 }

@@ -1,0 +1,123 @@
+//! One lease: what it holds, and what was reported of its job.
+
+use super::links::LeaseLinks;
+use crate::fleet::{PoolHandle, PoolRegistry};
+use crate::scheduler::event::UsageFacts;
+
+/// Where a lease is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum LeaseState {
+    /// Its pool's room is taken; the engine has not said that the job runs.
+    Reserved,
+    /// The job runs, without a token yet.
+    Running,
+    /// The job produces tokens.
+    Streaming,
+}
+
+/// A lease to be made. Times are in µs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewLease<L, P> {
+    /// The pool that was taken from.
+    pub pool: PoolHandle,
+    /// What [`PoolRegistry::commit`] returned.
+    pub held: L,
+    /// When the job was admitted.
+    pub admitted_at_us: u64,
+    /// When it will probably end, not counted from now.
+    pub predicted_end_us: Option<u64>,
+    /// Tokens of its prompt.
+    pub prompt_tokens: u32,
+    /// What else the scheduler keeps of the job: nothing here reads it.
+    pub job: P,
+}
+
+/// A lease. Times are in µs.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Leased<L, P> {
+    /// Its pool, from its beginning to its end. LEASE-2.
+    pub pool: PoolHandle,
+    /// What was taken from the pool.
+    pub held: L,
+    /// Whether the pool's numbers count it: only then it has something to give back. LEASE-3.
+    pub counted: bool,
+    /// When the job was admitted.
+    pub admitted_at_us: u64,
+    /// When the lease was made.
+    pub reserved_at_us: u64,
+    /// When the job started, as far as was reported.
+    pub started_at_us: Option<u64>,
+    /// When it produced its first token, as far as was reported.
+    pub first_token_at_us: Option<u64>,
+    /// When something was last reported of it; first, when the lease was made.
+    pub last_report_us: u64,
+    /// When it will probably end, as seen at its dispatch.
+    pub predicted_end_us: Option<u64>,
+    /// Tokens of its prompt.
+    pub prompt_tokens: u32,
+    /// Tokens produced, as far as was reported.
+    pub tokens_out: u32,
+    /// What else the scheduler keeps of the job.
+    pub job: P,
+    pub(super) links: LeaseLinks,
+}
+
+impl<L, P> Leased<L, P> {
+    pub(super) fn new(lease: NewLease<L, P>, now_us: u64) -> Self {
+        let NewLease { pool, held, admitted_at_us, predicted_end_us, prompt_tokens, job } = lease;
+        Self {
+            pool,
+            held,
+            counted: true,
+            admitted_at_us,
+            reserved_at_us: now_us,
+            started_at_us: None,
+            first_token_at_us: None,
+            last_report_us: now_us,
+            predicted_end_us,
+            prompt_tokens,
+            tokens_out: 0,
+            job,
+            links: LeaseLinks::OUT,
+        }
+    }
+
+    /// Where it is in its life.
+    #[must_use]
+    pub const fn state(&self) -> LeaseState {
+        match (self.started_at_us, self.first_token_at_us) {
+            (None, _) => LeaseState::Reserved,
+            (Some(_), None) => LeaseState::Running,
+            (Some(_), Some(_)) => LeaseState::Streaming,
+        }
+    }
+
+    /// What the job used if it ends now. BUDGET-2.
+    ///
+    /// `tokens_out` is what the end reports, 0 where it reports nothing; where more was reported before, that stands.
+    /// A job that produced tokens had started, also where its start was not reported; its run time is then unknown: 0.
+    #[must_use]
+    pub fn usage(&self, now_us: u64, tokens_out: u32) -> UsageFacts {
+        let tokens_out = tokens_out.max(self.tokens_out);
+        let has_run = self.started_at_us.is_some() || tokens_out > 0;
+        let since = |at: Option<u64>| at.map_or(0, |at| now_us.saturating_sub(at));
+        UsageFacts {
+            tokens_in: if has_run { self.prompt_tokens } else { 0 },
+            tokens_out,
+            run_us: since(self.started_at_us),
+            decode_us: since(self.first_token_at_us),
+        }
+    }
+
+    /// Gives back to the pool what a lease that ended still holds of it, and returns what was kept of the job.
+    ///
+    /// Nothing where the pool's numbers do not count it (LEASE-3), or the pool is gone (LEASE-4).
+    pub fn give_back_to<R: PoolRegistry<Lease = L>>(self, registry: &mut R) -> P {
+        if self.counted {
+            registry.release(self.pool, self.held);
+        }
+        self.job
+    }
+}

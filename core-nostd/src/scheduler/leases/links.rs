@@ -1,0 +1,117 @@
+//! The lists that a lease stands in.
+//!
+//! | list | order | read by |
+//! |---|---|---|
+//! | of its pool | reservation | credit (LEASE-3), the end of a pool (LEASE-4) |
+//! | reserved leases, then started ones | reservation, start | start timeout, wall limit (LEASE-5) |
+//! | started leases | last report | idle limit (LEASE-5) |
+
+use super::lease::Leased;
+use crate::storage::list::{Linked, Links, List};
+use crate::storage::{IdTable, Ticket};
+
+type Table<'a, L, P> = IdTable<'a, Leased<L, P>>;
+
+/// A lease's places.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct LeaseLinks {
+    in_pool: Links,
+    in_state: Links,
+    in_reports: Links,
+}
+
+impl LeaseLinks {
+    pub(super) const OUT: Self = Self { in_pool: Links::OUT, in_state: Links::OUT, in_reports: Links::OUT };
+}
+
+/// A list of one kind, whose links stand in the field.
+macro_rules! list_kind {
+    ($(#[$doc:meta])* $kind:ident, $field:ident) => {
+        $(#[$doc])*
+        #[derive(Debug)]
+        pub(super) struct $kind;
+
+        impl<L, P> Linked<Table<'_, L, P>> for $kind {
+            fn links<'t>(table: &'t Table<'_, L, P>, at: u32) -> Option<&'t Links> {
+                table.in_slot(at).map(|lease| &lease.links.$field)
+            }
+
+            fn links_mut<'t>(table: &'t mut Table<'_, L, P>, at: u32) -> Option<&'t mut Links> {
+                table.in_slot_mut(at).map(|lease| &mut lease.links.$field)
+            }
+        }
+    };
+}
+
+list_kind! {
+    /// Leases of a pool.
+    InPool, in_pool
+}
+list_kind! {
+    /// Reserved leases, or started ones.
+    InState, in_state
+}
+list_kind! {
+    /// Started leases by last report.
+    InReports, in_reports
+}
+
+/// Storage for the list of one pool's leases: a scheduler brings one for every pool that fits its fleet.
+#[derive(Debug, Clone, Copy)]
+pub struct PoolLeases(pub(super) List<InPool>);
+
+impl PoolLeases {
+    /// No leases.
+    pub const EMPTY: Self = Self(List::EMPTY);
+}
+
+/// The lists over all leases.
+#[derive(Debug)]
+pub(super) struct StateLists {
+    reserved: List<InState>,
+    started: List<InState>,
+    reports: List<InReports>,
+}
+
+impl StateLists {
+    pub(super) const EMPTY: Self = Self { reserved: List::EMPTY, started: List::EMPTY, reports: List::EMPTY };
+
+    /// The lease that was reserved first of those that did not start.
+    pub(super) fn first_reserved<L, P>(&self, table: &Table<'_, L, P>) -> Option<Ticket> {
+        table.at(self.reserved.first)
+    }
+
+    /// The lease that started first.
+    pub(super) fn first_started<L, P>(&self, table: &Table<'_, L, P>) -> Option<Ticket> {
+        table.at(self.started.first)
+    }
+
+    /// The started lease of which nothing was reported for longest.
+    pub(super) fn longest_silent<L, P>(&self, table: &Table<'_, L, P>) -> Option<Ticket> {
+        table.at(self.reports.first)
+    }
+
+    pub(super) fn reserve<L, P>(&mut self, table: &mut Table<'_, L, P>, ticket: Ticket) {
+        self.reserved.push_back(table, ticket.slot());
+    }
+
+    pub(super) fn start<L, P>(&mut self, table: &mut Table<'_, L, P>, ticket: Ticket) {
+        self.reserved.unlink(table, ticket.slot());
+        self.started.push_back(table, ticket.slot());
+        self.reports.push_back(table, ticket.slot());
+    }
+
+    pub(super) fn report<L, P>(&mut self, table: &mut Table<'_, L, P>, ticket: Ticket) {
+        self.reports.unlink(table, ticket.slot());
+        self.reports.push_back(table, ticket.slot());
+    }
+
+    pub(super) fn end<L, P>(&mut self, table: &mut Table<'_, L, P>, ticket: Ticket, has_started: bool) {
+        if has_started {
+            self.started.unlink(table, ticket.slot());
+            self.reports.unlink(table, ticket.slot());
+        } else {
+            self.reserved.unlink(table, ticket.slot());
+        }
+    }
+}
