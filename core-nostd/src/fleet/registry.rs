@@ -86,6 +86,12 @@ pub trait PoolRegistry {
     /// Sets the age of a pool's snapshot, in µs.
     fn set_age(&mut self, pool: PoolHandle, age_us: u64);
 
+    /// Works out what a policy asks of every pool, such as the hashes of its spread seed (KEY-8). Called before the first
+    /// decision under it.
+    fn prepare_for(&mut self, policy: &Policy) {
+        let _ = policy;
+    }
+
     /// Decides which pool takes the job; `session` is what the session table says of its session.
     fn decide(&self, job: &ValidJob<'_>, policy: &Policy, session: Option<SessionEntry>) -> PlacementDecision;
 

@@ -119,10 +119,16 @@ impl<'a, F: PoolRegistry> Scheduler<'a, F> {
     /// A scheduler over `fleet` and this storage; whatever the storage held is dropped. Pools that are in the fleet
     /// already count as observed at time 0.
     #[must_use]
-    pub fn new(fleet: F, storage: SchedulerStorage<'a, F::Lease>, placement: Policy, rules: SchedulerPolicy) -> Self {
-        let SchedulerStorage { queue, job_bytes, leases, model_names, pools, sessions, prices } = storage;
-        let queue = Queue::new(queue, rules.queue);
-        let leases = Leases::new(leases);
+    pub fn new(
+        mut fleet: F,
+        storage: SchedulerStorage<'a, F::Lease>,
+        placement: Policy,
+        rules: SchedulerPolicy,
+    ) -> Self {
+        let SchedulerStorage { queue, job_bytes, leases, model_names, pools, sessions, prices, hash_seed } = storage;
+        fleet.prepare_for(&placement);
+        let queue = Queue::with_hash_seed(queue, rules.queue, hash_seed);
+        let leases = Leases::with_hash_seed(leases, hash_seed);
         let mut pools = PoolRecords::new(pools);
         for pool in (0..fleet.len()).filter_map(|rank| fleet.at_rank(rank)) {
             pools.snapshot_taken(pool, 0);
@@ -137,7 +143,7 @@ impl<'a, F: PoolRegistry> Scheduler<'a, F> {
             queue,
             leases,
             pools,
-            sessions: Sessions::new(sessions, 0),
+            sessions: Sessions::new(sessions, hash_seed),
             drain: DrainRate::default(),
             forecast: Forecast::default(),
             now_us: 0,
@@ -248,8 +254,11 @@ impl<'a, F: PoolRegistry> Scheduler<'a, F> {
     }
 
     fn set_policies(&mut self, placement: &Policy, rules: &SchedulerPolicy, observer: &mut impl Observer) -> Answer {
+        self.fleet.prepare_for(placement);
         self.placement = placement.clone();
         self.rules = *rules;
+        // Another age may be the limit.
+        self.mark_stale_pools();
         self.queue.set_rules(rules.queue);
         self.capacity_may_have_grown();
         let event =

@@ -37,6 +37,9 @@ pub struct SchedulerStorage<'a, L> {
     pub sessions: SessionStorage<'a>,
     /// What tokens cost.
     pub prices: Prices<'a>,
+    /// Where ids come from strangers: a number that they cannot know keeps them from filling one hash bucket. No answer
+    /// depends on it.
+    pub hash_seed: u64,
 }
 
 /// The memory of a scheduler with sizes chosen at compile time: `POOLS` pools, `QUEUED` jobs that wait, with `JOB_BYTES`
@@ -112,6 +115,7 @@ impl<L, const POOLS: usize, const QUEUED: usize, const JOB_BYTES: usize, const L
             pools: &mut self.pools,
             sessions: SessionStorage { slots: &mut self.sessions, buckets: &mut self.session_buckets },
             prices: Prices::default(),
+            hash_seed: 0,
         }
     }
 }
