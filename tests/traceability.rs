@@ -1,4 +1,5 @@
-//! Every rule of docs/spec.md has code that names it and a test that names it; and no code names a rule that is not.
+//! Every rule of docs/spec.md has a source, code that names it and a test that names it; and no code names a rule that
+//! is not.
 //!
 //! A rule's id counts as named where it stands by itself: `FEAS-1 to FEAS-23` names only its ends, and only in code; a
 //! test proves exactly what it names. `cargo test --test traceability -- --nocapture` prints the table.
@@ -78,6 +79,30 @@ fn is_comment_mark(word: &str) -> bool {
 fn defined(spec: &str) -> BTreeSet<RuleId> {
     let first_cell = |line: &str| RuleId::parse(line.strip_prefix('|')?.split('|').next()?.trim());
     spec.lines().filter_map(first_cell).collect()
+}
+
+/// The rules whose last cell, "answers", has no source or something that is none.
+fn without_source(spec: &str) -> Vec<String> {
+    let answers = |line: &str| {
+        let (id, rest) = line.strip_prefix('|')?.split_once('|')?;
+        Some((RuleId::parse(id.trim())?, rest.trim_end().trim_end_matches('|').rsplit('|').next()?.trim().to_owned()))
+    };
+    let faults = spec.lines().filter_map(answers).filter(|(_, cell)| !cell.split("; ").all(is_source));
+    faults.map(|(id, cell)| format!("{id}: `{cell}` is no source")).collect()
+}
+
+/// Whether a part of an "answers" cell is one of the notations that the specification explains.
+fn is_source(text: &str) -> bool {
+    let says = |mark: &str| text.strip_prefix(mark).is_some_and(|what| !what.trim().is_empty());
+    let is_named = |name: &str| matches!(name, "PM" | "TODO.md") || name.starts_with("CS ") || is_upstream_id(name);
+    says("checklist: ") || says("own: ") || text.split(", ").all(is_named)
+}
+
+/// Such as `ORCH-3902(2)`, `OC-CORE-1018 C10`.
+fn is_upstream_id(name: &str) -> bool {
+    let word = name.split([' ', '(']).next().unwrap_or_default();
+    let has_prefix = ["ORCH-", "OC-", "FR-"].iter().any(|prefix| word.starts_with(prefix));
+    has_prefix && word.rsplit('-').next().is_some_and(|digits| digits.parse::<u32>().is_ok())
 }
 
 /// The code and the tests of a source file: from `#[cfg(test)] mod name {` on it is tests.
@@ -167,6 +192,9 @@ fn every_rule_has_code_and_a_test() {
     let rules = defined(&spec);
     assert!(rules.len() > 50, "only {} rules found: has the table's form changed?", rules.len());
 
+    let sourceless = without_source(&spec);
+    assert!(sourceless.is_empty(), "{}", sourceless.join("\n"));
+
     let mut trace = Trace::default();
     let mut read = |folders: &[&str], add: fn(&mut Trace, &str, &str)| {
         for path in folders.iter().flat_map(|folder| rust_files(&root.join(folder))) {
@@ -235,6 +263,24 @@ mod parser {
         let spec =
             "| id | rule |\n|---|---|\n| KEY-1 | as [KEY-2] |\n|KEY-10|x|\nKEY-3 | x |\n| `KEY-4` | x |\n| a | KEY-5 |";
         assert_eq!(defined(spec), BTreeSet::from([id("KEY-1"), id("KEY-10")]));
+    }
+
+    #[test]
+    fn every_answer_is_a_source() {
+        for cell in [
+            "ORCH-3902(2)",
+            "OC-CORE-1018 C10, ORCH-3012 home",
+            "OC-CORE-1040 to 1044 CS 36",
+            "CS 11, FR-MA-001",
+            "PM; checklist: Efficiency",
+            "TODO.md; own: it must be one of them",
+        ] {
+            assert_eq!(without_source(&format!("| KEY-1 | a | b | {cell} |")), Vec::<String>::new());
+        }
+        for cell in ["", "-", "seed", "7-32", "ORCH-3902; ", "own:", "own: ", "checklist", "ORCH-3902, user", "OC-x"] {
+            assert_eq!(without_source(&format!("| KEY-1 | a | {cell} |")).len(), 1, "{cell}");
+        }
+        assert_eq!(without_source("| id | rule | answers |\n|---|---|---|\n| `queue_depth` | integer | 0 |"), [""; 0]);
     }
 
     #[test]

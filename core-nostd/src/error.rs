@@ -150,6 +150,6 @@ mod tests {
         assert_eq!(said(u32::MAX.into(), 1000), "above its limit: at most 4294967.295");
         assert_eq!(said(4096, 256), "above its limit: at most 16");
         let left = Problem::OverBudget { left: 1_500, per: 1000 }.to_string();
-        assert_eq!(left, "the job needs more than what is left: 1.5");
+        assert_eq!(left, "the job needs more than what is left: 1.500");
     }
 }

@@ -21,6 +21,7 @@
 //! | [`commit`] | slots, VRAM, residency, sessions |
 //! | [`SmallFleet`], [`PoolRegistry`] | a fleet in fixed storage, for node agents; what a scheduler needs of a fleet |
 //! | [`scheduler`] | jobs wait, run and end: queue, admission, leases, sessions, budgets, forecasts |
+//! | [`codec`] | inputs and outcomes as bytes: for waiting jobs and recordings |
 //! | [`storage`] | containers over borrowed storage |
 //!
 //! The normative rules are in `docs/spec.md`; code and tests name their ids.
@@ -43,7 +44,8 @@
 #[cfg(test)]
 extern crate std;
 
-mod admission;
+#[macro_use]
+pub mod codec;
 pub mod commit;
 mod directory;
 mod error;
@@ -65,7 +67,6 @@ pub const SEMANTICS_VERSION: u32 = 1;
 /// The version of the wire shapes: fleet files, job lines and decision lines. FR-DV-002.
 pub const SCHEMA_VERSION: u32 = 1;
 
-pub use admission::{Admission, AdmissionCapacity, QueueState, admission_policy};
 pub use directory::{Directory, NameKind, ResolvedJob};
 pub use error::{FieldError, Problem};
 pub use fleet::{FleetError, HeldLease, PoolFacts, PoolHandle, PoolRegistry, SmallFleet};
@@ -81,6 +82,7 @@ pub use placement::{
 };
 pub use policy::{Order, Policy, PolicySpec, Weights, WeightsSpec};
 pub use rule::rejection::{Reason, Rejection};
+pub use scheduler::{Admission, AdmissionCapacity, QueueState, admission_policy};
 pub use values::capability::ComputeCapability;
 pub use values::device_mask::DeviceMask;
 pub use values::edge::Rate;

@@ -193,17 +193,17 @@ fn integer(field: &'static str, value: i64, max: u32) -> Result<u32, FieldError>
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Policy {
-    order: Order,
-    quantum_shift: u8,
-    performance_aware: bool,
-    spread_seed: Option<u64>,
-    default_output_tokens: u32,
-    default_rate: Rate,
-    default_first_token_us: Option<u64>,
-    stale_after_us: u64,
-    session_capacity: u32,
-    pool_backlog: u16,
-    weights: Weights,
+    pub(crate) order: Order,
+    pub(crate) quantum_shift: u8,
+    pub(crate) performance_aware: bool,
+    pub(crate) spread_seed: Option<u64>,
+    pub(crate) default_output_tokens: u32,
+    pub(crate) default_rate: Rate,
+    pub(crate) default_first_token_us: Option<u64>,
+    pub(crate) stale_after_us: u64,
+    pub(crate) session_capacity: u32,
+    pub(crate) pool_backlog: u16,
+    pub(crate) weights: Weights,
 }
 
 impl Default for Policy {

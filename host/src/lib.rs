@@ -14,6 +14,8 @@
 //! | [`fleet`] | the pools of a fleet of any size, and the session table |
 //! | [`place`] | the run: decide, explain, commit; digest and summary |
 //! | [`report`] | decisions as lines and tables |
+//! | [`wire`] | answers and actions of a scheduler as lines, refusals as HTTP, frames for streams |
+//! | [`observe`] | metrics by contract, the metrics page, log lines |
 //! | [`import`] | fleets and jobs made from published tables and traces |
 //! | [`cli`] | the command `orchestrator` |
 
@@ -24,3 +26,4 @@ pub mod input;
 pub mod observe;
 pub mod place;
 pub mod report;
+pub mod wire;

@@ -38,6 +38,23 @@ fn the_examples_are_what_the_importer_makes() {
     assert!(import(JOBS).expect(0).out == repository_text("examples/jobs.jsonl"));
 }
 
+// The example's events are its jobs, each with the time of its row.
+#[test]
+fn events_are_the_example_jobs() {
+    let args = JOBS.map(|arg| if arg == "jobs" { "events" } else { arg });
+    let ran = import(args).expect(0).says("wrote 1000 events");
+    let jobs = repository_text("examples/jobs.jsonl");
+    let trace = repository_text("examples/azure2023_conv_1000.csv");
+    let times = trace.lines().skip(1).map(|row| row.split(',').next().unwrap());
+    let expected: Vec<_> = jobs
+        .lines()
+        .zip(times)
+        .map(|(job, at_ms)| format!("{{\"event\":\"submit\",\"at_ms\":{at_ms},\"job\":{job}}}"))
+        .collect();
+    assert!(ran.out.lines().eq(expected));
+    import(["import", "events"]).expect(2).says("--trace");
+}
+
 /// The arguments with one of them replaced.
 fn instead<const N: usize>(args: [&'static str; N], old: &str, new: &'static str) -> [&'static str; N] {
     args.map(|arg| if arg == old { new } else { arg })

@@ -77,11 +77,20 @@ pub trait PoolRegistry {
     /// What changes about a pool, if it is still there.
     fn row(&self, pool: PoolHandle) -> Option<&PoolRow>;
 
+    /// Total less free VRAM of a pool, over all its devices, in bytes; if it is still there.
+    fn vram_used_bytes(&self, pool: PoolHandle) -> Option<u64>;
+
     /// Marks a pool as draining or not; says whether it was there.
     fn set_draining(&mut self, pool: PoolHandle, draining: bool) -> bool;
 
     /// Sets the age of a pool's snapshot, in µs.
     fn set_age(&mut self, pool: PoolHandle, age_us: u64);
+
+    /// Works out what a policy asks of every pool, such as the hashes of its spread seed (KEY-8). Called before the first
+    /// decision under it.
+    fn prepare_for(&mut self, policy: &Policy) {
+        let _ = policy;
+    }
 
     /// Decides which pool takes the job; `session` is what the session table says of its session.
     fn decide(&self, job: &ValidJob<'_>, policy: &Policy, session: Option<SessionEntry>) -> PlacementDecision;

@@ -551,6 +551,11 @@ impl<const POOLS: usize, const LISTS: usize, const NAMES: usize> PoolRegistry fo
         self.rows.get(self.place_of_handle(pool)?)
     }
 
+    fn vram_used_bytes(&self, pool: PoolHandle) -> Option<u64> {
+        let free = PoolRegistry::row(self, pool)?.vram_free_bytes;
+        self.classes.get(index(pool.slot)).map(|class| class.vram_total_bytes.saturating_sub(free))
+    }
+
     fn set_draining(&mut self, pool: PoolHandle, draining: bool) -> bool {
         self.row_mut(pool).map(|row| row.flags.set(PoolFlags::DRAINING, draining)).is_some()
     }

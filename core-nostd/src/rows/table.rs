@@ -213,8 +213,16 @@ impl<'a> PoolRef<'a> {
     }
 }
 
+/// Lists up to this length are compared as a whole.
+const SHORT_LIST: usize = 32;
+
 fn contains<T: Ord>(sorted: &[T], item: &T) -> bool {
-    sorted.binary_search(item).is_ok()
+    if sorted.len() <= SHORT_LIST {
+        // Without an early exit several entries are compared at once; the steps of a search wait for each other.
+        sorted.iter().fold(false, |found, own| found | (own == item))
+    } else {
+        sorted.binary_search(item).is_ok()
+    }
 }
 
 /// The parts of a table that a commit changes.

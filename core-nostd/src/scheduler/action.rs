@@ -33,6 +33,8 @@ pub enum Answer {
     Late,
     /// The snapshot breaks a rule or does not fit; the pool is as before.
     BadSnapshot(FleetError),
+    /// Actions of the last input were not asked for yet; nothing changed.
+    ActionsPending,
     /// `now` is before the time of an earlier input; nothing changed. EVENT-3.
     TimeWentBack {
         /// The time of the last input.
@@ -56,6 +58,7 @@ impl Answer {
             Self::UnknownSession => "unknown_session",
             Self::Late => "late",
             Self::BadSnapshot(_) => "bad_snapshot",
+            Self::ActionsPending => "actions_pending",
             Self::TimeWentBack { .. } => "time_went_back",
         }
     }
@@ -105,6 +108,19 @@ pub enum Action {
         /// Not before this time, in µs.
         not_before_us: u64,
     },
+}
+
+impl Action {
+    /// The action's name on the wire.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Dispatch { .. } => "dispatch",
+            Self::Abort { .. } => "abort",
+            Self::Drop { .. } => "drop",
+            Self::RefreshSnapshot { .. } => "refresh_snapshot",
+        }
+    }
 }
 
 /// Why a job is stopped on its pool.

@@ -115,20 +115,13 @@ impl Ledger {
     /// BUDGET-3: the first of `budget.tokens`, `budget.time_ms`, `budget.cost_micros` of which less than `wanted` is
     /// left; nothing changes.
     pub fn reserve(&mut self, wanted: BudgetAmounts) -> Result<(), FieldError> {
-        let Self { limits, spent, reserved } = self;
-        *reserved = BudgetAmounts {
-            tokens: Kind { field: "budget.tokens", per: 1, limit: limits.tokens, spent: spent.tokens }
-                .reserve(reserved.tokens, wanted.tokens)?,
-            time_us: Kind { field: "budget.time_ms", per: 1000, limit: limits.time_us, spent: spent.time_us }
-                .reserve(reserved.time_us, wanted.time_us)?,
-            cost_micros: Kind {
-                field: "budget.cost_micros",
-                per: 1,
-                limit: limits.cost_micros,
-                spent: spent.cost_micros,
-            }
-            .reserve(reserved.cost_micros, wanted.cost_micros)?,
-        };
+        let Self { limits, spent, reserved } = *self;
+        fits("budget.tokens", 1, wanted.tokens, room(limits.tokens, spent.tokens, reserved.tokens))?;
+        fits("budget.time_ms", 1000, wanted.time_us, room(limits.time_us, spent.time_us, reserved.time_us))?;
+        let cost_room = room(limits.cost_micros, spent.cost_micros, reserved.cost_micros);
+        fits("budget.cost_micros", 1, wanted.cost_micros, cost_room)?;
+        // Exact: each sum is at most the limit, or fits where there is none.
+        self.reserved = reserved.zip_with(wanted, u64::saturating_add);
         Ok(())
     }
 
@@ -182,25 +175,14 @@ impl BudgetAmounts {
     }
 }
 
-/// One kind of budget, by its name on the wire.
-struct Kind {
-    field: &'static str,
-    /// How many stored units make one of the field's.
-    per: u16,
-    limit: Option<u64>,
-    spent: u64,
+/// BUDGET-3: refuses what is above the room; `per` stored units make one of the field's.
+const fn fits(field: &'static str, per: u16, wanted: u64, left: u64) -> Result<(), FieldError> {
+    if wanted > left { Err(FieldError::new(field, Problem::OverBudget { left, per })) } else { Ok(()) }
 }
 
-impl Kind {
-    /// What is reserved once `wanted` is, too. BUDGET-3.
-    fn reserve(&self, reserved: u64, wanted: u64) -> Result<u64, FieldError> {
-        // Without a limit all that can be counted may be reserved, so the sum is always exact.
-        let left = self.limit.map_or(left(u64::MAX, 0, reserved), |limit| left(limit, self.spent, reserved));
-        if wanted > left {
-            return Err(FieldError::new(self.field, Problem::OverBudget { left, per: self.per }));
-        }
-        Ok(reserved.saturating_add(wanted))
-    }
+/// What may still be reserved: without a limit as much as can be counted, so that the sum is always exact.
+fn room(limit: Option<u64>, spent: u64, reserved: u64) -> u64 {
+    limit.map_or(left(u64::MAX, 0, reserved), |limit| left(limit, spent, reserved))
 }
 
 const fn left(limit: u64, spent: u64, reserved: u64) -> u64 {
@@ -459,10 +441,10 @@ mod tests {
                     }
                 }
                 let remaining = limit_list(ledger.remaining());
-                for kind in 0..3 {
+                for (kind, remaining) in remaining.into_iter().enumerate() {
                     prop_assert_eq!(i128::from(list(ledger.reserved())[kind]), model.reserved(kind));
                     prop_assert_eq!(i128::from(list(ledger.spent())[kind]), model.spent[kind]);
-                    prop_assert_eq!(remaining[kind].map(i128::from), model.left(kind).map(|left| left.max(0)));
+                    prop_assert_eq!(remaining.map(i128::from), model.left(kind).map(|left| left.max(0)));
                 }
             }
             for held in model.held.drain(..) {

@@ -74,7 +74,6 @@ pub struct Session {
 
 /// A session that takes one job more.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[must_use]
 pub struct AdmittedSession {
     /// The session, for as long as it is there.
     pub ticket: Ticket,
@@ -101,10 +100,10 @@ impl From<FieldError> for SessionRefusal {
 /// All sessions, over borrowed storage.
 #[derive(Debug)]
 pub struct Sessions<'a> {
-    table: IdTable<'a, Session>,
+    pub(super) table: IdTable<'a, Session>,
     /// The ends of the list of idle sessions.
-    oldest: Option<Ticket>,
-    newest: Option<Ticket>,
+    pub(super) oldest: Option<Ticket>,
+    pub(super) newest: Option<Ticket>,
 }
 
 impl<'a> Sessions<'a> {
@@ -348,6 +347,452 @@ impl<'a> Sessions<'a> {
         match newer.and_then(|newer| self.table.get_mut(newer)) {
             Some(neighbour) => neighbour.older = older,
             None => self.newest = older,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::format;
+    use std::string::{String, ToString};
+    use std::vec;
+    use std::vec::Vec;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::error::Problem;
+    use crate::fleet::{PoolRegistry, SmallFleet};
+    use crate::input::{JobSpec, PoolSnapshot, WarmSession};
+    use crate::policy::Policy;
+
+    const UNLIMITED: BudgetLimits = BudgetLimits { tokens: None, time_us: None, cost_micros: None };
+    const ZERO: BudgetAmounts = BudgetAmounts::ZERO;
+    const POOL: PoolHandle = PoolHandle { slot: 1, generation: 2 };
+
+    struct Storage {
+        slots: Vec<IdSlot<Session>>,
+        buckets: Vec<u32>,
+    }
+
+    impl Storage {
+        fn new(slots: usize, buckets: usize) -> Self {
+            Self { slots: vec![IdSlot::EMPTY; slots], buckets: vec![9; buckets] }
+        }
+
+        fn sessions(&mut self) -> Sessions<'_> {
+            Sessions::new(SessionStorage { slots: &mut self.slots, buckets: &mut self.buckets }, 7)
+        }
+    }
+
+    /// A job of `id` comes and goes without a trace but its use.
+    fn used(sessions: &mut Sessions<'_>, id: &str, now_us: u64) -> Ticket {
+        let ticket = sessions.admit(id, UNLIMITED, ZERO, now_us).unwrap().ticket;
+        assert!(sessions.job_ended(ticket, ZERO, ZERO, now_us));
+        ticket
+    }
+
+    fn idle_ids(sessions: &Sessions<'_>) -> Vec<String> {
+        sessions.idle().map(|ticket| sessions.id(ticket).unwrap().to_string()).collect()
+    }
+
+    /// SESSION-1: the least recently used idle one makes room; sessions in use never do.
+    #[test]
+    fn a_full_table_evicts_the_least_recently_used_idle_session() {
+        let mut storage = Storage::new(3, 2);
+        let mut sessions = storage.sessions();
+        let busy = sessions.admit("busy", UNLIMITED, ZERO, 0).unwrap().ticket;
+        used(&mut sessions, "a", 1);
+        used(&mut sessions, "b", 2);
+        used(&mut sessions, "a", 3);
+        assert_eq!(idle_ids(&sessions), ["b", "a"]);
+        let admitted = sessions.admit("c", UNLIMITED, ZERO, 4).unwrap();
+        assert_eq!(admitted.evicted.as_deref(), Some("b"));
+        assert_eq!(sessions.admit("d", UNLIMITED, ZERO, 5).unwrap().evicted.as_deref(), Some("a"));
+        assert_eq!(sessions.admit("e", UNLIMITED, ZERO, 6), Err(SessionRefusal::Full));
+        assert_eq!(sessions.len(), 3);
+        // The first of two jobs leaves it in use.
+        assert_eq!(
+            sessions.admit("busy", UNLIMITED, ZERO, 7).unwrap(),
+            AdmittedSession { ticket: busy, evicted: None }
+        );
+        sessions.job_ended(busy, ZERO, ZERO, 8);
+        assert_eq!(sessions.admit("e", UNLIMITED, ZERO, 9), Err(SessionRefusal::Full));
+        sessions.job_ended(busy, ZERO, ZERO, 10);
+        assert_eq!(sessions.admit("e", UNLIMITED, ZERO, 11).unwrap().evicted.as_deref(), Some("busy"));
+        assert_eq!((sessions.find("busy"), sessions.get(busy)), (None, None));
+    }
+
+    /// SESSION-1: idle sessions end `session_ttl` after their last use, oldest first; 0 is never.
+    #[test]
+    fn idle_sessions_expire() {
+        let mut storage = Storage::new(4, 4);
+        let mut sessions = storage.sessions();
+        assert_eq!((sessions.next_expiry_us(10), sessions.next_expired(u64::MAX, 10)), (None, None));
+        sessions.admit("busy", UNLIMITED, ZERO, 0).unwrap();
+        used(&mut sessions, "a", 1);
+        used(&mut sessions, "b", 2);
+        used(&mut sessions, "c", 2);
+        assert_eq!((sessions.next_expiry_us(0), sessions.next_expired(u64::MAX, 0)), (None, None));
+        assert_eq!((sessions.next_expiry_us(10), sessions.next_expired(10, 10)), (Some(11), None));
+        assert_eq!(sessions.next_expired(11, 10).as_deref(), Some("a"));
+        assert_eq!(sessions.next_expired(11, 10), None);
+        assert_eq!(sessions.next_expired(50, 10).as_deref(), Some("b"));
+        assert_eq!(sessions.next_expired(50, 10).as_deref(), Some("c"));
+        assert_eq!((sessions.next_expired(50, 10), sessions.len()), (None, 1));
+        assert_eq!(sessions.next_expiry_us(u64::MAX), None);
+    }
+
+    /// SESSION-1: a session ends on request, also in use; its jobs then belong to no session, not to the next of the id.
+    #[test]
+    fn a_session_ends_on_request() {
+        let mut storage = Storage::new(2, 2);
+        let mut sessions = storage.sessions();
+        let held = BudgetAmounts::at_admission(10, 10, 0);
+        let first = sessions.admit("s", UNLIMITED, held, 0).unwrap().ticket;
+        assert_eq!(sessions.end(first).as_deref(), Some("s"));
+        assert_eq!((sessions.end(first), sessions.is_empty()), (None, true));
+        let second = sessions.admit("s", UNLIMITED, held, 1).unwrap().ticket;
+        assert!(!sessions.job_ended(first, held, held, 2));
+        assert!(!sessions.kv_written(first, POOL, 5, 2));
+        assert_eq!(sessions.turn_started(first, held, Some(9), 2), held);
+        assert_eq!(sessions.entry(first, |_| Some(0)), None);
+        let session = sessions.get(second).unwrap();
+        assert_eq!((session.jobs, session.turns, session.ledger.reserved()), (1, 0, held));
+        assert!(sessions.job_ended(second, held, held, 3));
+        // A job that ended twice is no job of it.
+        assert!(!sessions.job_ended(second, held, held, 3));
+        assert_eq!(sessions.get(second).unwrap().ledger.spent(), held);
+        assert_eq!(sessions.end(second).as_deref(), Some("s"));
+        assert_eq!((sessions.oldest, sessions.newest), (None, None));
+    }
+
+    /// SESSION-1, BUDGET-1, BUDGET-3: a refused job begins and evicts no session, and sets no limit.
+    #[test]
+    fn a_refused_job_changes_nothing() {
+        let mut storage = Storage::new(1, 1);
+        let mut sessions = storage.sessions();
+        let ticket = used(&mut sessions, "s", 5);
+        let before = sessions.get(ticket).cloned();
+        let ten = BudgetLimits { tokens: Some(10), ..UNLIMITED };
+        let refused =
+            |left| SessionRefusal::Field(FieldError::new("budget.tokens", Problem::OverBudget { left, per: 1 }));
+        let eleven = BudgetAmounts { tokens: 11, ..ZERO };
+        for id in ["s", "other"] {
+            assert_eq!(sessions.admit(id, ten, eleven, 6), Err(refused(10)));
+        }
+        for (id, problem) in [("", Problem::Empty), (&*"x".repeat(65), Problem::TooLong { max_bytes: 64 })] {
+            let refused = SessionRefusal::Field(FieldError::new("session_id", problem));
+            assert_eq!(sessions.admit(id, UNLIMITED, ZERO, 6), Err(refused));
+        }
+        assert_eq!((sessions.get(ticket).cloned(), idle_ids(&sessions)), (before, vec!["s".to_string()]));
+    }
+
+    /// BUDGET-1: a limit of one job limits the next; what was spent stays spent.
+    #[test]
+    fn a_budget_limits_the_session_from_then_on() {
+        let mut storage = Storage::new(1, 1);
+        let mut sessions = storage.sessions();
+        let (ten, held) = (BudgetLimits { tokens: Some(10), ..UNLIMITED }, BudgetAmounts { tokens: 6, ..ZERO });
+        let ticket = sessions.admit("s", ten, held, 0).unwrap().ticket;
+        assert!(sessions.admit("s", UNLIMITED, held, 0).is_err());
+        sessions.job_ended(ticket, held, BudgetAmounts { tokens: 3, ..ZERO }, 1);
+        sessions.admit("s", UNLIMITED, held, 2).unwrap();
+        assert_eq!(sessions.get(ticket).unwrap().ledger.remaining().tokens, Some(1));
+        let twelve = BudgetLimits { tokens: Some(12), ..UNLIMITED };
+        sessions.admit("s", twelve, BudgetAmounts { tokens: 3, ..ZERO }, 2).unwrap();
+        assert_eq!(sessions.get(ticket).unwrap().ledger.remaining().tokens, Some(0));
+    }
+
+    /// SESSION-2: no entry before the first token, then that pool's; the last report counts; none without the pool.
+    #[test]
+    fn the_pool_of_the_last_first_token_is_warm() {
+        let mut storage = Storage::new(1, 1);
+        let mut sessions = storage.sessions();
+        let ticket = sessions.admit("s", UNLIMITED, ZERO, 0).unwrap().ticket;
+        assert_eq!(sessions.turn_started(ticket, ZERO, None, 1), ZERO);
+        assert_eq!(sessions.entry(ticket, |_| Some(4)), None);
+        assert!(sessions.kv_written(ticket, POOL, 100, 2));
+        let rank_of = |handle| (handle == POOL).then_some(4);
+        assert_eq!(sessions.entry(ticket, rank_of), Some(SessionEntry { pool: 4, cached_tokens: 100 }));
+        // A turn that fails before its first token elsewhere leaves it as it was.
+        let _ = sessions.turn_started(ticket, ZERO, None, 3);
+        sessions.job_ended(ticket, ZERO, ZERO, 4);
+        assert_eq!(sessions.entry(ticket, rank_of), Some(SessionEntry { pool: 4, cached_tokens: 100 }));
+        assert_eq!(sessions.entry(ticket, |_| None), None);
+        let other = PoolHandle { slot: 1, generation: 3 };
+        sessions.kv_written(ticket, other, u32::MAX, 5);
+        assert_eq!(sessions.entry(ticket, rank_of), None);
+        let session = sessions.get(ticket).unwrap();
+        assert_eq!((session.pool, session.cached_tokens, session.turns), (Some(other), TOKENS_MAX, 2));
+    }
+
+    /// SESSION-3: a dispatch elsewhere is as warm as the new pool says itself; the session's cache does not move along.
+    #[test]
+    fn caches_do_not_move() {
+        let mut fleet: SmallFleet<2, 4, 16> = SmallFleet::new();
+        let mut home = PoolSnapshot::new("a", "vllm", 1, 1, 100, 100);
+        let mut away = PoolSnapshot::new("b", "vllm", 1, 1, 100, 100);
+        fleet.upsert(&away).unwrap();
+        let handle = PoolRegistry::upsert(&mut fleet, &home).unwrap();
+        let mut storage = Storage::new(1, 1);
+        let mut sessions = storage.sessions();
+        let ticket = sessions.admit("s", UNLIMITED, ZERO, 0).unwrap().ticket;
+        sessions.kv_written(ticket, handle, 50, 1);
+
+        let policy = Policy::default();
+        let job = JobSpec { session_id: Some("s"), ..JobSpec::new("j", "vllm", "m") }.validate(&policy, None).unwrap();
+        let placed = |fleet: &SmallFleet<2, 4, 16>| {
+            let entry = sessions.entry(ticket, |pool| PoolRegistry::rank_of(fleet, pool));
+            let decision = PoolRegistry::decide(fleet, &job, &policy, entry);
+            decision.assignment().map(|assignment| (assignment.rank, assignment.warm))
+        };
+        assert_eq!(placed(&fleet), Some((0, true)));
+        home.slots_free = 0;
+        fleet.upsert(&home).unwrap();
+        assert_eq!(placed(&fleet), Some((1, false)));
+        let published = [WarmSession { session_id: "s", cached_tokens: 9 }];
+        away.warm_sessions = &published;
+        fleet.upsert(&away).unwrap();
+        assert_eq!(placed(&fleet), Some((1, true)));
+        // SESSION-2: the pool goes, and with it what it held, even when it comes back.
+        PoolRegistry::remove(&mut fleet, handle);
+        away.warm_sessions = &[];
+        fleet.upsert(&away).unwrap();
+        home.slots_free = 1;
+        fleet.upsert(&home).unwrap();
+        assert_eq!(placed(&fleet), Some((0, false)));
+    }
+
+    #[derive(Debug, Clone)]
+    enum Step {
+        Admit { name: usize, tokens_limit: Option<u64>, tokens: u64 },
+        TurnStarted { job: usize, run_us: Option<u64> },
+        KvWritten { job: usize, pool: u32, tokens: u32 },
+        JobEnded { job: usize, tokens: u64 },
+        End { name: usize },
+        Expire { ttl_us: u64 },
+        Wait { us: u64 },
+    }
+
+    fn steps() -> impl Strategy<Value = Vec<Step>> {
+        let (any, tokens) = (any::<usize>, 0u64..50);
+        let step = prop_oneof![
+            6 => (any(), proptest::option::weighted(0.3, 0u64..200), tokens.clone())
+                .prop_map(|(name, tokens_limit, tokens)| Step::Admit { name, tokens_limit, tokens }),
+            2 => (any(), proptest::option::of(0u64..90)).prop_map(|(job, run_us)| Step::TurnStarted { job, run_us }),
+            2 => (any(), 0u32..3, 0u32..99).prop_map(|(job, pool, tokens)| Step::KvWritten { job, pool, tokens }),
+            5 => (any(), tokens).prop_map(|(job, tokens)| Step::JobEnded { job, tokens }),
+            1 => any().prop_map(|name| Step::End { name }),
+            1 => (0u64..30).prop_map(|ttl_us| Step::Expire { ttl_us }),
+            2 => (0u64..9).prop_map(|us| Step::Wait { us }),
+        ];
+        proptest::collection::vec(step, 0..250)
+    }
+
+    /// A session of the model: no lists, no tickets, tokens only.
+    #[derive(Debug, Clone)]
+    struct Plain {
+        id: String,
+        serial: usize,
+        pool: Option<(u32, u32)>,
+        turns: u32,
+        used_us: u64,
+        /// Orders uses at one time.
+        used_step: usize,
+        limit: Option<u64>,
+        spent: u64,
+    }
+
+    /// A job of the model; its session may be gone.
+    #[derive(Debug, Clone)]
+    struct PlainJob {
+        serial: usize,
+        ticket: Ticket,
+        held: BudgetAmounts,
+    }
+
+    #[derive(Debug, Default)]
+    struct Model {
+        sessions: Vec<Plain>,
+        jobs: Vec<PlainJob>,
+        begun: usize,
+        now_us: u64,
+        step: usize,
+    }
+
+    impl Model {
+        fn in_use(&self, session: &Plain) -> bool {
+            self.jobs.iter().any(|job| job.serial == session.serial)
+        }
+
+        fn reserved(&self, session: &Plain) -> u64 {
+            self.jobs.iter().filter(|job| job.serial == session.serial).map(|job| job.held.tokens).sum()
+        }
+
+        /// The place of the least recently used idle session.
+        fn least_recent(&self) -> Option<usize> {
+            let idle = (0..self.sessions.len()).filter(|&at| !self.in_use(&self.sessions[at]));
+            idle.min_by_key(|&at| self.sessions[at].used_step)
+        }
+
+        fn touch(&mut self, serial: usize) -> Option<&mut Plain> {
+            let (now_us, step) = (self.now_us, self.step);
+            let session = self.sessions.iter_mut().find(|session| session.serial == serial)?;
+            (session.used_us, session.used_step) = (now_us, step);
+            Some(session)
+        }
+
+        /// What an admission must answer: the evicted id, or the refused field.
+        fn admit(
+            &mut self,
+            room: usize,
+            id: &str,
+            limit: Option<u64>,
+            tokens: u64,
+        ) -> Result<(usize, Option<String>), &'static str> {
+            if let Some(at) = self.sessions.iter().position(|session| session.id == id) {
+                let session = &self.sessions[at];
+                let limit = limit.or(session.limit);
+                let used = session.spent + self.reserved(session);
+                if limit.is_some_and(|limit| used + tokens > limit) && (tokens > 0) {
+                    return Err("budget.tokens");
+                }
+                let serial = session.serial;
+                self.touch(serial).unwrap().limit = limit;
+                return Ok((serial, None));
+            }
+            if limit.is_some_and(|limit| tokens > limit) {
+                return Err("budget.tokens");
+            }
+            let mut evicted = None;
+            if self.sessions.len() >= room {
+                let at = self.least_recent().ok_or("full")?;
+                evicted = Some(self.sessions.remove(at).id);
+            }
+            self.begun += 1;
+            let (serial, used_us, used_step) = (self.begun, self.now_us, self.step);
+            let id = id.to_string();
+            self.sessions.push(Plain { id, serial, pool: None, turns: 0, used_us, used_step, limit, spent: 0 });
+            Ok((serial, evicted))
+        }
+    }
+
+    fn check(sessions: &Sessions<'_>, model: &Model) -> Result<(), TestCaseError> {
+        prop_assert_eq!(sessions.len() as usize, model.sessions.len());
+        prop_assert_eq!(sessions.tickets().count(), model.sessions.len());
+        for plain in &model.sessions {
+            let ticket = sessions.find(&plain.id).unwrap();
+            let session = sessions.get(ticket).unwrap();
+            let jobs: Vec<&PlainJob> = model.jobs.iter().filter(|job| job.serial == plain.serial).collect();
+            prop_assert!(jobs.iter().all(|job| job.ticket == ticket));
+            prop_assert_eq!(sessions.id(ticket), Some(plain.id.as_str()));
+            prop_assert_eq!(session.jobs as usize, jobs.len());
+            prop_assert_eq!((session.turns, session.last_used_us), (plain.turns, plain.used_us));
+            prop_assert_eq!(session.pool.map(|pool| (pool.slot, session.cached_tokens)), plain.pool);
+            prop_assert_eq!(session.ledger.limits().tokens, plain.limit);
+            prop_assert_eq!(session.ledger.spent().tokens, plain.spent);
+            prop_assert_eq!(session.ledger.reserved().tokens, model.reserved(plain));
+            prop_assert_eq!(session.ledger.reserved().time_us, jobs.iter().map(|job| job.held.time_us).sum::<u64>());
+        }
+        let mut idle: Vec<&Plain> = model.sessions.iter().filter(|session| !model.in_use(session)).collect();
+        idle.sort_by_key(|session| session.used_step);
+        let idle: Vec<String> = idle.into_iter().map(|session| session.id.clone()).collect();
+        prop_assert_eq!(idle_ids(sessions), idle);
+        Ok(())
+    }
+
+    proptest! {
+        /// SESSION-1, SESSION-2: sessions behave like a list that is searched from end to end; those in use are never
+        /// evicted and never expire; ids are unique; jobs of sessions that are gone change nothing.
+        #[test]
+        fn behaves_like_a_plain_list(
+            capacity in prop_oneof![Just(0usize), Just(1), Just(2), Just(64)],
+            buckets in prop_oneof![1 => Just(0usize), 8 => 1usize..9],
+            filled in any::<bool>(),
+            steps in steps(),
+        ) {
+            let mut storage = Storage::new(capacity, buckets);
+            let mut sessions = storage.sessions();
+            let room = if buckets == 0 { 0 } else { capacity };
+            prop_assert_eq!(sessions.capacity() as usize, room);
+            // Enough ids to overflow the table, few enough that sessions meet again.
+            let id_of = |name: usize| format!("session-{}", name % (capacity + 3));
+            let mut model = Model::default();
+            // Else a large table would never be full.
+            for name in 0..if filled { room } else { 0 } {
+                model.step += 1;
+                used(&mut sessions, &id_of(name), 0);
+                prop_assert!(model.admit(room, &id_of(name), None, 0).is_ok());
+            }
+            for step in steps {
+                model.step += 1;
+                let now_us = model.now_us;
+                let pick = |job: usize| job.checked_rem(model.jobs.len());
+                match step {
+                    Step::Admit { name, tokens_limit, tokens } => {
+                        let id = id_of(name);
+                        let limits = BudgetLimits { tokens: tokens_limit, ..UNLIMITED };
+                        let held = BudgetAmounts { tokens, time_us: 1, cost_micros: 0 };
+                        let admitted = sessions.admit(&id, limits, held, now_us);
+                        let ticket = admitted.as_ref().ok().map(|admitted| admitted.ticket);
+                        let answer = match admitted {
+                            Ok(admitted) => Ok(admitted.evicted.map(|id| id.to_string())),
+                            Err(SessionRefusal::Full) => Err("full"),
+                            Err(SessionRefusal::Field(error)) => Err(error.field),
+                        };
+                        let expected = model.admit(room, &id, tokens_limit, tokens);
+                        prop_assert_eq!(&answer, &expected.clone().map(|(_, evicted)| evicted));
+                        if let (Some(ticket), Ok((serial, _))) = (ticket, expected) {
+                            model.jobs.push(PlainJob { serial, ticket, held });
+                        }
+                    }
+                    Step::TurnStarted { job, run_us } => {
+                        let Some(job) = pick(job) else { continue };
+                        let PlainJob { serial, ticket, held } = model.jobs[job].clone();
+                        let holds = sessions.turn_started(ticket, held, run_us, now_us);
+                        let there = model.touch(serial).map(|session| session.turns += 1).is_some();
+                        let time_us = run_us.filter(|_| there).map_or(held.time_us, |run_us| run_us.max(1));
+                        prop_assert_eq!(holds, BudgetAmounts { time_us, ..held });
+                        model.jobs[job].held = holds;
+                    }
+                    Step::KvWritten { job, pool, tokens } => {
+                        let Some(job) = pick(job) else { continue };
+                        let PlainJob { serial, ticket, .. } = model.jobs[job].clone();
+                        let handle = PoolHandle { slot: pool, generation: 0 };
+                        let there = model.touch(serial).map(|session| session.pool = Some((pool, tokens))).is_some();
+                        prop_assert_eq!(sessions.kv_written(ticket, handle, tokens, now_us), there);
+                    }
+                    Step::JobEnded { job, tokens } => {
+                        let Some(job) = pick(job) else { continue };
+                        let PlainJob { serial, ticket, held } = model.jobs.swap_remove(job);
+                        let there = model.touch(serial).map(|session| session.spent += tokens).is_some();
+                        let used = BudgetAmounts { tokens, ..ZERO };
+                        prop_assert_eq!(sessions.job_ended(ticket, held, used, now_us), there);
+                    }
+                    Step::End { name } => {
+                        let id = id_of(name);
+                        let ended = sessions.find(&id).and_then(|ticket| sessions.end(ticket));
+                        let there = model.sessions.iter().any(|session| session.id == id);
+                        model.sessions.retain(|session| session.id != id);
+                        prop_assert_eq!(ended.as_deref(), there.then_some(id.as_str()));
+                    }
+                    Step::Expire { ttl_us } => {
+                        let next = model.least_recent().filter(|_| ttl_us > 0).map(|at| model.sessions[at].used_us + ttl_us);
+                        prop_assert_eq!(sessions.next_expiry_us(ttl_us), next);
+                        while let Some(id) = sessions.next_expired(now_us, ttl_us) {
+                            let at = model.least_recent().unwrap();
+                            let gone = model.sessions.remove(at);
+                            prop_assert_eq!(gone.id.as_str(), id.as_str());
+                            prop_assert!(ttl_us > 0 && now_us - gone.used_us >= ttl_us);
+                        }
+                        let due = |at: usize| now_us - model.sessions[at].used_us >= ttl_us;
+                        prop_assert!(ttl_us == 0 || !model.least_recent().is_some_and(due));
+                    }
+                    Step::Wait { us } => model.now_us += us,
+                }
+                check(&sessions, &model)?;
+            }
         }
     }
 }

@@ -1,6 +1,7 @@
 //! A doubly linked list through the slots of a table: whatever is in it leaves in O(1), from any place.
 //!
-//! An entry may stand in several lists at once (a lease: those of its pool, of its state, of last reports), so the links
+//! An entry may stand in several lists at once (a waiting job: arrivals of its class, its
+//! tenant's jobs, what a pass asked; a lease: those of its pool, of its state, of last reports), so the links
 //! are found by the kind of list. Invariant: what a list links is in the table.
 
 use core::marker::PhantomData;
@@ -50,6 +51,10 @@ impl<K> Default for List<K> {
 impl<K> List<K> {
     pub(crate) const EMPTY: Self = Self { first: NONE, last: NONE, kind: PhantomData };
 
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.first == NONE
+    }
+
     pub(crate) fn push_back<S>(&mut self, store: &mut S, at: u32)
     where
         K: Linked<S>,
@@ -79,6 +84,11 @@ impl<K> List<K> {
             None => self.last = previous,
         }
     }
+}
+
+/// What precedes in a list.
+pub(crate) fn previous<S, K: Linked<S>>(store: &S, at: u32) -> u32 {
+    K::links(store, at).map_or(NONE, |links| links.previous)
 }
 
 /// What follows in a list.

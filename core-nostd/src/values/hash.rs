@@ -142,7 +142,7 @@ const fn length(bytes: &[u8]) -> u64 {
 
 /// XXH64 of a stream. All its arithmetic is modulo 2^64 by definition, so it wraps.
 #[derive(Debug, Clone)]
-struct Xxh64 {
+pub(crate) struct Xxh64 {
     lanes: [u64; 4],
     /// Bytes that do not fill a block yet: the first `filled` count.
     pending: [u8; BLOCK_BYTES],
@@ -152,7 +152,7 @@ struct Xxh64 {
 }
 
 impl Xxh64 {
-    const fn new(seed: u64) -> Self {
+    pub(crate) const fn new(seed: u64) -> Self {
         let lanes = [
             seed.wrapping_add(PRIME_1).wrapping_add(PRIME_2),
             seed.wrapping_add(PRIME_2),
@@ -162,7 +162,7 @@ impl Xxh64 {
         Self { lanes, pending: [0; BLOCK_BYTES], filled: 0, total_bytes: 0 }
     }
 
-    fn update(&mut self, bytes: &[u8]) {
+    pub(crate) fn update(&mut self, bytes: &[u8]) {
         self.total_bytes = self.total_bytes.wrapping_add(length(bytes));
         let mut rest = bytes;
         if self.filled > 0 {
@@ -199,7 +199,7 @@ impl Xxh64 {
         }
     }
 
-    fn digest(&self) -> u64 {
+    pub(crate) fn digest(&self) -> u64 {
         let [a, b, c, d] = self.lanes;
         // Without a whole block the third lane is still the seed.
         let mut hash = c.wrapping_add(PRIME_5);

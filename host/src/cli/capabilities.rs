@@ -79,6 +79,9 @@ fn policy_document() -> Value {
         "session_capacity": {
             "default": default.session_capacity, "min": 0, "max": limits::SESSION_CAPACITY_MAX,
         },
+        "pool_backlog": {
+            "default": default.pool_backlog, "min": 0, "max": limits::POOL_BACKLOG_MAX,
+        },
         "weights": {
             "admission": weight(default.weights.admission),
             "model_load": weight(default.weights.model_load),

@@ -9,7 +9,7 @@ use clap::{Args, Subcommand};
 
 use super::error::ImportError;
 use super::fleet::{FleetSources, import_fleet, import_fleet_with_provenance};
-use super::jobs::{JobSources, import_jobs};
+use super::jobs::{JobSources, import_events, import_jobs};
 use super::output::{check_outputs, write_to};
 use super::summary::ImportSummary;
 
@@ -45,6 +45,15 @@ The answer's real length becomes expected_tokens, as if a perfect predictor had 
 Engine and model come from [jobs] of the deployment file; standard error says what applied.
 Exit code 1: a row was refused. The rest was written; the rows are named on standard error.")]
     Jobs(JobsArgs),
+    /// Make a file of events from request traces: each job asks for a place when its request came
+    #[command(after_help = "\
+Example:
+  orchestrator import events --trace conv.csv --deployment deployment.toml -o events.jsonl
+
+As `import jobs`, but each line is an event with the request's time on the trace's clock:
+  {\"event\":\"submit\",\"at_ms\":12,\"job\":{ … }}
+Exit code 1: a row was refused. The rest was written; the rows are named on standard error.")]
+    Events(JobsArgs),
 }
 
 /// Files of `import fleet`.
@@ -70,7 +79,7 @@ pub struct FleetArgs {
     pub provenance: Option<PathBuf>,
 }
 
-/// Files of `import jobs`.
+/// Files of `import jobs` and `import events`.
 #[derive(Debug, Clone, Args)]
 pub struct JobsArgs {
     /// A trace; several are merged by arrival time
@@ -79,7 +88,7 @@ pub struct JobsArgs {
     /// What the requests ask for, in its section `jobs`
     #[arg(long, value_name = "TOML")]
     pub deployment: Option<PathBuf>,
-    /// Write the jobs here instead of to standard output
+    /// Write here instead of to standard output
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
 }
@@ -88,11 +97,12 @@ impl ImportArgs {
     /// Runs the import; the result goes to the file named by `-o`, else to `stdout`.
     ///
     /// # Errors
-    /// As [`import_fleet`] and [`import_jobs`], and an output that is an input or the other output; a file named by `-o` is then left as it was.
+    /// As [`import_fleet`], [`import_jobs`] and [`import_events`], and an output that is an input or the other output; a file named by `-o` is then left as it was.
     pub fn run(&self, stdout: &mut dyn Write) -> Result<ImportSummary, ImportError> {
         match &self.command {
             ImportCommand::Fleet(args) => args.run(stdout),
-            ImportCommand::Jobs(args) => args.run(stdout),
+            ImportCommand::Jobs(args) => args.run(stdout, import_jobs),
+            ImportCommand::Events(args) => args.run(stdout, import_events),
         }
     }
 }
@@ -117,10 +127,13 @@ impl FleetArgs {
     }
 }
 
+/// [`import_jobs`] or [`import_events`].
+type ImportRequests = fn(&JobSources, &mut dyn Write) -> Result<ImportSummary, ImportError>;
+
 impl JobsArgs {
-    fn run(&self, stdout: &mut dyn Write) -> Result<ImportSummary, ImportError> {
+    fn run(&self, stdout: &mut dyn Write, import: ImportRequests) -> Result<ImportSummary, ImportError> {
         check_outputs(self.traces.iter().chain(&self.deployment), self.output.as_deref(), None)?;
         let sources = JobSources { traces: self.traces.clone(), deployment: self.deployment.clone() };
-        write_to(self.output.as_deref(), stdout, |out| import_jobs(&sources, out))
+        write_to(self.output.as_deref(), stdout, |out| import(&sources, out))
     }
 }

@@ -1,8 +1,9 @@
-//! Jobs from request traces, in the order of arrival.
+//! Jobs from request traces, in the order of arrival: as lines of jobs, or as events that a scheduler replays.
 //!
 //! ```text
 //! arrival_ms,input_tokens,output_tokens          {"id":"azure2023_conv_1000-0001","engine":"vllm",
 //! 0,374,44                                  ->    "model_id":"…","prompt_tokens":374,"expected_tokens":44}
+//!                                           or   {"event":"submit","at_ms":0,"job":{"id":"azure2023_conv_1000-0001",…}}
 //! ```
 //!
 //! A trace says when a request came and how long it and its answer were. The answer's **real** length becomes
@@ -11,13 +12,14 @@
 //!
 //! Invariants: ids are `<file stem>-<row>`, the row zero-padded to the width of the file's number of rows, so that a
 //! refused row changes no other id; several traces are merged by arrival, then the order in which they were named, then
-//! row. Arrival times are on each trace's own clock, and no job has them: a job is placed when its turn comes.
+//! row. Arrival times are on each trace's own clock; a line of a job has none, because it is placed when its turn comes,
+//! and an event has that of its request.
 
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::PathBuf;
 
-use orchestrator_core::limits::ID_BYTES_MAX;
+use orchestrator_core::limits::{ID_BYTES_MAX, TIME_MAX_US};
 use serde::Serialize;
 
 use super::deployment::{Deployment, JobsSection, Priority, TraceSection};
@@ -39,21 +41,52 @@ pub struct JobSources {
 /// # Errors
 /// A file that cannot be used, an undeclared engine or model, or an output that cannot be written.
 pub fn import_jobs(sources: &JobSources, out: &mut dyn Write) -> Result<ImportSummary, ImportError> {
+    let (counts, refused) = import(sources, Form::Jobs, out)?;
+    Ok(ImportSummary { imported: Imported::Jobs(counts), refused })
+}
+
+/// Writes the requests of `sources` as events `submit`, one JSON object per line. No trace says how a job ran, so that
+/// there are no other events.
+///
+/// # Errors
+/// As [`import_jobs`].
+pub fn import_events(sources: &JobSources, out: &mut dyn Write) -> Result<ImportSummary, ImportError> {
+    let (counts, refused) = import(sources, Form::Events, out)?;
+    Ok(ImportSummary { imported: Imported::Events(counts), refused })
+}
+
+/// What a request becomes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Jobs,
+    Events,
+}
+
+impl Form {
+    /// An event's time has a limit (UNIT-1); a job has no time.
+    const fn arrival_max_ms(self) -> u64 {
+        match self {
+            Self::Jobs => u64::MAX,
+            Self::Events => TIME_MAX_US / 1000,
+        }
+    }
+}
+
+fn import(sources: &JobSources, form: Form, out: &mut dyn Write) -> Result<(Vec<TraceCount>, Refusals), ImportError> {
     let deployment = sources.deployment.as_deref().map(Deployment::load).transpose()?;
     let section = deployment.and_then(|deployment| deployment.jobs).unwrap_or_default();
     let mut refused = Refusals::default();
     let mut traces = Vec::with_capacity(sources.traces.len());
     for path in &sources.traces {
-        traces.push(traces::read(path, &mut refused)?);
+        traces.push(traces::read(path, form.arrival_max_ms(), &mut refused)?);
     }
     check_names(&traces)?;
     let asks: Vec<Ask<'_>> = traces.iter().map(|trace| Ask::of(trace, &section, sources)).collect::<Result<_, _>>()?;
     for (trace, request) in merged(&traces) {
-        write_job(out, &traces[trace], &asks[trace], request)?;
+        write_request(out, form, &traces[trace], &asks[trace], request)?;
     }
     out.flush()?;
-    let counts = traces.iter().zip(asks).map(count).collect();
-    Ok(ImportSummary { imported: Imported::Jobs(counts), refused })
+    Ok((traces.iter().zip(asks).map(count).collect(), refused))
 }
 
 /// Two traces of one name would give two jobs one id; a long name gives ids over the limit.
@@ -168,7 +201,21 @@ fn job_id(trace: &Trace, row: u64) -> String {
     format!("{}-{row:0width$}", trace.stem)
 }
 
-fn write_job(out: &mut dyn Write, trace: &Trace, ask: &Ask<'_>, request: &Request) -> Result<(), ImportError> {
+/// The event that a job asks for a place.
+#[derive(Serialize)]
+struct Submit<'a> {
+    event: &'static str,
+    at_ms: u64,
+    job: &'a Job<'a>,
+}
+
+fn write_request(
+    out: &mut dyn Write,
+    form: Form,
+    trace: &Trace,
+    ask: &Ask<'_>,
+    request: &Request,
+) -> Result<(), ImportError> {
     let job = Job {
         id: &job_id(trace, request.row),
         engine: ask.engine,
@@ -178,7 +225,14 @@ fn write_job(out: &mut dyn Write, trace: &Trace, ask: &Ask<'_>, request: &Reques
         expected_tokens: request.output_tokens,
         requirements: ask.requirements.as_ref(),
     };
-    serde_json::to_writer(&mut *out, &job).map_err(|error| ImportError::Write { source: error.into() })?;
+    let written = match form {
+        Form::Jobs => serde_json::to_writer(&mut *out, &job),
+        Form::Events => {
+            let submit = Submit { event: "submit", at_ms: request.arrival_ms, job: &job };
+            serde_json::to_writer(&mut *out, &submit)
+        }
+    };
+    written.map_err(|error| ImportError::Write { source: error.into() })?;
     out.write_all(b"\n")?;
     Ok(())
 }

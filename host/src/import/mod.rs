@@ -9,8 +9,8 @@
 //! nodes.csv  specs.csv  profiles.csv ─┐
 //!                                     ├─ import_fleet ─> {"version":1,"deployment":{…},"pools":[…]}
 //! deployment.toml ────────────────────┤
-//!                                     ├─ import_jobs  ─> one job per line
-//! azure.csv  mooncake.jsonl ──────────┘
+//!                                     ├─ import_jobs ──> one job per line
+//! azure.csv  mooncake.jsonl ──────────┴─ import_events > one event `submit` per line, with its time
 //! ```
 //!
 //! Example:
@@ -19,6 +19,7 @@
 //! orchestrator import fleet --nodes nodes.csv --specs specs.csv --profiles profiles.csv \
 //!     --deployment deployment.toml -o fleet.json
 //! orchestrator import jobs --trace azure2023_conv_1000.csv --deployment deployment.toml -o jobs.jsonl
+//! orchestrator import events --trace azure2023_conv_1000.csv --deployment deployment.toml -o events.jsonl
 //! ```
 //!
 //! Invariants:
@@ -53,7 +54,7 @@ pub use deployment::{
 };
 pub use error::ImportError;
 pub use fleet::{FleetSources, import_fleet, import_fleet_with_provenance};
-pub use jobs::{JobSources, import_jobs};
+pub use jobs::{JobSources, import_events, import_jobs};
 pub use summary::{
     DeclaredKey, FleetCounts, ImportSummary, Imported, Refusals, RefusedRow, SkipReason, TraceCount, Unknowns,
 };

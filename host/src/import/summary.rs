@@ -37,6 +37,8 @@ pub enum Imported {
     Fleet(FleetCounts),
     /// Jobs of these traces, in the order in which they were named.
     Jobs(Vec<TraceCount>),
+    /// Events of these traces, one per job, in the order in which they were named.
+    Events(Vec<TraceCount>),
 }
 
 /// What became of the nodes.
@@ -179,7 +181,8 @@ impl fmt::Display for ImportSummary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.imported {
             Imported::Fleet(counts) => counts.fmt(f)?,
-            Imported::Jobs(traces) => traces.iter().try_for_each(|trace| trace.fmt(f))?,
+            Imported::Jobs(traces) => traces.iter().try_for_each(|trace| trace.write(f, "jobs"))?,
+            Imported::Events(traces) => traces.iter().try_for_each(|trace| trace.write(f, "events"))?,
         }
         self.refused.fmt(f)
     }
@@ -215,9 +218,9 @@ fn count_line(f: &mut fmt::Formatter<'_>, count: u64, what: &str) -> fmt::Result
     if count == 0 { Ok(()) } else { writeln!(f, "  {count} {what}") }
 }
 
-impl fmt::Display for TraceCount {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "wrote {} jobs of {} ({})", self.jobs, self.file.display(), self.kind)?;
+impl TraceCount {
+    fn write(&self, f: &mut fmt::Formatter<'_>, what: &str) -> fmt::Result {
+        write!(f, "wrote {} {what} of {} ({})", self.jobs, self.file.display(), self.kind)?;
         match self.arrivals_ms {
             Some((first, last)) => writeln!(f, ", arrivals {first} to {last} ms")?,
             None => writeln!(f)?,

@@ -356,6 +356,63 @@ fn azure_rows_become_jobs_with_padded_ids() {
     assert_eq!(jobs[11]["id"], "conv-12");
 }
 
+fn events(sources: &JobSources) -> (Vec<Value>, ImportSummary) {
+    let mut out = Vec::new();
+    let summary = import_events(sources, &mut out).expect("the import goes to its end");
+    let text = String::from_utf8(out).expect("the output is UTF-8");
+    (text.lines().map(|line| serde_json::from_str(line).expect("each line is JSON")).collect(), summary)
+}
+
+// WIRE-1: an event is its job and the time of its request, and nothing else.
+#[test]
+fn events_are_the_jobs_with_their_times() {
+    let files = Files::new();
+    let azure = files.write("a.csv", "arrival_ms,input_tokens,output_tokens\n5,1,1\n5,2,1\n0,3,1\n");
+    let mooncake = files.write(
+        "m.jsonl",
+        "{\"timestamp\":5,\"input_length\":4,\"output_length\":1}\n{\"timestamp\":1,\"input_length\":5,\"output_length\":1}\n",
+    );
+    let sources = files.jobs(&[azure, mooncake], JOBS);
+    let (lines, summary) = events(&sources);
+    let (jobs, _) = jobs(&sources);
+    let expected: Vec<_> = [0, 1, 5, 5, 5]
+        .into_iter()
+        .zip(jobs)
+        .map(|(at_ms, job)| serde_json::json!({ "event": "submit", "at_ms": at_ms, "job": job }))
+        .collect();
+    assert_eq!(lines, expected);
+    assert!(summary.to_string().starts_with("wrote 3 events of "), "{summary}");
+    assert!(!summary.has_refusals());
+}
+
+// UNIT-1: a time that an event cannot have refuses its row; a job has no time.
+#[test]
+fn events_have_times_within_the_limit() {
+    let files = Files::new();
+    let azure = files.write("a.csv", "arrival_ms,input_tokens,output_tokens\n70368744177,1,1\n70368744178,2,1\n");
+    let mooncake = files.write(
+        "m.jsonl",
+        "{\"timestamp\":70368744177,\"input_length\":1,\"output_length\":1}\n\
+         {\"timestamp\":70368744178,\"input_length\":2,\"output_length\":1}\n",
+    );
+    let sources = files.jobs(&[azure, mooncake], JOBS);
+    let (lines, summary) = events(&sources);
+    assert_eq!(lines.len(), 2);
+    let found: Vec<_> = summary.refused.first.iter().map(|row| (row.line, row.column.as_str())).collect();
+    assert_eq!(found, [(3, "arrival_ms"), (2, "timestamp")]);
+    assert_eq!(jobs(&sources).0.len(), 4);
+    // Every event that was written can be read.
+    let mut warnings = crate::input::Warnings::default();
+    for line in lines {
+        let text = line.to_string();
+        let mut reader = crate::input::LineReader::new(text.as_bytes());
+        let line = reader.next_line().expect("a text can be read").expect("a line");
+        let at_us = crate::input::read_event_line(&line, &mut warnings, |at_us, _| at_us);
+        assert_eq!(at_us, Ok(Some(70_368_744_177_000)));
+    }
+    assert!(warnings.is_empty());
+}
+
 #[test]
 fn traces_are_merged_by_arrival_then_file_then_row() {
     let files = Files::new();

@@ -68,11 +68,11 @@ pub(super) struct Trace {
     pub(super) rows: u64,
 }
 
-/// Reads one trace of whichever kind.
-pub(super) fn read(path: &Path, refused: &mut Refusals) -> Result<Trace, ImportError> {
+/// Reads one trace of whichever kind; a request that came after `arrival_max_ms` is refused.
+pub(super) fn read(path: &Path, arrival_max_ms: u64, refused: &mut Refusals) -> Result<Trace, ImportError> {
     let stem = stem(path)?;
     let refused_before = refused.total;
-    let (kind, requests) = requests(path, refused)?;
+    let (kind, requests) = requests(path, arrival_max_ms, refused)?;
     let rows = requests.len() as u64 + (refused.total - refused_before);
     Ok(Trace { file: path.to_owned(), stem, kind, requests, rows })
 }
@@ -83,9 +83,14 @@ fn stem(path: &Path) -> Result<String, ImportError> {
 }
 
 /// The kind by the first line that decides it, a header or the first line that is JSON; and the requests, in one pass.
-fn requests(path: &Path, refused: &mut Refusals) -> Result<(TraceKind, Vec<Request>), ImportError> {
+fn requests(
+    path: &Path,
+    arrival_max_ms: u64,
+    refused: &mut Refusals,
+) -> Result<(TraceKind, Vec<Request>), ImportError> {
     let mut lines = Lines::open(path)?;
-    let mut rows = MooncakeRows { path, refused_before: refused.total, refused, requests: Vec::new() };
+    let refused_before = refused.total;
+    let mut rows = MooncakeRows { path, arrival_max_ms, refused_before, refused, requests: Vec::new() };
     let mut first = None;
     while let Some(line) = lines.next_line()? {
         let text = String::from_utf8_lossy(line.bytes());
@@ -93,7 +98,7 @@ fn requests(path: &Path, refused: &mut Refusals) -> Result<(TraceKind, Vec<Reque
         if first.is_none() && text.split(',').any(|name| AZURE_COLUMNS.contains(&name.trim().trim_matches('"'))) {
             let (number, header) = (line.number(), line.bytes().to_vec());
             let table = Table::with_header(lines, number, &header, &AZURE_COLUMNS)?;
-            return Ok((TraceKind::Azure, azure(table, rows.refused)?));
+            return Ok((TraceKind::Azure, azure(table, arrival_max_ms, rows.refused)?));
         }
         first.get_or_insert_with(|| tables::excerpt(text));
         match serde_json::from_str::<Value>(text) {
@@ -113,12 +118,12 @@ fn requests(path: &Path, refused: &mut Refusals) -> Result<(TraceKind, Vec<Reque
     })
 }
 
-fn azure(mut table: Table, refused: &mut Refusals) -> Result<Vec<Request>, ImportError> {
+fn azure(mut table: Table, arrival_max_ms: u64, refused: &mut Refusals) -> Result<Vec<Request>, ImportError> {
     let refused_before = refused.total;
     let mut requests = Vec::new();
     while let Some(row) = table.next_row(refused)? {
         let number = requests.len() as u64 + (refused.total - refused_before) + 1;
-        match azure_request(&row, number) {
+        match azure_request(&row, arrival_max_ms, number) {
             Ok(request) => requests.push(request),
             Err(bad) => row.refuse(bad, refused),
         }
@@ -126,8 +131,8 @@ fn azure(mut table: Table, refused: &mut Refusals) -> Result<Vec<Request>, Impor
     Ok(requests)
 }
 
-fn azure_request(row: &Row<'_>, number: u64) -> Result<Request, BadCell> {
-    let arrival_ms = row.required_integer("arrival_ms", u64::MAX)?;
+fn azure_request(row: &Row<'_>, arrival_max_ms: u64, number: u64) -> Result<Request, BadCell> {
+    let arrival_ms = row.required_integer("arrival_ms", arrival_max_ms)?;
     let tokens = |column| {
         let value = row.required_integer(column, u64::from(TOKENS_MAX))?;
         u32::try_from(value).map_err(|_| BadCell::new(column, "is too large"))
@@ -147,6 +152,7 @@ struct MooncakeLine {
 /// The rows of a Mooncake trace, read or refused.
 struct MooncakeRows<'a> {
     path: &'a Path,
+    arrival_max_ms: u64,
     requests: Vec<Request>,
     refused: &'a mut Refusals,
     refused_before: u64,
@@ -156,7 +162,9 @@ impl MooncakeRows<'_> {
     fn add(&mut self, line: &Line<'_>) {
         let number = self.requests.len() as u64 + (self.refused.total - self.refused_before) + 1;
         let text = line.text().map_err(|problem| ("", format!("the line is {problem}")));
-        match text.and_then(|text| mooncake_request(text.trim_start_matches(BYTE_ORDER_MARK), number)) {
+        let request = text
+            .and_then(|text| mooncake_request(text.trim_start_matches(BYTE_ORDER_MARK), self.arrival_max_ms, number));
+        match request {
             Ok(request) => self.requests.push(request),
             Err((field, why)) => self.refused.push(self.path, line.number(), field, why),
         }
@@ -173,7 +181,7 @@ impl MooncakeRows<'_> {
 /// The field that is at fault, and why.
 type BadLine = (&'static str, String);
 
-fn mooncake_request(text: &str, number: u64) -> Result<Request, BadLine> {
+fn mooncake_request(text: &str, arrival_max_ms: u64, number: u64) -> Result<Request, BadLine> {
     // A JSON list would pass for an object: serde fills a struct's fields in their order.
     if !text.trim_start().starts_with('{') {
         return Err(("", "the line is no JSON object".to_owned()));
@@ -184,6 +192,9 @@ fn mooncake_request(text: &str, number: u64) -> Result<Request, BadLine> {
         let reason = message.split(" at line 1 column ").next().unwrap_or_default();
         ("", format!("{reason} at column {}", error.column()))
     })?;
+    if line.timestamp > arrival_max_ms {
+        return Err(("timestamp", format!("is {}, above {arrival_max_ms}", line.timestamp)));
+    }
     let tokens = |field, value: u64| match u32::try_from(value) {
         Ok(tokens) if tokens <= TOKENS_MAX => Ok(tokens),
         _ => Err((field, format!("is {value}, above {TOKENS_MAX}"))),

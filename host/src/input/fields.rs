@@ -122,7 +122,7 @@ impl<'a> Object<'a> {
     }
 
     /// The JSON text of a field; `None` when it is absent or `null`.
-    fn value(&self, path: &'static str) -> Option<&'a str> {
+    pub(super) fn value(&self, path: &'static str) -> Option<&'a str> {
         let key = path.rsplit('.').next().unwrap_or(path);
         let at = self.fields.binary_search_by(|field| (*field.key).cmp(key)).ok()?;
         let field = self.fields.get(at)?;

@@ -413,7 +413,7 @@ mod tests {
                 seen += 1;
             }
         }
-        assert_eq!(seen, 36);
+        assert_eq!(seen, 37);
         let message = "requirements.split.degree: wrong type: expected a whole number";
         assert_eq!(refusal(&with("/requirements/split/degree", json!(1.5))), message);
     }

@@ -7,6 +7,7 @@
 //! fleet.json ── FleetReader ── row text ── PoolText ── with_snapshot ─▶ PoolSnapshot::validate
 //! jobs.jsonl ── LineReader ─── line ────── JobText ─── with_spec ─────▶ JobSpec::validate
 //! policy.toml ─ read_policies ─────────────────────────────────────────▶ Policy, SchedulerPolicy, prices
+//! events.jsonl  LineReader ─── line ────── EventText ── with_input ────▶ scheduler Input, with its time
 //! dims.csv ──── read_model_dims ───────────────────────────────────────▶ model id -> ModelDims
 //!                                             └─ Warnings: unknown fields, slipped units, other VRAM
 //! ```
@@ -32,6 +33,7 @@
 //! - Memory is bounded: one row or line of at most 1 MiB at a time, whatever the file.
 //! - No input makes this module panic.
 
+mod event_row;
 mod fields;
 mod fleet_error;
 mod fleet_file;
@@ -47,6 +49,7 @@ mod row_error;
 mod slips;
 mod warnings;
 
+pub use event_row::{EventText, RefusedEvent, read_event_line};
 pub use fleet_error::FleetFileError;
 pub use fleet_file::{FleetReader, FleetRow, MAX_ROW_BYTES};
 pub use job_row::{JobText, RefusedJob, read_job, read_job_line};

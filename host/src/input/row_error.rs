@@ -52,6 +52,11 @@ pub enum Why {
         /// The most bytes that are accepted.
         max_bytes: usize,
     },
+    /// A policy that cannot be used.
+    Policy {
+        /// What is wrong with it.
+        reason: String,
+    },
 }
 
 impl fmt::Display for Why {
@@ -61,6 +66,7 @@ impl fmt::Display for Why {
             Self::NotJson { reason } => write!(f, "not JSON: {reason}"),
             Self::NotUtf8 => f.write_str("not UTF-8 text"),
             Self::RowTooLong { max_bytes } => write!(f, "longer than {max_bytes} bytes"),
+            Self::Policy { reason } => f.write_str(reason),
         }
     }
 }
@@ -90,12 +96,18 @@ impl RowError {
         Self::new(ROW, why)
     }
 
+    /// The same error of a row that stands in the field `parent` of another.
+    pub(super) fn within(self, parent: &'static str) -> Self {
+        let field = if self.field == ROW { parent.into() } else { format!("{parent}.{}", self.field).into() };
+        Self { field, why: self.why }
+    }
+
     /// The core's problem, where it is one.
     #[must_use]
     pub fn problem(&self) -> Option<Problem> {
         match self.why {
             Why::Problem(problem) => Some(problem),
-            Why::NotJson { .. } | Why::NotUtf8 | Why::RowTooLong { .. } => None,
+            Why::NotJson { .. } | Why::NotUtf8 | Why::RowTooLong { .. } | Why::Policy { .. } => None,
         }
     }
 }

@@ -9,7 +9,7 @@
 //! A warning never changes a decision: unknown fields are ignored (UNIT-10), slipped units are used as written
 //! (POOL-4), the VRAM of devices replaces the pool's (POOL-2).
 //!
-//! Invariants: a row counts once per warning; the order is fixed (fleet file, pools, jobs; then by kind and field);
+//! Invariants: a row counts once per warning; the order is fixed (fleet file, pools, jobs, events; then by kind and field);
 //! memory is bounded, because only [`UNKNOWN_MAX`] unknown fields per source keep their name.
 
 use std::collections::BTreeMap;
@@ -27,6 +27,8 @@ pub enum Source {
     Pool,
     /// A line of the job file.
     Job,
+    /// A line of events, outside the pool or job in it.
+    Event,
 }
 
 /// What looks wrong.
@@ -135,6 +137,7 @@ impl fmt::Display for Source {
             Self::FleetFile => "fleet file",
             Self::Pool => "pool",
             Self::Job => "job",
+            Self::Event => "event",
         })
     }
 }

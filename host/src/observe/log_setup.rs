@@ -5,8 +5,10 @@
 
 use std::io;
 
+use tracing::Subscriber;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::ParseError;
+use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
 /// The level without `--log` and `RUST_LOG`.
@@ -48,16 +50,26 @@ pub enum LogSetupError {
 pub fn init_logs(format: LogFormat, level: Option<&str>) -> Result<(), LogSetupError> {
     let from_environment = std::env::var(EnvFilter::DEFAULT_ENV).ok();
     let filter = filter(level, from_environment.as_deref())?;
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
     match format {
-        // Fields at the top, beside `timestamp` and `level`: that is where collectors look for them.
-        LogFormat::Json => {
-            lines.json().flatten_event(true).with_current_span(false).with_span_list(false).finish().try_init()
-        }
-        LogFormat::Text => lines.with_ansi(false).finish().try_init(),
+        LogFormat::Json => json_lines(filter, io::stderr).try_init(),
+        LogFormat::Text => text_lines(filter, io::stderr).try_init(),
     }?;
     Ok(())
 }
+
+/// Fields at the top, beside `timestamp` and `level`: that is where collectors look for them.
+fn json_lines(filter: EnvFilter, writer: impl Writer) -> impl Subscriber + Send + Sync {
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
+    lines.json().flatten_event(true).with_current_span(false).with_span_list(false).finish()
+}
+
+fn text_lines(filter: EnvFilter, writer: impl Writer) -> impl Subscriber + Send + Sync {
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).with_ansi(false).finish()
+}
+
+/// Where lines go: standard error, or what a test keeps.
+trait Writer: for<'w> MakeWriter<'w> + Send + Sync + 'static {}
+impl<W: for<'w> MakeWriter<'w> + Send + Sync + 'static> Writer for W {}
 
 fn filter(level: Option<&str>, from_environment: Option<&str>) -> Result<EnvFilter, LogSetupError> {
     let environment = from_environment.filter(|directives| !directives.trim().is_empty());
@@ -72,7 +84,65 @@ fn filter(level: Option<&str>, from_environment: Option<&str>) -> Result<EnvFilt
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+    use std::sync::{Arc, Mutex};
+
+    use orchestrator_core::scheduler::{Event, JobFacts, Observer, SessionEnd, WaitForecast};
+    use serde_json::Value;
+
     use super::*;
+    use crate::observe::LogObserver;
+
+    #[derive(Clone, Default)]
+    struct Kept(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Kept {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl Kept {
+        fn text(&self) -> String {
+            String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+        }
+    }
+
+    /// One line at `info`, one at `debug`.
+    fn log_something() {
+        let job = JobFacts { id: "j\n1", engine: "vllm", ..JobFacts::default() };
+        LogObserver.observe(5, &Event::JobEnqueued { job, forecast: WaitForecast::default() });
+        LogObserver.observe(6, &Event::SessionEnded { session_id: "s", cause: SessionEnd::Expired });
+    }
+
+    // LOG-1: a line is one JSON object with the fields at its top; a filter keeps out what it should.
+    #[test]
+    fn json_lines_have_their_fields_at_the_top() {
+        let kept = Kept::default();
+        let (writer, filter) = (kept.clone(), filter(Some("info"), None).unwrap());
+        tracing::subscriber::with_default(json_lines(filter, move || writer.clone()), log_something);
+        let line: Value = serde_json::from_str(kept.text().trim_end()).unwrap();
+        assert_eq!(
+            (&line["level"], &line["event"], &line["job_id"]),
+            (&"INFO".into(), &"job_enqueued".into(), &"j\n1".into())
+        );
+        assert_eq!((&line["queue_position"], &line["human"]), (&0.into(), &"accepted, 0 before it".into()));
+        assert!(line["timestamp"].is_string() && line["target"] == "orchestrator::scheduler", "{line}");
+        assert!(line.get("session_id").is_none() && line.get("fields").is_none(), "{line}");
+    }
+
+    #[test]
+    fn text_lines_are_plain() {
+        let kept = Kept::default();
+        let (writer, filter) = (kept.clone(), filter(Some("debug"), None).unwrap());
+        tracing::subscriber::with_default(text_lines(filter, move || writer.clone()), log_something);
+        let text = kept.text();
+        assert_eq!(text.lines().count(), 2, "{text}");
+        assert!(!text.contains('\u{1b}') && text.contains("session_ended"), "{text}");
+    }
 
     #[test]
     fn the_option_wins_over_the_environment() {

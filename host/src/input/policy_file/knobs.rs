@@ -10,7 +10,7 @@ use super::values::{float, integer, order, seed, shown};
 use crate::input::row_error::path_text;
 
 /// Every key by its dotted path, and what it takes. A key with keys below it is a table.
-pub(super) const KNOBS: [(&str, &str); 56] = [
+pub(super) const KNOBS: [(&str, &str); 57] = [
     ("version", "1"),
     ("order", "\"predicted-end\" or \"vram-first\""),
     ("quantum_shift", "an integer from 0 to 46"),
@@ -21,6 +21,7 @@ pub(super) const KNOBS: [(&str, &str); 56] = [
     ("default_first_token_ms", MILLISECONDS),
     ("stale_after_ms", MILLISECONDS),
     ("session_capacity", "an integer from 0 to 16777216"),
+    ("pool_backlog", "an integer from 0 to 65535"),
     ("weights", "a table of admission, model_load, first_token, prefill, decode"),
     ("weights.admission", A_WEIGHT),
     ("weights.model_load", A_WEIGHT),
@@ -66,7 +67,7 @@ pub(super) const KNOBS: [(&str, &str); 56] = [
     ("price", "a list of tables, [[price]], of engine, model, micros_per_1000_tokens; an engine and model once"),
     ("price.engine", A_NAME),
     ("price.model", A_NAME),
-    ("price.micros_per_1000_tokens", "an integer from 0 to 281474976710655, and must be there"),
+    ("price.micros_per_1000_tokens", "an integer from 0 to 4294967295, and must be there"),
 ];
 
 const A_WEIGHT: &str = "a number from 0 to 16";
@@ -172,6 +173,7 @@ impl Knobs<'_> {
             default_first_token_ms: self.typed("default_first_token_ms", float)?,
             stale_after_ms: self.typed("stale_after_ms", float)?.unwrap_or(defaults.stale_after_ms),
             session_capacity: self.typed("session_capacity", integer)?.unwrap_or(defaults.session_capacity),
+            pool_backlog: self.typed("pool_backlog", integer)?.unwrap_or(defaults.pool_backlog),
             weights: self.weights()?,
         })
     }

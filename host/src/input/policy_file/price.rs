@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use orchestrator_core::limits::{BYTES_MAX, NAME_BYTES_MAX};
+use orchestrator_core::limits::NAME_BYTES_MAX;
 use toml::{Table, Value};
 
 use super::PolicyFileError;
@@ -16,8 +16,8 @@ pub struct Price {
     pub engine: Option<String>,
     /// The model; `None` is any.
     pub model: Option<String>,
-    /// Millionths of the currency per 1,000 tokens, below 2^48.
-    pub micros_per_1000_tokens: u64,
+    /// Millionths of the currency per 1,000 tokens.
+    pub micros_per_1000_tokens: u32,
 }
 
 impl Knobs<'_> {
@@ -44,7 +44,7 @@ impl Knobs<'_> {
             Some(other) => Err(self.refused_value(key, Some(other))),
         };
         let micros = entry.get("micros_per_1000_tokens");
-        let price = micros.and_then(narrow::<u64>).filter(|&price| price <= BYTES_MAX);
+        let price = micros.and_then(narrow::<u32>);
         Ok(Price {
             engine: name("price.engine", entry.get("engine"))?,
             model: name("price.model", entry.get("model"))?,

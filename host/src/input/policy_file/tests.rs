@@ -21,6 +21,7 @@ fn every_knob() {
     let text = "version = 1\norder = 'vram-first'\nquantum_shift = 46.0\nperformance_aware = false\n\
         spread_seed = '0xffffffffffffffff'\ndefault_output_tokens = 7\ndefault_tokens_per_s = 50\n\
         default_first_token_ms = 0.5\nstale_after_ms = 1\nsession_capacity = 16_777_216\n\
+        pool_backlog = 9\n\
         [weights]\nadmission = 0\nmodel_load = 16\nfirst_token = 0.5\nprefill = 2\ndecode = 1.5\n";
     let spec = PolicySpec {
         order: Order::VramFirst,
@@ -32,6 +33,7 @@ fn every_knob() {
         default_first_token_ms: Some(0.5),
         stale_after_ms: 1.0,
         session_capacity: 1 << 24,
+        pool_backlog: 9,
         weights: WeightsSpec { admission: 0.0, model_load: 16.0, first_token: 0.5, prefill: 2.0, decode: 1.5 },
     };
     assert_eq!(parse(text), Ok(spec.validate().unwrap()));
@@ -226,15 +228,14 @@ fn prices(text: &str) -> Result<Vec<Price>, String> {
 // BUDGET-2: prices by engine and model, each pair once.
 #[test]
 fn prices_are_a_list() {
-    let text = "[[price]]\nengine = 'vllm'\nmodel = 'm'\nmicros_per_1000_tokens = 281474976710655\n\
+    let text = "[[price]]\nengine = 'vllm'\nmodel = 'm'\nmicros_per_1000_tokens = 4294967295\n\
         [[price]]\nengine = 'vllm'\nmicros_per_1000_tokens = 2.0\n[[price]]\nmicros_per_1000_tokens = 0\n";
     let price = |engine: Option<&str>, model: Option<&str>, micros| Price {
         engine: engine.map(str::to_owned),
         model: model.map(str::to_owned),
         micros_per_1000_tokens: micros,
     };
-    let expected =
-        vec![price(Some("vllm"), Some("m"), (1 << 48) - 1), price(Some("vllm"), None, 2), price(None, None, 0)];
+    let expected = vec![price(Some("vllm"), Some("m"), u32::MAX), price(Some("vllm"), None, 2), price(None, None, 0)];
     assert_eq!(prices(text), Ok(expected));
     assert_eq!(prices("price = []"), Ok(vec![]));
     let long = format!("[[price]]\nmicros_per_1000_tokens = 1\nmodel = '{}'", "x".repeat(129));
@@ -243,7 +244,7 @@ fn prices_are_a_list() {
         ("price = [1]", "`price` cannot be 1; it takes a list of tables"),
         ("[[price]]\nengine = 'a'", "`price.micros_per_1000_tokens` cannot be absent; it takes an integer"),
         ("[[price]]\nmicros_per_1000_tokens = -1", "`price.micros_per_1000_tokens` cannot be -1"),
-        ("[[price]]\nmicros_per_1000_tokens = 281474976710656", "cannot be 281474976710656"),
+        ("[[price]]\nmicros_per_1000_tokens = 4294967296", "cannot be 4294967296"),
         (
             "[[price]]\nmicros_per_1000_tokens = 1\nengine = ''",
             "`price.engine` cannot be \"\"; it takes a text of 1 to",

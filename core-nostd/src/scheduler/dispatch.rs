@@ -1,0 +1,207 @@
+//! From a waiting job to a lease, and out of the queue without one. QUEUE-12 to QUEUE-14.
+
+use super::action::Action;
+use super::event::{DispatchFacts, Event, JobFacts, Refusal, RefusalCode, UsageFacts, WaitForecast};
+use super::leases::NewLease;
+use super::lifecycle::owned;
+use super::machine::Scheduler;
+use super::observer::Observer;
+use super::queue::Departed;
+use super::submit::{decision_facts, facts_of};
+use super::waiting::{WaitingJob, Work};
+use crate::fleet::{PoolHandle, PoolRegistry};
+use crate::input::{JobSpec, Priority, ValidJob};
+use crate::placement::Assignment;
+use crate::policy::Policy;
+use crate::rows::SessionEntry;
+use crate::storage::Ticket;
+
+/// A placement that the fleet has committed.
+struct Committed<L> {
+    pool: PoolHandle,
+    held: L,
+    assignment: Assignment,
+}
+
+/// Decides, says so, and commits; `None` where no pool can take the job now.
+fn place<F: PoolRegistry>(
+    fleet: &mut F,
+    job: &ValidJob<'_>,
+    policy: &Policy,
+    session: Option<SessionEntry>,
+    decided: impl FnOnce(Event<'_>),
+) -> Option<Committed<F::Lease>> {
+    let decision = fleet.decide(job, policy, session);
+    let facts = job.facts();
+    decided(Event::PlacementDecided {
+        job: facts_of(job.spec(), facts.prompt_tokens, facts.output_tokens),
+        decision: decision_facts(&decision, job, fleet.len()),
+    });
+    let assignment = *decision.assignment()?;
+    let pool = fleet.at_rank(assignment.rank)?;
+    let held = fleet.commit(job, assignment.rank).ok()?;
+    Some(Committed { pool, held, assignment })
+}
+
+impl<F: PoolRegistry> Scheduler<'_, F> {
+    /// Starts a pass where something changed that could help a waiting job.
+    pub(super) fn begin_pass(&mut self) {
+        if self.todo.pass {
+            self.queue.begin_pass(self.now_us);
+        }
+    }
+
+    /// Goes on with the pass until a job is dispatched. QUEUE-13.
+    pub(super) fn dispatch_next(&mut self, observer: &mut impl Observer) -> Option<Action> {
+        while self.todo.pass && !self.leases.is_full() {
+            let Some(ticket) = self.queue.next_in_pass() else { break };
+            if let Some(action) = self.dispatch_waiting(ticket, observer) {
+                return Some(action);
+            }
+        }
+        // Without room for a lease the next end of one begins another pass.
+        self.todo.pass = false;
+        None
+    }
+
+    fn dispatch_waiting(&mut self, ticket: Ticket, observer: &mut impl Observer) -> Option<Action> {
+        let waiting = *self.queue.get(ticket)?;
+        if waiting.refused_in == Some(self.epoch) {
+            return None;
+        }
+        let session = waiting.work.session.and_then(|session| self.session_entry(session));
+        let Self { fleet, placement, jobs, now_us, .. } = self;
+        let committed = jobs.with(ticket.slot(), |spec| {
+            // It was valid when it came; another policy changes no more than its default of output tokens.
+            let job = spec.validate(placement, None).ok()?;
+            place(fleet, &job, placement, session, |event| observer.observe(*now_us, &event))
+        });
+        let Some(committed) = committed.flatten() else {
+            let epoch = self.epoch;
+            self.queue.get_mut(ticket)?.refused_in = Some(epoch);
+            return None;
+        };
+        let busy_since_us = self.queue.busy_since_us();
+        self.queue.serve(ticket)?;
+        self.drain.served(self.now_us, busy_since_us);
+        self.class_left(waiting.work.priority);
+        // The bytes of the job stay readable: its slot is used again by the next arrival at the earliest.
+        let jobs = core::mem::take(&mut self.jobs);
+        let action = jobs.with(ticket.slot(), |spec| self.lease(spec, waiting.work, committed, observer));
+        self.jobs = jobs;
+        self.observe_depth(ticket.slot(), waiting.work.priority, observer);
+        action.flatten()
+    }
+
+    /// A newcomer that needs no place in the queue. QUEUE-14.
+    pub(super) fn dispatch_at_once(
+        &mut self,
+        job: &ValidJob<'_>,
+        observer: &mut impl Observer,
+    ) -> Result<WaitForecast, Refusal> {
+        let work = self.begin_work(job, observer)?;
+        let session = work.session.and_then(|session| self.session_entry(session));
+        let Self { fleet, placement, now_us, .. } = self;
+        let Some(committed) = place(fleet, job, placement, session, |event| observer.observe(*now_us, &event)) else {
+            // The same question was answered otherwise a moment ago.
+            self.settle(&work, &UsageFacts::default());
+            return Err(self.no_storage());
+        };
+        let forecast = WaitForecast { predicted_start_us: Some(self.now_us), ..WaitForecast::default() };
+        let facts = facts_of(job.spec(), work.prompt_tokens, work.output_tokens);
+        observer.observe(self.now_us, &Event::JobEnqueued { job: facts, forecast });
+        self.todo.held = self.lease(job.spec(), work, committed, observer);
+        Ok(forecast)
+    }
+
+    /// Makes a lease of a committed placement and says so. LEASE-1.
+    fn lease(
+        &mut self,
+        spec: &JobSpec<'_>,
+        mut work: Work,
+        committed: Committed<F::Lease>,
+        observer: &mut impl Observer,
+    ) -> Option<Action> {
+        let Committed { pool, held, mut assignment } = committed;
+        let now_us = self.now_us;
+        let run_us = assignment.end_us.map(|end_us| end_us.saturating_sub(assignment.start_us));
+        let predicted_end_us = assignment.end_us.map(|us| now_us.saturating_add(us));
+        // The deadline counts from the admission, the prediction from now.
+        assignment.on_time = predicted_end_us.zip(work.deadline_at_us).map(|(end, deadline)| end <= deadline);
+        let on_time_permille = self.forecast.on_time_permille(work.deadline_at_us, predicted_end_us, now_us);
+        if let Some(session) = work.session {
+            work.held = self.sessions.turn_started(session, work.held, run_us, now_us);
+        }
+        let lease = NewLease {
+            pool,
+            held,
+            admitted_at_us: work.admitted_at_us,
+            predicted_end_us,
+            prompt_tokens: work.prompt_tokens,
+            job: work,
+        };
+        // There is room for a lease, and no other job has the id: both were asked.
+        let ticket = self.leases.reserve(spec.id, lease, now_us).ok()?;
+        self.models.put(ticket.slot(), spec.model_id);
+        let dispatch = DispatchFacts {
+            assignment,
+            waited_us: now_us.saturating_sub(work.admitted_at_us),
+            kv_warm: assignment.warm,
+            kv_migrated: false,
+            seed: spec.determinism.seed,
+            on_time_permille,
+        };
+        let job = facts_of(spec, work.prompt_tokens, work.output_tokens);
+        let pool = self.fleet.facts(pool)?;
+        observer.observe(now_us, &Event::JobDispatched { job, pool, dispatch });
+        Some(Action::Dispatch {
+            job_id: owned(spec.id),
+            pool_id: owned(pool.id),
+            replica_id: owned(pool.replica_id),
+            dispatch,
+        })
+    }
+
+    /// The next job that waited too long. QUEUE-12.
+    pub(super) fn expire_waiting(&mut self, observer: &mut impl Observer) -> Option<Action> {
+        let departed = self.queue.expire(self.now_us)?;
+        let retry_after_ms = self.drain.retry_after_ms(self.queue.len(), &self.rules.admission);
+        let refusal = Refusal::later(RefusalCode::QueueTimeout, None, retry_after_ms);
+        let waited_us = self.now_us.saturating_sub(departed.arrived_us);
+        self.leave(&departed, observer, |job| Event::JobTimedOut { job, refusal, waited_us });
+        Some(Action::Drop { job_id: departed.id, refusal })
+    }
+
+    /// What is to be done and said of a job that left the queue without a lease.
+    pub(super) fn leave(
+        &mut self,
+        departed: &Departed<WaitingJob>,
+        observer: &mut impl Observer,
+        event: impl for<'e> FnOnce(JobFacts<'e>) -> Event<'e>,
+    ) {
+        let work = departed.payload.work;
+        self.settle(&work, &UsageFacts::default());
+        self.class_left(departed.class);
+        self.jobs.with(departed.slot, |spec| {
+            let job = facts_of(spec, work.prompt_tokens, work.output_tokens);
+            observer.observe(self.now_us, &event(job));
+        });
+        self.observe_depth(departed.slot, departed.class, observer);
+    }
+
+    /// FORECAST-2: a class that ran empty starts its forecasts anew.
+    fn class_left(&mut self, class: Priority) {
+        if self.queue.state().class(class).jobs == 0 {
+            self.forecast.class_emptied(class);
+        }
+    }
+
+    /// Says how many jobs of a class wait, with the engine of the job in `slot` that came or left.
+    pub(super) fn observe_depth(&self, slot: u32, priority: Priority, observer: &mut impl Observer) {
+        let state = self.queue.state().class(priority);
+        self.jobs.with(slot, |spec| {
+            let (engine, jobs, tokens) = (spec.engine, state.jobs, state.tokens);
+            observer.observe(self.now_us, &Event::QueueDepth { priority, engine, jobs, tokens });
+        });
+    }
+}

@@ -1,0 +1,275 @@
+//! The whole scheduler: queue, leases, sessions, budgets and forecasts around one fleet.
+//!
+//! [`Scheduler::handle`] takes one input with its time and answers it; [`Scheduler::next_action`] then says, one by one,
+//! what is to be done. Both are bounded: an input does a bounded number of look-ups, an action at most one decision per
+//! job that is passed over.
+//!
+//! ```
+//! use orchestrator_core::scheduler::{Action, Answer, Input, Scheduler, SchedulerBuffers, SchedulerPolicy};
+//! use orchestrator_core::{JobSpec, Policy, PoolSnapshot, SmallFleet};
+//!
+//! // 2 pools; 4 jobs of up to 256 bytes may wait, 4 may run; 2 sessions.
+//! let mut buffers: SchedulerBuffers<_, 2, 4, 256, 4, 2> = SchedulerBuffers::new();
+//! let fleet: SmallFleet<2, 4, 16> = SmallFleet::new();
+//! let mut scheduler = Scheduler::new(fleet, buffers.storage(), Policy::default(), SchedulerPolicy::default());
+//!
+//! let pool = PoolSnapshot::new("gpu-0", "vllm", 1, 1, 80 << 30, 60 << 30);
+//! let answer = scheduler.drive(&Input::Snapshot(&pool), 0, &mut (), |_| ());
+//! assert_eq!(answer, Answer::Done);
+//!
+//! let job = JobSpec::new("job-1", "vllm", "some/model");
+//! let mut dispatched = None;
+//! let answer = scheduler.drive(&Input::Submit(&job), 10, &mut (), |action| dispatched = Some(action));
+//! assert!(matches!(answer, Answer::Accepted(_)));
+//! let Some(Action::Dispatch { job_id, pool_id, .. }) = dispatched else { panic!("the pool is free") };
+//! assert_eq!((job_id.as_str(), pool_id.as_str()), ("job-1", "gpu-0"));
+//! ```
+//!
+//! Invariants: every submitted job ends in exactly one terminal event (EVENT-1); a job waits or has a lease, never
+//! both; what was reserved in a ledger is settled once; the same inputs give the same answers, events and actions.
+
+use super::action::{Action, Answer};
+use super::drain_rate::DrainRate;
+use super::event::Event;
+use super::forecast::Forecast;
+use super::input::Input;
+use super::leases::Leases;
+use super::lifecycle::End;
+use super::observer::Observer;
+use super::policy::SchedulerPolicy;
+use super::pools::PoolRecords;
+use super::prices::Prices;
+use super::queue::Queue;
+use super::sessions::Sessions;
+use super::storage::SchedulerStorage;
+use super::waiting::{JobStore, ModelNames, WaitingJob, Work};
+use crate::fleet::{PoolHandle, PoolRegistry};
+use crate::policy::Policy;
+
+/// A fleet with everything that waits for it and runs on it. See the [module](self).
+#[derive(Debug)]
+pub struct Scheduler<'a, F: PoolRegistry> {
+    pub(super) fleet: F,
+    pub(super) placement: Policy,
+    pub(super) rules: SchedulerPolicy,
+    pub(super) prices: Prices<'a>,
+    pub(super) queue: Queue<'a, WaitingJob>,
+    pub(super) jobs: JobStore<'a>,
+    pub(super) leases: Leases<'a, F::Lease, Work>,
+    pub(super) models: ModelNames<'a>,
+    pub(super) pools: PoolRecords<'a>,
+    pub(super) sessions: Sessions<'a>,
+    pub(super) drain: DrainRate,
+    pub(super) forecast: Forecast,
+    pub(super) now_us: u64,
+    /// Raised by everything that could let a waiting job be placed. QUEUE-13.
+    pub(super) epoch: u64,
+    pub(super) todo: Todo,
+}
+
+/// What is left to do of the last input.
+#[derive(Debug, Default)]
+pub(super) struct Todo {
+    step: Step,
+    /// What the input itself calls for.
+    pub(super) held: Option<Action>,
+    /// A pool that goes when its leases have ended.
+    pub(super) leaving: Option<PoolHandle>,
+    /// Whether a pass over the queue may find a place for a job.
+    pub(super) pass: bool,
+}
+
+/// The parts of the work after an input, in their order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Step {
+    /// What the input itself calls for.
+    Held,
+    /// Leases of a pool that goes.
+    Leaving,
+    /// Leases that end by themselves.
+    Watchdog,
+    /// Jobs that waited too long.
+    Expiry,
+    /// Sessions that were not used for too long.
+    Sessions,
+    /// Pools that are to be asked for their state.
+    Refresh,
+    /// Waiting jobs that a pool can take now.
+    Pass,
+    /// Nothing.
+    #[default]
+    Idle,
+}
+
+impl Step {
+    const fn next(self) -> Self {
+        match self {
+            Self::Held => Self::Leaving,
+            Self::Leaving => Self::Watchdog,
+            Self::Watchdog => Self::Expiry,
+            Self::Expiry => Self::Sessions,
+            Self::Sessions => Self::Refresh,
+            Self::Refresh => Self::Pass,
+            Self::Pass | Self::Idle => Self::Idle,
+        }
+    }
+}
+
+impl<'a, F: PoolRegistry> Scheduler<'a, F> {
+    /// A scheduler over `fleet` and this storage; whatever the storage held is dropped. Pools that are in the fleet
+    /// already count as observed at time 0.
+    #[must_use]
+    pub fn new(
+        mut fleet: F,
+        storage: SchedulerStorage<'a, F::Lease>,
+        placement: Policy,
+        rules: SchedulerPolicy,
+    ) -> Self {
+        let SchedulerStorage { queue, job_bytes, leases, model_names, pools, sessions, prices, hash_seed } = storage;
+        fleet.prepare_for(&placement);
+        let queue = Queue::with_hash_seed(queue, rules.queue, hash_seed);
+        let leases = Leases::with_hash_seed(leases, hash_seed);
+        let mut pools = PoolRecords::new(pools);
+        for pool in (0..fleet.len()).filter_map(|rank| fleet.at_rank(rank)) {
+            pools.snapshot_taken(pool, 0);
+        }
+        Self {
+            fleet,
+            placement,
+            rules,
+            prices,
+            jobs: JobStore::new(job_bytes, queue.capacity()),
+            models: ModelNames::new(model_names, leases.capacity()),
+            queue,
+            leases,
+            pools,
+            sessions: Sessions::new(sessions, hash_seed),
+            drain: DrainRate::default(),
+            forecast: Forecast::default(),
+            now_us: 0,
+            epoch: 0,
+            todo: Todo::default(),
+        }
+    }
+
+    /// Takes one input. EVENT-3.
+    ///
+    /// What it calls for is said by [`Scheduler::next_action`], until that says nothing more: before, further inputs are
+    /// answered with [`Answer::ActionsPending`] and change nothing, so that no action can be lost.
+    pub fn handle(&mut self, input: &Input<'_>, now_us: u64, observer: &mut impl Observer) -> Answer {
+        if self.todo.step != Step::Idle {
+            return Answer::ActionsPending;
+        }
+        if now_us < self.now_us {
+            return Answer::TimeWentBack { last_us: self.now_us };
+        }
+        self.now_us = now_us;
+        self.todo.step = Step::Held;
+        self.mark_stale_pools();
+        match *input {
+            Input::Snapshot(snapshot) => self.take_snapshot(snapshot, observer),
+            Input::RemovePool { id, replica_id } => self.remove_pool(id, replica_id),
+            Input::Drain { id, replica_id, draining } => self.drain_pool(id, replica_id, draining, observer),
+            Input::Submit(job) => self.submit(job, observer),
+            Input::Started { job_id } => self.started(job_id, observer),
+            Input::FirstToken { job_id } => self.first_token(job_id, observer),
+            Input::Progress { job_id, tokens_out } => self.progress(job_id, tokens_out, observer),
+            Input::Finished { job_id, tokens_out } => self.ended(job_id, End::Finished, tokens_out, observer),
+            Input::Failed { job_id, cause, tokens_out } => self.ended(job_id, End::Failed(cause), tokens_out, observer),
+            Input::Cancel { job_id, cause } => self.cancel(job_id, cause, observer),
+            Input::EndSession { session_id } => self.end_session(session_id, observer),
+            Input::SetPolicies { placement, scheduler } => self.set_policies(placement, scheduler, observer),
+            Input::Tick => Answer::Done,
+        }
+    }
+
+    /// Takes one input and says all that is to be done: [`Scheduler::handle`], and [`Scheduler::next_action`] until there
+    /// is nothing more.
+    pub fn drive(
+        &mut self,
+        input: &Input<'_>,
+        now_us: u64,
+        observer: &mut impl Observer,
+        mut act: impl FnMut(Action),
+    ) -> Answer {
+        let answer = self.handle(input, now_us, observer);
+        while let Some(action) = self.next_action(observer) {
+            act(action);
+        }
+        answer
+    }
+
+    /// The next thing to do, or `None` when there is nothing more to do of the last input.
+    pub fn next_action(&mut self, observer: &mut impl Observer) -> Option<Action> {
+        while self.todo.step != Step::Idle {
+            let action = match self.todo.step {
+                Step::Held => self.todo.held.take(),
+                Step::Leaving => self.lose_lease(observer),
+                Step::Watchdog => self.expire_lease(observer),
+                Step::Expiry => self.expire_waiting(observer),
+                Step::Sessions => self.expire_sessions(observer),
+                Step::Refresh => self.refresh_pool(observer),
+                Step::Pass => self.dispatch_next(observer),
+                Step::Idle => None,
+            };
+            if action.is_some() {
+                return action;
+            }
+            self.todo.step = self.todo.step.next();
+            if self.todo.step == Step::Pass {
+                self.begin_pass();
+            }
+        }
+        None
+    }
+
+    /// The time of the last input, in µs.
+    #[must_use]
+    pub const fn now_us(&self) -> u64 {
+        self.now_us
+    }
+
+    /// The fleet, with what is committed now.
+    #[must_use]
+    pub const fn fleet(&self) -> &F {
+        &self.fleet
+    }
+
+    /// The policies in force.
+    #[must_use]
+    pub const fn policies(&self) -> (&Policy, &SchedulerPolicy) {
+        (&self.placement, &self.rules)
+    }
+
+    /// The earliest time at which something happens without an input, in µs: a driver ticks then. O(1).
+    #[must_use]
+    pub fn next_wakeup_us(&self) -> Option<u64> {
+        let timers = [
+            self.leases.next_expiry_us(&self.rules.watchdog),
+            self.queue.next_expiry_us(),
+            self.sessions.next_expiry_us(self.rules.session_ttl_us),
+            self.pools.next_refresh_us(&self.rules.refresh),
+        ];
+        timers.into_iter().flatten().min()
+    }
+
+    fn set_policies(&mut self, placement: &Policy, rules: &SchedulerPolicy, observer: &mut impl Observer) -> Answer {
+        self.fleet.prepare_for(placement);
+        self.placement = placement.clone();
+        self.rules = *rules;
+        // Another age may be the limit.
+        self.mark_stale_pools();
+        self.queue.set_rules(rules.queue);
+        self.capacity_may_have_grown();
+        let event =
+            Event::PoliciesChanged { placement_hash: placement.content_hash(), scheduler_hash: rules.content_hash() };
+        observer.observe(self.now_us, &event);
+        Answer::Done
+    }
+
+    /// Waiting jobs that no pool could take are asked for again. QUEUE-13.
+    pub(super) const fn capacity_may_have_grown(&mut self) {
+        self.epoch = self.epoch.wrapping_add(1);
+        self.todo.pass = true;
+    }
+}

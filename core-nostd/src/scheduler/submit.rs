@@ -1,0 +1,250 @@
+//! From a request to a waiting job, or a refusal that says why. ADMIT-1, ADMIT-2, ADMIT-5.
+
+use super::action::{Action, Answer};
+use super::admission::Admission;
+use super::budget::{BudgetAmounts, Ledger};
+use super::event::{DecisionFacts, Event, JobFacts, Refusal, RefusalCode, SessionEnd, UsageFacts, WaitForecast};
+use super::machine::Scheduler;
+use super::observer::Observer;
+use super::policy::FullPolicy;
+use super::queue::{Arrival, Departed};
+use super::sessions::SessionRefusal;
+use super::waiting::{WaitingJob, Work};
+use crate::error::{FieldError, Problem};
+use crate::fleet::PoolRegistry;
+use crate::input::{JobSpec, PlacementMode, ValidJob};
+use crate::placement::{PlacementDecision, WireCode};
+use crate::rows::JobRow;
+
+impl Refusal {
+    const fn of(code: RefusalCode) -> Self {
+        Self { code, field: None, policy_label: None, rejection: None, retry_after_ms: None }
+    }
+
+    /// The job's own fault: trying again cannot help.
+    const fn invalid(field: FieldError) -> Self {
+        Self { field: Some(field), ..Self::of(RefusalCode::InvalidParams) }
+    }
+
+    /// No room now.
+    pub(super) const fn later(code: RefusalCode, policy_label: Option<&'static str>, retry_after_ms: u64) -> Self {
+        Self { policy_label, retry_after_ms: Some(retry_after_ms), ..Self::of(code) }
+    }
+}
+
+impl From<WireCode> for RefusalCode {
+    fn from(code: WireCode) -> Self {
+        match code {
+            WireCode::InvalidParams => Self::InvalidParams,
+            WireCode::PoolUnavailable => Self::PoolUnavailable,
+            WireCode::PoolUnready => Self::PoolUnready,
+            WireCode::ReplicaExhausted => Self::ReplicaExhausted,
+        }
+    }
+}
+
+/// A job as events name it, from its request.
+pub(super) const fn facts_of<'a>(spec: &JobSpec<'a>, prompt_tokens: u32, output_tokens: u32) -> JobFacts<'a> {
+    JobFacts {
+        id: spec.id,
+        session_id: spec.session_id,
+        engine: spec.engine,
+        model_id: spec.model_id,
+        priority: spec.priority,
+        prompt_tokens,
+        output_tokens,
+    }
+}
+
+/// Whether a pool can take a job now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Outlook {
+    Now,
+    Later,
+}
+
+impl<F: PoolRegistry> Scheduler<'_, F> {
+    pub(super) fn submit(&mut self, spec: &JobSpec<'_>, observer: &mut impl Observer) -> Answer {
+        if self.queue.find(spec.id).is_some() || self.leases.find(spec.id).is_some() {
+            return Answer::DuplicateJob;
+        }
+        let job = match spec.validate(&self.placement, None) {
+            Ok(job) => job,
+            Err(field) => return self.refuse(facts_of(spec, 0, 0), Refusal::invalid(field), observer),
+        };
+        match self.admit(&job, observer) {
+            Ok(forecast) => Answer::Accepted(forecast),
+            Err(refusal) => {
+                let JobRow { prompt_tokens, output_tokens, .. } = *job.facts();
+                self.refuse(facts_of(spec, prompt_tokens, output_tokens), refusal, observer)
+            }
+        }
+    }
+
+    fn refuse(&self, job: JobFacts<'_>, refusal: Refusal, observer: &mut impl Observer) -> Answer {
+        observer.observe(self.now_us, &Event::JobRefused { job, refusal });
+        Answer::Refused(refusal)
+    }
+
+    fn admit(&mut self, job: &ValidJob<'_>, observer: &mut impl Observer) -> Result<WaitForecast, Refusal> {
+        self.check_guardrails(job)?;
+        let outlook = self.outlook(job, observer)?;
+        let (class, tokens) = (job.spec().priority, whole_tokens(job.facts()));
+        let admission = self.queue.admission(class, tokens, self.drain.interval_us(), &self.rules.admission);
+        let Admission::Reject { policy_label, retry_after_ms } = admission else {
+            return self.enqueue(job, outlook, observer);
+        };
+        // QUEUE-14: where a pool takes it at once, it needs no room.
+        let may_pass = outlook == Outlook::Now && !self.leases.is_full() && self.queue.overtake_first(self.now_us);
+        if !may_pass {
+            let is_lru = policy_label == FullPolicy::DropLru.label();
+            let code = if is_lru { RefusalCode::QueueFullDropLru } else { RefusalCode::AdmissionReject };
+            return Err(Refusal::later(code, Some(policy_label), retry_after_ms));
+        }
+        self.dispatch_at_once(job, observer)
+    }
+
+    /// ADMIT-2.
+    fn check_guardrails(&self, job: &ValidJob<'_>) -> Result<(), Refusal> {
+        let (facts, rules) = (job.facts(), &self.rules.admission);
+        let too_large =
+            |field, max: u32| Refusal::invalid(FieldError::new(field, Problem::TooLarge { max: max.into() }));
+        if facts.deadline_us == 0 {
+            let field = FieldError::new("deadline_ms", Problem::Malformed { expected: "a time to come" });
+            return Err(Refusal { code: RefusalCode::DeadlineUnmet, ..Refusal::invalid(field) });
+        }
+        if whole_tokens(facts) > rules.max_job_tokens {
+            return Err(too_large("max_tokens", rules.max_job_tokens));
+        }
+        if facts.context_tokens > rules.max_context_tokens {
+            return Err(too_large("required_ctx", rules.max_context_tokens));
+        }
+        if !self.jobs.fits(job.spec()) {
+            let field = FieldError::new("job", Problem::TooLong { max_bytes: self.jobs.room() });
+            return Err(Refusal { code: RefusalCode::AdmissionReject, ..Refusal::invalid(field) });
+        }
+        Ok(())
+    }
+
+    /// Whether a pool can take it now, or later; a refusal where waiting cannot help. ADMIT-2.
+    fn outlook(&self, job: &ValidJob<'_>, observer: &mut impl Observer) -> Result<Outlook, Refusal> {
+        let session = job.spec().session_id.and_then(|id| self.session_entry(self.sessions.find(id)?));
+        let decision = self.fleet.decide(job, &self.placement, session);
+        let facts = job.facts();
+        let event = Event::PlacementDecided {
+            job: facts_of(job.spec(), facts.prompt_tokens, facts.output_tokens),
+            decision: decision_facts(&decision, job, self.fleet.len()),
+        };
+        observer.observe(self.now_us, &event);
+        match decision {
+            PlacementDecision::Assigned(_) => Ok(Outlook::Now),
+            PlacementDecision::NoCapacity { reason, .. } if reason.is_retryable() => Ok(Outlook::Later),
+            PlacementDecision::NoCapacity { headline, code, .. } => {
+                Err(Refusal { rejection: headline, ..Refusal::of(code.into()) })
+            }
+        }
+    }
+
+    fn enqueue(
+        &mut self,
+        job: &ValidJob<'_>,
+        outlook: Outlook,
+        observer: &mut impl Observer,
+    ) -> Result<WaitForecast, Refusal> {
+        let (spec, work) = (job.spec(), self.begin_work(job, observer)?);
+        let arrival = Arrival {
+            id: spec.id,
+            class: spec.priority,
+            tokens: whole_tokens(job.facts()),
+            deadline_at_us: work.deadline_at_us,
+            tenant: spec.tenant_id.unwrap_or_default(),
+        };
+        let refused_in = if outlook == Outlook::Now { None } else { Some(self.epoch) };
+        let Ok(enqueued) = self.queue.enqueue(&arrival, WaitingJob { work, refused_in }, self.now_us) else {
+            // The queue does what its admission said: this answers a disagreement that cannot be.
+            self.settle(&work, &UsageFacts::default());
+            return Err(self.no_storage());
+        };
+        if let Some(victim) = enqueued.evicted {
+            self.evict(&victim, observer);
+        }
+        let slot = enqueued.ticket.slot();
+        self.jobs.put(slot, spec);
+        self.todo.pass |= outlook == Outlook::Now;
+        let position = self.queue.position(enqueued.ticket, self.now_us);
+        let (total, in_class) = position.map_or((0, 0), |position| (position.total, position.in_class));
+        let interval_us = self.drain.interval_us();
+        let forecast = self.forecast.wait(spec.priority, total, in_class, interval_us, self.now_us);
+        let job = facts_of(spec, work.prompt_tokens, work.output_tokens);
+        observer.observe(self.now_us, &Event::JobEnqueued { job, forecast });
+        self.observe_depth(slot, spec.priority, observer);
+        Ok(forecast)
+    }
+
+    /// Takes the job into its session and its budget. SESSION-1, BUDGET-1 to BUDGET-3.
+    pub(super) fn begin_work(&mut self, job: &ValidJob<'_>, observer: &mut impl Observer) -> Result<Work, Refusal> {
+        let (spec, facts) = (job.spec(), job.facts());
+        let micros_per_1000_tokens = self.prices.micros_per_1000_tokens(spec.engine, spec.model_id);
+        let held = BudgetAmounts::at_admission(facts.prompt_tokens, facts.output_tokens, micros_per_1000_tokens);
+        let session = match spec.session_id {
+            None => {
+                Ledger::new(job.budget()).reserve(held).map_err(Refusal::invalid)?;
+                None
+            }
+            Some(session_id) => {
+                let admitted = self.sessions.admit(session_id, job.budget(), held, self.now_us);
+                let admitted = admitted.map_err(|refusal| match refusal {
+                    SessionRefusal::Full => self.no_storage(),
+                    SessionRefusal::Field(field) => Refusal::invalid(field),
+                })?;
+                if let Some(evicted) = admitted.evicted {
+                    let cause = SessionEnd::Evicted;
+                    observer.observe(self.now_us, &Event::SessionEnded { session_id: &evicted, cause });
+                }
+                Some(admitted.ticket)
+            }
+        };
+        let has_deadline = facts.deadline_us != JobRow::NO_DEADLINE;
+        Ok(Work {
+            priority: spec.priority,
+            prompt_tokens: facts.prompt_tokens,
+            output_tokens: facts.output_tokens,
+            micros_per_1000_tokens,
+            admitted_at_us: self.now_us,
+            deadline_at_us: has_deadline.then(|| self.now_us.saturating_add(facts.deadline_us)),
+            session,
+            held,
+        })
+    }
+
+    /// Storage for jobs, leases or sessions is used up. ADMIT-5.
+    pub(super) fn no_storage(&self) -> Refusal {
+        Refusal::later(RefusalCode::AdmissionReject, None, self.drain.retry_after_ms(0, &self.rules.admission))
+    }
+
+    /// A waiting job lost its place to a newcomer. QUEUE-4.
+    fn evict(&mut self, victim: &Departed<WaitingJob>, observer: &mut impl Observer) {
+        let label = FullPolicy::DropLru.label();
+        let retry_after_ms = self.drain.retry_after_ms(self.queue.len(), &self.rules.admission);
+        let refusal = Refusal::later(RefusalCode::QueueFullDropLru, Some(label), retry_after_ms);
+        let waited_us = self.now_us.saturating_sub(victim.arrived_us);
+        self.leave(victim, observer, |job| Event::JobEvicted { job, refusal, waited_us });
+        self.todo.held = Some(Action::Drop { job_id: victim.id.clone(), refusal });
+    }
+}
+
+/// What metrics count of a decision.
+pub(super) fn decision_facts(decision: &PlacementDecision, job: &ValidJob<'_>, candidates: u32) -> DecisionFacts {
+    let assignment = decision.assignment();
+    DecisionFacts {
+        assigned: assignment.is_some(),
+        pinned: job.mode() == PlacementMode::Pin,
+        fallback: assignment.is_some_and(|assignment| assignment.fallback),
+        candidates,
+    }
+}
+
+/// Prompt and output tokens: below 2^25.
+const fn whole_tokens(facts: &JobRow) -> u32 {
+    facts.prompt_tokens.saturating_add(facts.output_tokens)
+}
