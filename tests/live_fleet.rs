@@ -442,3 +442,49 @@ proptest! {
         }
     }
 }
+
+/// How long an update, a decision, a commit and its release take; `--nocapture` shows it.
+#[test]
+fn an_update_and_a_decision_are_quick() {
+    const ROUNDS: usize = 20_000;
+    for count in [64, 1213] {
+        let ids: Vec<String> = (0..count).map(|pool| format!("pool-{pool:04}")).collect();
+        let sessions: Vec<String> = (0..count * 4).map(|session| format!("session-{session:05}")).collect();
+        let policy = Policy::default();
+        let mut fleet = LiveFleet::with_capacity(count as u32);
+        let update = |fleet: &mut LiveFleet, round: usize| {
+            let warm: Vec<WarmSession<'_>> = (0..16)
+                .map(|place| &sessions[(round * 7 + place * 13) % sessions.len()])
+                .map(|session_id| WarmSession { session_id, cached_tokens: 1 })
+                .collect();
+            let mut snapshot = PoolSnapshot::new(&ids[round % count], "vllm", 16, 8, 80 << 30, 40 << 30);
+            snapshot.supports.quantizations = &["fp8", "fp16"];
+            snapshot.supports.ctx_max = Some(8192 << (round % 3));
+            snapshot.resident_models = Some(&MODELS);
+            (snapshot.perf_tokens_per_s, snapshot.first_token_ms) = (Some((round % 50) as f64 + 1.0), Some(20.0));
+            let (warm, labels) = (&warm[..], [("zone", "eu"), ("tier", "gold")]);
+            (snapshot.warm_sessions, snapshot.labels) = (warm, &labels);
+            fleet.upsert(&snapshot).expect("a valid pool");
+        };
+        (0..count).for_each(|round| update(&mut fleet, round));
+        let mut spec = JobSpec::new("job", "vllm", "m");
+        (spec.est_kv_bytes, spec.session_id) = (Some(1 << 20), Some("session-00007"));
+        let job = spec.validate(&policy, None).expect("a valid job");
+
+        let timed = |step: &mut dyn FnMut(usize)| {
+            let start = std::time::Instant::now();
+            (0..ROUNDS).for_each(step);
+            start.elapsed().as_nanos() / ROUNDS as u128
+        };
+        let update_ns = timed(&mut |round| update(&mut fleet, round));
+        let decide_ns = timed(&mut |_| assert!(fleet.decide(&job, &policy, None).assignment().is_some()));
+        let commit_ns = timed(&mut |round| {
+            let rank = (round % count) as u32;
+            let pool = fleet.at_rank(rank).expect("a rank of this fleet");
+            let lease = fleet.commit(&job, rank).expect("slots are free");
+            assert!(fleet.release(pool, lease));
+        });
+        println!("{count} pools: update {update_ns} ns, decide {decide_ns} ns, commit and release {commit_ns} ns");
+        assert_eq!(fleet.len() as usize, count);
+    }
+}

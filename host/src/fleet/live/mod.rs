@@ -13,8 +13,6 @@ mod classes;
 mod lists;
 mod name_limits;
 mod slots;
-#[cfg(test)]
-mod tests;
 
 use std::hash::{BuildHasher, RandomState};
 
@@ -417,3 +415,6 @@ impl Directory for LiveFleet {
         ranks_of(&self.pools, pool_id)
     }
 }
+
+#[cfg(test)]
+mod tests;
