@@ -196,7 +196,7 @@ impl Encode for Raw<'_> {
 /// Its length in bytes, then its bytes.
 impl Encode for str {
     fn encode<S: Sink + ?Sized>(&self, sink: &mut S) -> Result<(), OutOfRoom> {
-        self.as_bytes().len().encode(sink)?;
+        self.len().encode(sink)?;
         sink.write(self.as_bytes())
     }
 }
