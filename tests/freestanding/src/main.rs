@@ -11,6 +11,7 @@
 mod mem;
 mod opaque;
 mod probes;
+mod recording;
 
 use core::arch::{asm, global_asm};
 use core::panic::PanicInfo;

@@ -15,13 +15,14 @@ use orchestrator_core::{
 };
 
 use crate::opaque::{flag, float, int, keep, maybe, size, some, some_mut, text, word};
+use crate::recording::recording;
 
 /// 0, or the number of the first probe that went wrong.
 pub fn run() -> u32 {
     #[cfg(feature = "plant_panic")]
     keep(&[1u8, 2, 3][size(1)]);
 
-    let probes: [fn() -> bool; 6] = [values, policies, pool_and_job, tables, sessions, small_fleet];
+    let probes: [fn() -> bool; 7] = [values, policies, pool_and_job, tables, sessions, small_fleet, recording];
     let failed = (1u32..).zip(probes).find(|(_, probe)| !probe());
     failed.map_or(0, |(number, _)| number)
 }
@@ -65,6 +66,7 @@ fn policy() -> Option<Policy> {
         default_first_token_ms: maybe(float(100.0)),
         stale_after_ms: float(30_000.0),
         session_capacity: int(65_536),
+        pool_backlog: int(0),
         weights: WeightsSpec {
             admission: float(1.0),
             model_load: float(1.0),
