@@ -122,7 +122,7 @@ fn victim(rules: QueueRules, waiting: &[&str], newcomer: &Arrival<'_>) -> Result
             let class = evicted.as_ref().map(|departed| departed.class);
             let accept = class.map_or(Admission::Accept, |class| Admission::AcceptAfterEviction { class });
             assert_eq!(announced, accept);
-            assert_eq!(queue.find(newcomer.id).is_some(), true);
+            assert!(queue.find(newcomer.id).is_some());
             Ok(evicted.map(|departed| departed.id.to_string()))
         }
         Err(EnqueueError::Full { policy_label }) => {
