@@ -213,8 +213,12 @@ impl<const POOLS: usize, const LISTS: usize, const NAMES: usize> SmallFleet<POOL
 
     fn remove_place(&mut self, place: usize) -> bool {
         remove_at(&mut self.pools, place);
-        remove_at(&mut self.rows, place);
-        remove_at(&mut self.lists, place).is_some()
+        remove_at(&mut self.lists, place);
+        let Some(row) = remove_at(&mut self.rows, place) else { return false };
+        if let Some(generation) = self.generations.get_mut(index(row.class)) {
+            *generation = generation.wrapping_add(1);
+        }
+        true
     }
 
     /// Marks a pool as draining or not; says whether it was there. O(log pools).
@@ -420,9 +424,6 @@ impl<const POOLS: usize, const LISTS: usize, const NAMES: usize> SmallFleet<POOL
         insert_at(&mut self.pools, place, PoolName { id, replica_id }).map_err(|_| full)?;
         insert_at(&mut self.rows, place, PoolRow { class, ..PoolRow::EMPTY }).map_err(|_| full)?;
         insert_at(&mut self.lists, place, PoolLists::default()).map_err(|_| full)?;
-        if let Some(generation) = self.generations.get_mut(index(class)) {
-            *generation = generation.wrapping_add(1);
-        }
         Ok(place)
     }
 

@@ -3,10 +3,12 @@
 use std::collections::HashMap;
 use std::hash::Hash;
 
-use orchestrator_core::rows::{DeviceRow, LabelRow, NameId, PoolClass, PoolLists, PoolRow, Span, WarmRow};
-use orchestrator_core::{NameKind, ValidPool};
+use orchestrator_core::ValidPool;
+use orchestrator_core::rows::{LabelRow, NameId, PoolClass, PoolLists, PoolRow, Span};
 
-use super::names::{FleetLimit, Renumbering, Vocabulary};
+use super::arena::position;
+use super::names::{FleetLimit, Vocabulary};
+use super::staged::{StagedLists, renumber_class};
 use super::{Arenas, Fleet, PoolName, content};
 
 /// Collects pools. See the [module](super).
@@ -42,12 +44,7 @@ struct StagedPool {
     name: PoolName,
     row: PoolRow,
     class: PoolClass,
-    models: Vec<NameId>,
-    digests: Vec<NameId>,
-    labels: Vec<LabelRow>,
-    devices: Vec<DeviceRow>,
-    residents: Vec<NameId>,
-    warm: Vec<WarmRow>,
+    lists: StagedLists,
 }
 
 impl FleetBuilder {
@@ -56,27 +53,11 @@ impl FleetBuilder {
     /// # Errors
     /// The fleet has too many names of a kind: it cannot be used at all.
     pub fn add(&mut self, line: u64, pool: &ValidPool<'_>) -> Result<(), FleetLimit> {
+        let mut lists = StagedLists::default();
+        let class = lists.read(pool, &mut self.vocabulary)?;
         let snapshot = pool.snapshot();
-        let supports = &snapshot.supports;
-        let mut class = *pool.class();
-        class.engine = self.vocabulary.intern(NameKind::Engine, snapshot.engine)?;
-        class.engine_version = self.optional_text(snapshot.engine_version)?;
-        class.sampler_profile = self.optional_text(snapshot.sampler_profile_version)?;
-        class.quantizations = self.bits(NameKind::Quantization, supports.quantizations)?;
-        class.extensions = self.bits(NameKind::Extension, supports.extensions)?;
-        let staged = StagedPool {
-            line,
-            name: self.claim(snapshot.id, snapshot.replica_id),
-            row: *pool.row(),
-            class,
-            models: self.list(NameKind::Model, supports.models.unwrap_or_default())?,
-            digests: self.list(NameKind::Text, supports.model_digests)?,
-            labels: self.labels(snapshot.labels)?,
-            devices: pool.devices().to_vec(),
-            residents: self.list(NameKind::Model, snapshot.resident_models.unwrap_or_default())?,
-            warm: self.warm(pool)?,
-        };
-        self.staged.push(staged);
+        let name = self.claim(snapshot.id, snapshot.replica_id);
+        self.staged.push(StagedPool { line, name, row: *pool.row(), class, lists });
         Ok(())
     }
 
@@ -108,9 +89,11 @@ impl FleetBuilder {
             content_hash: 0,
         };
         for mut pool in pools {
-            pool.renumber(&renumbering);
+            renumber_class(&mut pool.class, &renumbering);
+            pool.lists.renumber(&renumbering);
+            pool.lists.sort();
             pool.row.class = packer.class(&pool);
-            fleet.lists.push(packer.lists(&pool));
+            fleet.lists.push(packer.lists(&pool.lists));
             fleet.rows.push(pool.row);
             fleet.pools.push(pool.name);
         }
@@ -119,63 +102,6 @@ impl FleetBuilder {
         let duplicate = |pool: StagedPool| DuplicatePool { line: pool.line, name: pool.name };
         Built { fleet, duplicates: doubled.into_iter().map(duplicate).collect() }
     }
-
-    fn optional_text(&mut self, name: Option<&str>) -> Result<NameId, FleetLimit> {
-        name.map_or(Ok(NameId::NONE), |name| self.vocabulary.intern(NameKind::Text, name))
-    }
-
-    fn bits(&mut self, kind: NameKind, names: &[&str]) -> Result<u64, FleetLimit> {
-        names.iter().try_fold(0, |bits, name| Ok(bits | 1 << self.vocabulary.intern(kind, name)?.0))
-    }
-
-    fn list(&mut self, kind: NameKind, names: &[&str]) -> Result<Vec<NameId>, FleetLimit> {
-        names.iter().map(|name| self.vocabulary.intern(kind, name)).collect()
-    }
-
-    fn labels(&mut self, labels: &[(&str, &str)]) -> Result<Vec<LabelRow>, FleetLimit> {
-        let mut text = |name: &str| self.vocabulary.intern(NameKind::Text, name);
-        labels.iter().map(|(key, value)| Ok(LabelRow { key: text(key)?, value: text(value)? })).collect()
-    }
-
-    fn warm(&mut self, pool: &ValidPool<'_>) -> Result<Vec<WarmRow>, FleetLimit> {
-        let mut session = |id: &str| self.vocabulary.intern(NameKind::Session, id);
-        pool.warm_sessions().map(|(id, cached_tokens)| Ok(WarmRow { session: session(id)?, cached_tokens })).collect()
-    }
-}
-
-impl StagedPool {
-    /// From numbers of arrival to numbers in bytewise order, lists in ascending order and without repeats.
-    fn renumber(&mut self, new: &Renumbering) {
-        let renumber = |numbers: &[NameId], old: NameId| numbers.get(old.0 as usize).copied().unwrap_or(old);
-        self.class.engine = renumber(&new.engines, self.class.engine);
-        self.class.engine_version = renumber(&new.texts, self.class.engine_version);
-        self.class.sampler_profile = renumber(&new.texts, self.class.sampler_profile);
-        self.class.quantizations = renumber_bits(&new.quantizations, self.class.quantizations);
-        self.class.extensions = renumber_bits(&new.extensions, self.class.extensions);
-        for list in [&mut self.models, &mut self.residents] {
-            list.iter_mut().for_each(|model| *model = renumber(&new.models, *model));
-            sort_and_dedup(list);
-        }
-        self.digests.iter_mut().for_each(|digest| *digest = renumber(&new.texts, *digest));
-        sort_and_dedup(&mut self.digests);
-        for label in &mut self.labels {
-            label.key = renumber(&new.texts, label.key);
-            label.value = renumber(&new.texts, label.value);
-        }
-        sort_and_dedup(&mut self.labels);
-        self.warm.iter_mut().for_each(|warm| warm.session = renumber(&new.sessions, warm.session));
-        sort_and_dedup(&mut self.warm);
-    }
-}
-
-fn renumber_bits(new: &[NameId], bits: u64) -> u64 {
-    let set = |old: usize| bits >> old & 1 == 1;
-    new.iter().enumerate().filter(|&(old, _)| set(old)).fold(0, |bits, (_, number)| bits | 1 << number.0)
-}
-
-fn sort_and_dedup<T: Ord>(list: &mut Vec<T>) {
-    list.sort_unstable();
-    list.dedup();
 }
 
 /// Packs lists into arenas and interns classes; equal ones share their place, so that a scan reads less.
@@ -193,8 +119,8 @@ impl Packer {
     /// The number of the pool's class. Pools come in rank order, so numbers do not depend on the order of the file.
     fn class(&mut self, pool: &StagedPool) -> u32 {
         let class = PoolClass {
-            models: share(&mut self.models, &mut self.arenas.models, &pool.models),
-            digests: share(&mut self.digests, &mut self.arenas.digests, &pool.digests),
+            models: share(&mut self.models, &mut self.arenas.models, &pool.lists.models),
+            digests: share(&mut self.digests, &mut self.arenas.digests, &pool.lists.digests),
             ..pool.class
         };
         *self.class_numbers.entry(class).or_insert_with(|| {
@@ -203,15 +129,16 @@ impl Packer {
         })
     }
 
-    fn lists(&mut self, pool: &StagedPool) -> PoolLists {
-        let residents = append(&mut self.arenas.residents, &pool.residents);
+    fn lists(&mut self, staged: &StagedLists) -> PoolLists {
+        let (mut residents, mut residents_capacity) = (Span::EMPTY, 0);
+        self.arenas.residents.write(&mut residents, &mut residents_capacity, &staged.residents);
         PoolLists {
-            labels: share(&mut self.labels, &mut self.arenas.labels, &pool.labels),
-            devices: append(&mut self.arenas.devices, &pool.devices),
+            labels: share(&mut self.labels, &mut self.arenas.labels, &staged.labels),
+            devices: append(&mut self.arenas.devices, &staged.devices),
             residents,
-            residents_capacity: residents.len,
+            residents_capacity,
             reserved: 0,
-            warm: append(&mut self.arenas.warm, &pool.warm),
+            warm: append(&mut self.arenas.warm, &staged.warm),
         }
     }
 }
@@ -229,9 +156,4 @@ fn append<T: Copy>(arena: &mut Vec<T>, list: &[T]) -> Span {
     let span = Span { start: position(arena.len()), len: position(list.len()) };
     arena.extend_from_slice(list);
     span
-}
-
-/// An arena has fewer than 2^32 entries: 2^24 pools with 256 warm sessions each are the most that memory holds.
-fn position(index: usize) -> u32 {
-    u32::try_from(index).unwrap_or(u32::MAX)
 }

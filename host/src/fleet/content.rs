@@ -47,7 +47,10 @@ impl PoolContent<'_> {
         self.optional_models(class.flags.has(ClassFlags::MODELS_LISTED), class.models.of(&arenas.models));
         self.optional_int(class.ctx_max != PoolClass::CTX_UNKNOWN, class.ctx_max.into());
         self.optional_int(class.flags.has(ClassFlags::MIN_CAPABILITY), class.min_capability.value().into());
-        self.optional_models(row.flags.has(PoolFlags::RESIDENCY_PUBLISHED), lists.residents.of(&arenas.residents));
+        self.optional_models(
+            row.flags.has(PoolFlags::RESIDENCY_PUBLISHED),
+            lists.residents.of(arenas.residents.entries()),
+        );
         self.devices(lists.devices.of(&arenas.devices));
         self.optional_int(!class.device_mask.is_empty(), class.device_mask.bits());
         self.labels_and_sessions(lists);

@@ -1,5 +1,7 @@
 //! Fleets of any size: the same rows that a node agent keeps in fixed storage, in vectors.
 //!
+//! A [`Fleet`] is read once and placed on; a [`LiveFleet`] is what a scheduler runs over, while pools come, change and go.
+//!
 //! A [`FleetBuilder`] takes validated pools in any order; [`FleetBuilder::finish`] sorts them by `(id, replica_id)`,
 //! refuses those that claim one identity twice (POOL-1), numbers names in bytewise order and packs lists. Two fleets
 //! built from the same rows in different orders are equal, byte for byte, and so is their [`Fleet::content_hash`].
@@ -18,19 +20,23 @@
 //! assert_eq!(build(["a", "b"]).content_hash(), build(["b", "a"]).content_hash());
 //! ```
 
+mod arena;
 mod builder;
 mod content;
+mod live;
 mod names;
 mod sessions;
+mod staged;
 
 pub use builder::{Built, DuplicatePool, FleetBuilder};
+pub use live::LiveFleet;
 pub use names::FleetLimit;
 pub use sessions::Sessions;
 
+use arena::{Arena, position};
 use names::Vocabulary;
 use orchestrator_core::commit::{CommitError, Lease, commit, release};
 use orchestrator_core::hash::spread_pool_hash;
-use orchestrator_core::limits::RESIDENT_MODELS_MAX;
 use orchestrator_core::rows::{
     DeviceRow, JobRow, LabelRow, NameId, PoolClass, PoolLists, PoolRow, PoolTable, PoolTableMut, RankRange, WarmRow,
 };
@@ -43,6 +49,12 @@ pub struct PoolName {
     pub id: Box<str>,
     /// Which of its replicas.
     pub replica_id: Box<str>,
+}
+
+impl PoolName {
+    fn spread_hash(&self, seed: u64) -> u64 {
+        spread_pool_hash(seed, &self.id, &self.replica_id)
+    }
 }
 
 /// All pools, sorted: the index of a pool is its rank.
@@ -65,7 +77,7 @@ struct Arenas {
     digests: Vec<NameId>,
     labels: Vec<LabelRow>,
     devices: Vec<DeviceRow>,
-    residents: Vec<NameId>,
+    residents: Arena<NameId>,
     warm: Vec<WarmRow>,
 }
 
@@ -103,8 +115,7 @@ impl Fleet {
     /// Works out what a policy with a spread seed needs of every pool. KEY-8. O(pools).
     pub fn prepare_for(&mut self, policy: &Policy) {
         let seed = policy.spread_seed();
-        let hash = |seed| move |pool: &PoolName| spread_pool_hash(seed, &pool.id, &pool.replica_id);
-        self.spread_hashes = seed.map_or_else(Vec::new, |seed| self.pools.iter().map(hash(seed)).collect());
+        self.spread_hashes = seed.map_or_else(Vec::new, |seed| spread_hashes(&self.pools, seed));
     }
 
     /// The pools as a table for decisions under the policy last [prepared for](Self::prepare_for).
@@ -118,7 +129,7 @@ impl Fleet {
             digests: &self.arenas.digests,
             labels: &self.arenas.labels,
             devices: &self.arenas.devices,
-            residents: &self.arenas.residents,
+            residents: self.arenas.residents.entries(),
             warm: &self.arenas.warm,
             spread_hashes: &self.spread_hashes,
         }
@@ -134,7 +145,9 @@ impl Fleet {
     /// # Errors
     /// When the pool's state no longer allows it.
     pub fn commit(&mut self, job: &JobRow, rank: u32) -> Result<Lease, CommitError> {
-        self.make_room_for_resident(rank);
+        if let Some(lists) = self.lists.get_mut(rank as usize) {
+            self.arenas.residents.make_room_for_resident(lists);
+        }
         commit(&mut self.table_mut(), job, rank)
     }
 
@@ -149,28 +162,8 @@ impl Fleet {
             classes: &self.classes,
             lists: &mut self.lists,
             devices: &mut self.arenas.devices,
-            residents: &mut self.arenas.residents,
+            residents: self.arenas.residents.entries_mut(),
         }
-    }
-
-    /// Moves a full list of resident models to the end of the arena, with twice the room.
-    fn make_room_for_resident(&mut self, rank: u32) {
-        let Some(lists) = usize::try_from(rank).ok().and_then(|rank| self.lists.get_mut(rank)) else {
-            return;
-        };
-        let full = lists.residents.len >= lists.residents_capacity;
-        if !full || lists.residents.len as usize >= RESIDENT_MODELS_MAX {
-            return;
-        }
-        let Ok(start) = u32::try_from(self.arenas.residents.len()) else {
-            return;
-        };
-        let capacity = (lists.residents.len * 2).max(4);
-        let models = lists.residents.of(&self.arenas.residents).to_vec();
-        let room = models.len()..capacity as usize;
-        self.arenas.residents.extend(models.into_iter().chain(room.map(|_| NameId::NONE)));
-        lists.residents.start = start;
-        lists.residents_capacity = capacity;
     }
 }
 
@@ -180,10 +173,19 @@ impl Directory for Fleet {
     }
 
     fn ranks_of(&self, pool_id: &str) -> RankRange {
-        // A fleet has at most 2^30 pools.
-        let rank = |place: usize| u32::try_from(place).unwrap_or(u32::MAX);
-        let start = self.pools.partition_point(|pool| &*pool.id < pool_id);
-        let end = self.pools.partition_point(|pool| &*pool.id <= pool_id);
-        RankRange { start: rank(start), end: rank(end) }
+        ranks_of(&self.pools, pool_id)
     }
+}
+
+/// The ranks of all replicas of a pool id, among pools in order. O(log pools).
+fn ranks_of(pools: &[PoolName], pool_id: &str) -> RankRange {
+    let start = pools.partition_point(|pool| &*pool.id < pool_id);
+    let end = pools.partition_point(|pool| &*pool.id <= pool_id);
+    // A fleet has at most 2^30 pools.
+    RankRange { start: position(start), end: position(end) }
+}
+
+/// What a policy with this spread seed needs of every pool. KEY-8.
+fn spread_hashes(pools: &[PoolName], seed: u64) -> Vec<u64> {
+    pools.iter().map(|pool| pool.spread_hash(seed)).collect()
 }
