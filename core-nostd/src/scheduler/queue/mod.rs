@@ -325,7 +325,8 @@ impl<'a, T> Queue<'a, T> {
         self.jobs.at(at)
     }
 
-    /// Takes out a job that is served: with it the turns of the classes advance and its tenant pays. If the pass came to
+    /// Takes out a job that is served: with it the turns of the classes advance and its tenant pays, unless it was served for
+    /// its age, by the time of the last call that had one. If the pass came to
     /// it, each job that was passed over before it is overtaken once more, and the pass goes on; else the pass ends. O(1)
     /// expected, O(log n) with deadlines or tenants; and O(jobs passed over). QUEUE-13.
     pub fn serve(&mut self, ticket: Ticket) -> Option<Departed<T>> {
