@@ -253,6 +253,26 @@ impl<'a, F: PoolRegistry> Scheduler<'a, F> {
         timers.into_iter().flatten().min()
     }
 
+    /// The earliest time at which a job is given up that nothing more is heard of, in µs: none where no job is left, or
+    /// only jobs without a limit. O(1).
+    #[must_use]
+    pub fn next_job_end_us(&self) -> Option<u64> {
+        let timers = [self.leases.next_expiry_us(&self.rules.watchdog), self.queue.next_expiry_us()];
+        timers.into_iter().flatten().min()
+    }
+
+    /// The number of jobs that wait.
+    #[must_use]
+    pub const fn waiting_jobs(&self) -> u32 {
+        self.queue.len()
+    }
+
+    /// The number of jobs that have a lease.
+    #[must_use]
+    pub const fn leased_jobs(&self) -> u32 {
+        self.leases.len()
+    }
+
     fn set_policies(&mut self, placement: &Policy, rules: &SchedulerPolicy, observer: &mut impl Observer) -> Answer {
         self.fleet.prepare_for(placement);
         self.placement = placement.clone();

@@ -105,16 +105,6 @@ impl LiveFleet {
         }
     }
 
-    /// Keeps what a policy with a spread seed needs of every pool, until prepared for another one. O(pools).
-    ///
-    /// Decisions under other seeds are right too, but work all of it out each time.
-    pub fn prepare_for(&mut self, policy: &Policy) {
-        if self.spread.as_ref().map(|spread| spread.seed) != policy.spread_seed() {
-            let spread = |seed| Spread { seed, hashes: spread_hashes(&self.pools, seed) };
-            self.spread = policy.spread_seed().map(spread);
-        }
-    }
-
     /// The identity of the pool at `rank`.
     #[must_use]
     pub fn name(&self, rank: u32) -> Option<&PoolName> {
@@ -367,6 +357,12 @@ impl PoolRegistry for LiveFleet {
         self.rows.get(self.slots.rank_of(pool)?)
     }
 
+    fn vram_used_bytes(&self, pool: PoolHandle) -> Option<u64> {
+        let row = PoolRegistry::row(self, pool)?;
+        let class = self.classes.rows().get(row.class as usize)?;
+        Some(class.vram_total_bytes.saturating_sub(row.vram_free_bytes))
+    }
+
     fn set_draining(&mut self, pool: PoolHandle, draining: bool) -> bool {
         self.row_mut(pool).map(|row| row.flags.set(PoolFlags::DRAINING, draining)).is_some()
     }
@@ -374,6 +370,16 @@ impl PoolRegistry for LiveFleet {
     fn set_age(&mut self, pool: PoolHandle, age_us: u64) {
         if let Some(row) = self.row_mut(pool) {
             row.age_us = age_us.min(TIME_MAX_US);
+        }
+    }
+
+    /// Keeps what a policy with a spread seed needs of every pool, until prepared for another one. O(pools).
+    ///
+    /// Decisions under other seeds are right too, but work all of it out each time.
+    fn prepare_for(&mut self, policy: &Policy) {
+        if self.spread.as_ref().map(|spread| spread.seed) != policy.spread_seed() {
+            let spread = |seed| Spread { seed, hashes: spread_hashes(&self.pools, seed) };
+            self.spread = policy.spread_seed().map(spread);
         }
     }
 
