@@ -107,13 +107,12 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
         Answer::Done
     }
 
-    /// Ends the sessions that were not used for too long. SESSION-1.
-    pub(super) fn expire_sessions(&mut self, observer: &mut impl Observer) -> Option<Action> {
+    /// Ends the sessions that were not used for too long, before anything can continue them. SESSION-1.
+    pub(super) fn expire_sessions(&mut self, observer: &mut impl Observer) {
         while let Some(id) = self.sessions.next_expired(self.now_us, self.rules.session_ttl_us) {
             let cause = SessionEnd::Expired;
             observer.observe(self.now_us, &Event::SessionEnded { session_id: &id, cause });
         }
-        None
     }
 
     fn observe_pool<'e>(
