@@ -23,6 +23,7 @@
 //! assert!(matches!(answer, Answer::Accepted(_)));
 //! let Some(Action::Dispatch { job_id, pool_id, .. }) = dispatched else { panic!("the pool is free") };
 //! assert_eq!((job_id.as_str(), pool_id.as_str()), ("job-1", "gpu-0"));
+//! assert_eq!(scheduler.lease_of("job-1").map(|(pool, _)| pool.id), Some("gpu-0"));
 //! ```
 //!
 //! Invariants: every submitted job ends in exactly one terminal event (EVENT-1); a job waits or has a lease, never
@@ -33,7 +34,7 @@ use super::drain_rate::DrainRate;
 use super::event::Event;
 use super::forecast::Forecast;
 use super::input::Input;
-use super::leases::Leases;
+use super::leases::{LeaseState, Leases};
 use super::lifecycle::End;
 use super::observer::Observer;
 use super::policy::SchedulerPolicy;
@@ -43,7 +44,7 @@ use super::queue::Queue;
 use super::sessions::Sessions;
 use super::storage::SchedulerStorage;
 use super::waiting::{JobStore, ModelNames, WaitingJob, Work};
-use crate::fleet::{PoolHandle, PoolRegistry};
+use crate::fleet::{PoolFacts, PoolHandle, PoolRegistry};
 use crate::policy::Policy;
 
 /// A fleet with everything that waits for it and runs on it. See the [module](self).
@@ -230,6 +231,14 @@ impl<'a, F: PoolRegistry> Scheduler<'a, F> {
     #[must_use]
     pub const fn fleet(&self) -> &F {
         &self.fleet
+    }
+
+    /// On which pool a job runs, and where its lease is in its life: the only pool that tokens of the job may come from.
+    /// `None` for a job that waits, ended or never came. O(1) expected. LEASE-2.
+    #[must_use]
+    pub fn lease_of(&self, job_id: &str) -> Option<(PoolFacts<'_>, LeaseState)> {
+        let lease = self.leases.get(self.leases.find(job_id)?)?;
+        Some((self.fleet.facts(lease.pool)?, lease.state()))
     }
 
     /// The policies in force.
