@@ -23,6 +23,7 @@
 //! assert!(matches!(answer, Answer::Accepted(_)));
 //! let Some(Action::Dispatch { job_id, pool_id, .. }) = dispatched else { panic!("the pool is free") };
 //! assert_eq!((job_id.as_str(), pool_id.as_str()), ("job-1", "gpu-0"));
+//! assert_eq!(scheduler.lease_of("job-1").map(|(pool, _)| pool.id), Some("gpu-0"));
 //! ```
 //!
 //! Invariants: every submitted job ends in exactly one terminal event (EVENT-1); a job waits or has a lease, never
@@ -33,7 +34,7 @@ use super::drain_rate::DrainRate;
 use super::event::Event;
 use super::forecast::Forecast;
 use super::input::Input;
-use super::leases::Leases;
+use super::leases::{LeaseState, Leases};
 use super::lifecycle::End;
 use super::observer::Observer;
 use super::policy::SchedulerPolicy;
@@ -43,7 +44,7 @@ use super::queue::Queue;
 use super::sessions::Sessions;
 use super::storage::SchedulerStorage;
 use super::waiting::{JobStore, ModelNames, WaitingJob, Work};
-use crate::fleet::{PoolHandle, PoolRegistry};
+use crate::fleet::{PoolFacts, PoolHandle, PoolRegistry};
 use crate::policy::Policy;
 
 /// A fleet with everything that waits for it and runs on it. See the [module](self).
@@ -90,8 +91,6 @@ enum Step {
     Watchdog,
     /// Jobs that waited too long.
     Expiry,
-    /// Sessions that were not used for too long.
-    Sessions,
     /// Pools that are to be asked for their state.
     Refresh,
     /// Waiting jobs that a pool can take now.
@@ -107,8 +106,7 @@ impl Step {
             Self::Held => Self::Leaving,
             Self::Leaving => Self::Watchdog,
             Self::Watchdog => Self::Expiry,
-            Self::Expiry => Self::Sessions,
-            Self::Sessions => Self::Refresh,
+            Self::Expiry => Self::Refresh,
             Self::Refresh => Self::Pass,
             Self::Pass | Self::Idle => Self::Idle,
         }
@@ -166,6 +164,7 @@ impl<'a, F: PoolRegistry> Scheduler<'a, F> {
         self.now_us = now_us;
         self.todo.step = Step::Held;
         self.mark_stale_pools();
+        self.expire_sessions(observer);
         match *input {
             Input::Snapshot(snapshot) => self.take_snapshot(snapshot, observer),
             Input::RemovePool { id, replica_id } => self.remove_pool(id, replica_id),
@@ -207,7 +206,6 @@ impl<'a, F: PoolRegistry> Scheduler<'a, F> {
                 Step::Leaving => self.lose_lease(observer),
                 Step::Watchdog => self.expire_lease(observer),
                 Step::Expiry => self.expire_waiting(observer),
-                Step::Sessions => self.expire_sessions(observer),
                 Step::Refresh => self.refresh_pool(observer),
                 Step::Pass => self.dispatch_next(observer),
                 Step::Idle => None,
@@ -235,6 +233,14 @@ impl<'a, F: PoolRegistry> Scheduler<'a, F> {
         &self.fleet
     }
 
+    /// On which pool a job runs, and where its lease is in its life: the only pool that tokens of the job may come from.
+    /// `None` for a job that waits, ended or never came. O(1) expected. LEASE-2.
+    #[must_use]
+    pub fn lease_of(&self, job_id: &str) -> Option<(PoolFacts<'_>, LeaseState)> {
+        let lease = self.leases.get(self.leases.find(job_id)?)?;
+        Some((self.fleet.facts(lease.pool)?, lease.state()))
+    }
+
     /// The policies in force.
     #[must_use]
     pub const fn policies(&self) -> (&Policy, &SchedulerPolicy) {
@@ -253,12 +259,33 @@ impl<'a, F: PoolRegistry> Scheduler<'a, F> {
         timers.into_iter().flatten().min()
     }
 
+    /// The earliest time at which a job is given up that nothing more is heard of, in µs: none where no job is left, or
+    /// only jobs without a limit. O(1).
+    #[must_use]
+    pub fn next_job_end_us(&self) -> Option<u64> {
+        let timers = [self.leases.next_expiry_us(&self.rules.watchdog), self.queue.next_expiry_us()];
+        timers.into_iter().flatten().min()
+    }
+
+    /// The number of jobs that wait.
+    #[must_use]
+    pub const fn waiting_jobs(&self) -> u32 {
+        self.queue.len()
+    }
+
+    /// The number of jobs that have a lease.
+    #[must_use]
+    pub const fn leased_jobs(&self) -> u32 {
+        self.leases.len()
+    }
+
     fn set_policies(&mut self, placement: &Policy, rules: &SchedulerPolicy, observer: &mut impl Observer) -> Answer {
         self.fleet.prepare_for(placement);
         self.placement = placement.clone();
         self.rules = *rules;
-        // Another age may be the limit.
+        // Other ages may be the limits.
         self.mark_stale_pools();
+        self.expire_sessions(observer);
         self.queue.set_rules(rules.queue);
         self.capacity_may_have_grown();
         let event =

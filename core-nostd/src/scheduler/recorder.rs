@@ -251,6 +251,11 @@ impl<'b, S: Sink> FlightRecorder<'b, S> {
         }
     }
 
+    /// The sink, to flush what it holds back.
+    pub const fn sink_mut(&mut self) -> &mut S {
+        &mut self.sink
+    }
+
     /// Gives the sink back.
     pub fn into_sink(self) -> S {
         self.sink
