@@ -94,7 +94,8 @@ fn without_source(spec: &str) -> Vec<String> {
 /// Whether a part of an "answers" cell is one of the notations that the specification explains.
 fn is_source(text: &str) -> bool {
     let says = |mark: &str| text.strip_prefix(mark).is_some_and(|what| !what.trim().is_empty());
-    let is_named = |name: &str| matches!(name, "PM" | "TODO.md" | "M71") || name.starts_with("CS ") || is_upstream_id(name);
+    let is_named =
+        |name: &str| matches!(name, "PM" | "TODO.md" | "M71") || name.starts_with("CS ") || is_upstream_id(name);
     says("checklist: ") || says("own: ") || text.split(", ").all(is_named)
 }
 

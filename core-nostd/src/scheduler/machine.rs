@@ -91,8 +91,6 @@ enum Step {
     Watchdog,
     /// Jobs that waited too long.
     Expiry,
-    /// Sessions that were not used for too long.
-    Sessions,
     /// Pools that are to be asked for their state.
     Refresh,
     /// Waiting jobs that a pool can take now.
@@ -108,8 +106,7 @@ impl Step {
             Self::Held => Self::Leaving,
             Self::Leaving => Self::Watchdog,
             Self::Watchdog => Self::Expiry,
-            Self::Expiry => Self::Sessions,
-            Self::Sessions => Self::Refresh,
+            Self::Expiry => Self::Refresh,
             Self::Refresh => Self::Pass,
             Self::Pass | Self::Idle => Self::Idle,
         }
@@ -167,6 +164,7 @@ impl<'a, F: PoolRegistry> Scheduler<'a, F> {
         self.now_us = now_us;
         self.todo.step = Step::Held;
         self.mark_stale_pools();
+        self.expire_sessions(observer);
         match *input {
             Input::Snapshot(snapshot) => self.take_snapshot(snapshot, observer),
             Input::RemovePool { id, replica_id } => self.remove_pool(id, replica_id),
@@ -208,7 +206,6 @@ impl<'a, F: PoolRegistry> Scheduler<'a, F> {
                 Step::Leaving => self.lose_lease(observer),
                 Step::Watchdog => self.expire_lease(observer),
                 Step::Expiry => self.expire_waiting(observer),
-                Step::Sessions => self.expire_sessions(observer),
                 Step::Refresh => self.refresh_pool(observer),
                 Step::Pass => self.dispatch_next(observer),
                 Step::Idle => None,
@@ -286,8 +283,9 @@ impl<'a, F: PoolRegistry> Scheduler<'a, F> {
         self.fleet.prepare_for(placement);
         self.placement = placement.clone();
         self.rules = *rules;
-        // Another age may be the limit.
+        // Other ages may be the limits.
         self.mark_stale_pools();
+        self.expire_sessions(observer);
         self.queue.set_rules(rules.queue);
         self.capacity_may_have_grown();
         let event =
