@@ -310,6 +310,16 @@ impl<'a, F: PoolRegistry> Scheduler<'a, F> {
         Answer::Done
     }
 
+    /// Whether actions of the last input were not asked for yet.
+    pub(super) fn has_actions(&self) -> bool {
+        self.todo.step != Step::Idle
+    }
+
+    /// Everything that is due is said by the next actions.
+    pub(super) const fn begin_actions(&mut self) {
+        self.todo.step = Step::Held;
+    }
+
     /// Waiting jobs that no pool could take are asked for again. QUEUE-13.
     pub(super) const fn capacity_may_have_grown(&mut self) {
         self.epoch = self.epoch.wrapping_add(1);
