@@ -153,9 +153,8 @@ fn summarise_observers(budget: Duration) {
     let header = RecordingHeader { capacities: Capacities::default(), placement, scheduler, setup: b"" };
     let mut outcome = vec![0; 4_096];
     let mut recorder = FlightRecorder::new(Ring { bytes: vec![0; 1 << 20], at: 0 }, &mut outcome, &header);
-    let recorder_ns = with_load(LiveFleet::with_capacity(64), 8, Load::Half, |mut live| {
-        turn_ns(&mut live, &mut recorder, budget)
-    });
+    let recorder_ns =
+        with_load(LiveFleet::with_capacity(64), 8, Load::Half, |mut live| turn_ns(&mut live, &mut recorder, budget));
     let rows: [(&str, f64); 6] = [
         ("none", time(&mut ())),
         ("Counters", time(&mut Counters::new())),
