@@ -1,6 +1,6 @@
 //! Counters in fixed memory: what an agent without a metrics library tells about its scheduler.
 //!
-//! They count what METRIC-4 says, by class instead of by pool, in about two kilobytes and without an allocator.
+//! They count what METRIC-4 says, by class instead of by pool, in less than a kilobyte and without an allocator.
 //!
 //! ```
 //! use orchestrator_core::Priority;

@@ -105,8 +105,9 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
         let Some(committed) = place(fleet, job, placement, session, |event| observer.observe(*now_us, &event)) else {
             // The same question was answered otherwise a moment ago.
             self.settle(&work, &UsageFacts::default());
-            return Err(self.no_storage());
+            return Err(self.no_storage(work.priority));
         };
+        self.queue.overtake_first(self.now_us);
         let forecast = WaitForecast { predicted_start_us: Some(self.now_us), ..WaitForecast::default() };
         let facts = facts_of(job.spec(), work.prompt_tokens, work.output_tokens);
         observer.observe(self.now_us, &Event::JobEnqueued { job: facts, forecast });
@@ -165,7 +166,7 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
     /// The next job that waited too long. QUEUE-12.
     pub(super) fn expire_waiting(&mut self, observer: &mut impl Observer) -> Option<Action> {
         let departed = self.queue.expire(self.now_us)?;
-        let retry_after_ms = self.drain.retry_after_ms(self.queue.len(), &self.rules.admission);
+        let retry_after_ms = self.retry_after_ms(departed.class);
         let refusal = Refusal::later(RefusalCode::QueueTimeout, None, retry_after_ms);
         let waited_us = self.now_us.saturating_sub(departed.arrived_us);
         self.leave(&departed, observer, |job| Event::JobTimedOut { job, refusal, waited_us });
@@ -182,6 +183,8 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
         let work = departed.payload.work;
         self.settle(&work, &UsageFacts::default());
         self.class_left(departed.class);
+        // QUEUE-13: it may have been the one at which passes had to stop.
+        self.todo.pass = true;
         self.jobs.with(departed.slot, |spec| {
             let job = facts_of(spec, work.prompt_tokens, work.output_tokens);
             observer.observe(self.now_us, &event(job));

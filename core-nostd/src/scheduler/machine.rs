@@ -4,36 +4,16 @@
 //! what is to be done. Both are bounded: an input does a bounded number of look-ups, an action at most one decision per
 //! job that is passed over.
 //!
-//! ```
-//! use orchestrator_core::scheduler::{Action, Answer, Input, Scheduler, SchedulerBuffers, SchedulerPolicy};
-//! use orchestrator_core::{JobSpec, Policy, PoolSnapshot, SmallFleet};
-//!
-//! // 2 pools; 4 jobs of up to 256 bytes may wait, 4 may run; 2 sessions.
-//! let mut buffers: SchedulerBuffers<_, 2, 4, 256, 4, 2> = SchedulerBuffers::new();
-//! let fleet: SmallFleet<2, 4, 16> = SmallFleet::new();
-//! let mut scheduler = Scheduler::new(fleet, buffers.storage(), Policy::default(), SchedulerPolicy::default());
-//!
-//! let pool = PoolSnapshot::new("gpu-0", "vllm", 1, 1, 80 << 30, 60 << 30);
-//! let answer = scheduler.drive(&Input::Snapshot(&pool), 0, &mut (), |_| ());
-//! assert_eq!(answer, Answer::Done);
-//!
-//! let job = JobSpec::new("job-1", "vllm", "some/model");
-//! let mut dispatched = None;
-//! let answer = scheduler.drive(&Input::Submit(&job), 10, &mut (), |action| dispatched = Some(action));
-//! assert!(matches!(answer, Answer::Accepted(_)));
-//! let Some(Action::Dispatch { job_id, pool_id, .. }) = dispatched else { panic!("the pool is free") };
-//! assert_eq!((job_id.as_str(), pool_id.as_str()), ("job-1", "gpu-0"));
-//! ```
-//!
 //! Invariants: every submitted job ends in exactly one terminal event (EVENT-1); a job waits or has a lease, never
 //! both; what was reserved in a ledger is settled once; the same inputs give the same answers, events and actions.
 
 use super::action::{Action, Answer};
+use super::admission::QueueState;
 use super::drain_rate::DrainRate;
 use super::event::Event;
 use super::forecast::Forecast;
 use super::input::Input;
-use super::leases::Leases;
+use super::leases::{LeaseState, Leases};
 use super::lifecycle::End;
 use super::observer::Observer;
 use super::policy::SchedulerPolicy;
@@ -43,10 +23,33 @@ use super::queue::Queue;
 use super::sessions::Sessions;
 use super::storage::SchedulerStorage;
 use super::waiting::{JobStore, ModelNames, WaitingJob, Work};
-use crate::fleet::{PoolHandle, PoolRegistry};
+use crate::fleet::{PoolFacts, PoolHandle, PoolRegistry};
+use crate::input::BudgetLimits;
 use crate::policy::Policy;
 
-/// A fleet with everything that waits for it and runs on it. See the [module](self).
+/// A fleet with everything that waits for it and runs on it.
+///
+/// ```
+/// use orchestrator_core::scheduler::{Action, Answer, Input, Scheduler, SchedulerBuffers, SchedulerPolicy};
+/// use orchestrator_core::{JobSpec, Policy, PoolSnapshot, SmallFleet};
+///
+/// // 2 pools; 4 jobs of up to 256 bytes may wait, 4 may run; 2 sessions.
+/// let mut buffers: SchedulerBuffers<_, 2, 4, 256, 4, 2> = SchedulerBuffers::new();
+/// let fleet: SmallFleet<2, 4, 16> = SmallFleet::new();
+/// let mut scheduler = Scheduler::new(fleet, buffers.storage(), Policy::default(), SchedulerPolicy::default());
+///
+/// let pool = PoolSnapshot::new("gpu-0", "vllm", 1, 1, 80 << 30, 60 << 30);
+/// let answer = scheduler.drive(&Input::Snapshot(&pool), 0, &mut (), |_| ());
+/// assert_eq!(answer, Answer::Done);
+///
+/// let job = JobSpec::new("job-1", "vllm", "some/model");
+/// let mut dispatched = None;
+/// let answer = scheduler.drive(&Input::Submit(&job), 10, &mut (), |action| dispatched = Some(action));
+/// assert!(matches!(answer, Answer::Accepted(_)));
+/// let Some(Action::Dispatch { job_id, pool_id, .. }) = dispatched else { panic!("the pool is free") };
+/// assert_eq!((job_id.as_str(), pool_id.as_str()), ("job-1", "gpu-0"));
+/// assert_eq!(scheduler.lease_of("job-1").map(|(pool, _)| pool.id), Some("gpu-0"));
+/// ```
 #[derive(Debug)]
 pub struct Scheduler<'a, F: PoolRegistry> {
     pub(super) fleet: F,
@@ -90,8 +93,6 @@ enum Step {
     Watchdog,
     /// Jobs that waited too long.
     Expiry,
-    /// Sessions that were not used for too long.
-    Sessions,
     /// Pools that are to be asked for their state.
     Refresh,
     /// Waiting jobs that a pool can take now.
@@ -107,8 +108,7 @@ impl Step {
             Self::Held => Self::Leaving,
             Self::Leaving => Self::Watchdog,
             Self::Watchdog => Self::Expiry,
-            Self::Expiry => Self::Sessions,
-            Self::Sessions => Self::Refresh,
+            Self::Expiry => Self::Refresh,
             Self::Refresh => Self::Pass,
             Self::Pass | Self::Idle => Self::Idle,
         }
@@ -166,6 +166,7 @@ impl<'a, F: PoolRegistry> Scheduler<'a, F> {
         self.now_us = now_us;
         self.todo.step = Step::Held;
         self.mark_stale_pools();
+        self.expire_sessions(observer);
         match *input {
             Input::Snapshot(snapshot) => self.take_snapshot(snapshot, observer),
             Input::RemovePool { id, replica_id } => self.remove_pool(id, replica_id),
@@ -207,7 +208,6 @@ impl<'a, F: PoolRegistry> Scheduler<'a, F> {
                 Step::Leaving => self.lose_lease(observer),
                 Step::Watchdog => self.expire_lease(observer),
                 Step::Expiry => self.expire_waiting(observer),
-                Step::Sessions => self.expire_sessions(observer),
                 Step::Refresh => self.refresh_pool(observer),
                 Step::Pass => self.dispatch_next(observer),
                 Step::Idle => None,
@@ -235,10 +235,32 @@ impl<'a, F: PoolRegistry> Scheduler<'a, F> {
         &self.fleet
     }
 
+    /// On which pool a job runs, and where its lease is in its life: the only pool that tokens of the job may come from.
+    /// `None` for a job that waits, ended or never came. O(1) expected. LEASE-2.
+    #[must_use]
+    pub fn lease_of(&self, job_id: &str) -> Option<(PoolFacts<'_>, LeaseState)> {
+        let lease = self.leases.get(self.leases.find(job_id)?)?;
+        Some((self.fleet.facts(lease.pool)?, lease.state()))
+    }
+
     /// The policies in force.
     #[must_use]
     pub const fn policies(&self) -> (&Policy, &SchedulerPolicy) {
         (&self.placement, &self.rules)
+    }
+
+    /// What waits, by class: the `queue_depth` of a stream's `metrics` frame. O(1).
+    #[must_use]
+    pub fn queue_state(&self) -> QueueState {
+        self.queue.state()
+    }
+
+    /// What is left of a session's budget, for the same frame; `None` where there is no such session. BUDGET-4. O(1)
+    /// expected.
+    #[must_use]
+    pub fn budget_left(&self, session_id: &str) -> Option<BudgetLimits> {
+        let session = self.sessions.get(self.sessions.find(session_id)?)?;
+        Some(session.ledger.remaining())
     }
 
     /// The earliest time at which something happens without an input, in µs: a driver ticks then. O(1).
@@ -277,14 +299,25 @@ impl<'a, F: PoolRegistry> Scheduler<'a, F> {
         self.fleet.prepare_for(placement);
         self.placement = placement.clone();
         self.rules = *rules;
-        // Another age may be the limit.
+        // Other ages may be the limits.
         self.mark_stale_pools();
+        self.expire_sessions(observer);
         self.queue.set_rules(rules.queue);
         self.capacity_may_have_grown();
         let event =
             Event::PoliciesChanged { placement_hash: placement.content_hash(), scheduler_hash: rules.content_hash() };
         observer.observe(self.now_us, &event);
         Answer::Done
+    }
+
+    /// Whether actions of the last input were not asked for yet.
+    pub(super) fn has_actions(&self) -> bool {
+        self.todo.step != Step::Idle
+    }
+
+    /// Everything that is due is said by the next actions.
+    pub(super) const fn begin_actions(&mut self) {
+        self.todo.step = Step::Held;
     }
 
     /// Waiting jobs that no pool could take are asked for again. QUEUE-13.

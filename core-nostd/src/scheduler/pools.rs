@@ -1,4 +1,5 @@
-//! What a scheduler remembers of each pool between two snapshots: when it was observed, and how often it was asked.
+//! What a scheduler remembers of each pool between two snapshots: when it was observed, how often it was asked, and
+//! whether somebody asked to drain it.
 //!
 //! ```text
 //!                snapshot_taken            next_refresh (1)          next_refresh (2)
@@ -53,11 +54,18 @@ pub struct PoolRecord {
     retry_at_us: u64,
     /// Whether its row has an age above the limit.
     is_stale: bool,
+    /// Whether somebody asked to drain it. REFRESH-3.
+    is_drained: bool,
 }
 
 impl PoolRecord {
     /// No pool.
-    pub const EMPTY: Self = Self { generation: 0, attempts: 0, observed_at_us: None, retry_at_us: 0, is_stale: false };
+    pub const EMPTY: Self =
+        Self { generation: 0, attempts: 0, observed_at_us: None, retry_at_us: 0, is_stale: false, is_drained: false };
+
+    fn is_of(&self, pool: PoolHandle) -> bool {
+        self.observed_at_us.is_some() && self.generation == pool.generation
+    }
 
     fn refresh_due_us(&self, after_us: u64) -> Option<u64> {
         let observed_at_us = self.observed_at_us?;
@@ -104,8 +112,14 @@ impl<'a> PoolRecords<'a> {
 
     /// A snapshot stands, observed at `observed_at_us`: arrival less age. It ends a series of attempts. O(1).
     pub fn snapshot_taken(&mut self, pool: PoolHandle, observed_at_us: u64) {
+        let is_drained = self.is_drained(pool);
         let Some(record) = self.records.get_mut(index(pool.slot)) else { return };
-        *record = PoolRecord { generation: pool.generation, observed_at_us: Some(observed_at_us), ..PoolRecord::EMPTY };
+        *record = PoolRecord {
+            generation: pool.generation,
+            observed_at_us: Some(observed_at_us),
+            is_drained,
+            ..PoolRecord::EMPTY
+        };
         self.refreshes.arm(record.refresh_due_us(self.refreshes.limit_us));
         self.ageing.arm(record.stale_due_us(self.ageing.limit_us));
     }
@@ -117,6 +131,20 @@ impl<'a> PoolRecords<'a> {
         {
             *record = PoolRecord::EMPTY;
         }
+    }
+
+    /// Somebody asks to drain a pool, or takes that back. REFRESH-3. O(1).
+    pub fn set_drained(&mut self, pool: PoolHandle, is_drained: bool) {
+        let record = self.records.get_mut(index(pool.slot));
+        if let Some(record) = record.filter(|record| record.is_of(pool)) {
+            record.is_drained = is_drained;
+        }
+    }
+
+    /// Whether somebody asked to drain a pool, and did not take it back: its snapshots do not. REFRESH-3. O(1).
+    #[must_use]
+    pub fn is_drained(&self, pool: PoolHandle) -> bool {
+        self.record(pool).is_some_and(|record| record.is_drained)
     }
 
     /// When a pool's state was observed, in µs. O(1).
@@ -184,7 +212,7 @@ impl<'a> PoolRecords<'a> {
     }
 
     fn record(&self, pool: PoolHandle) -> Option<&PoolRecord> {
-        self.records.get(index(pool.slot)).filter(|record| record.generation == pool.generation)
+        self.records.get(index(pool.slot)).filter(|record| record.is_of(pool))
     }
 }
 

@@ -1,4 +1,4 @@
-//! Pools come, change, age and go. LEASE-3, LEASE-4, REFRESH-1, REFRESH-2.
+//! Pools come, change, age and go. LEASE-3, LEASE-4, REFRESH-1 to REFRESH-3.
 
 use super::action::{Action, Answer};
 use super::event::{Event, ExpiryCause, SessionEnd};
@@ -27,6 +27,10 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
             Err(error) => return Answer::BadSnapshot(error),
         };
         self.pools.snapshot_taken(pool, observed_at_us);
+        // REFRESH-3: the pool's own numbers know nothing of it.
+        if self.pools.is_drained(pool) {
+            self.fleet.set_draining(pool, true);
+        }
         let credited = credit_after_snapshot(&mut self.fleet, &mut self.leases, pool, observed_at_us);
         let vram_used_bytes = self.fleet.vram_used_bytes(pool).unwrap_or(0);
         self.observe_pool(pool, observer, |pool| Event::PoolUpdated { pool, credited, vram_used_bytes });
@@ -56,6 +60,7 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
         None
     }
 
+    /// A drain holds over snapshots until it is taken back. REFRESH-3.
     pub(super) fn drain_pool(
         &mut self,
         id: &str,
@@ -65,6 +70,7 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
     ) -> Answer {
         let Some(pool) = self.fleet.find(id, replica_id) else { return Answer::UnknownPool };
         self.fleet.set_draining(pool, draining);
+        self.pools.set_drained(pool, draining);
         self.observe_pool(pool, observer, |pool| Event::PoolDraining { pool, draining });
         if !draining {
             self.capacity_may_have_grown();
@@ -107,13 +113,12 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
         Answer::Done
     }
 
-    /// Ends the sessions that were not used for too long. SESSION-1.
-    pub(super) fn expire_sessions(&mut self, observer: &mut impl Observer) -> Option<Action> {
+    /// Ends the sessions that were not used for too long, before anything can continue them. SESSION-1.
+    pub(super) fn expire_sessions(&mut self, observer: &mut impl Observer) {
         while let Some(id) = self.sessions.next_expired(self.now_us, self.rules.session_ttl_us) {
             let cause = SessionEnd::Expired;
             observer.observe(self.now_us, &Event::SessionEnded { session_id: &id, cause });
         }
-        None
     }
 
     fn observe_pool<'e>(

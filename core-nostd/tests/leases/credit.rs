@@ -114,6 +114,7 @@ fn pools_that_drain_age_and_go() {
     PoolRegistry::upsert(&mut fleet, &snapshot("b", 1, 500, 0)).unwrap();
     assert_eq!(credit_after_snapshot(&mut fleet, &mut leases, other, 0), 1);
     assert_eq!(leases.of_pool(pool).collect::<Vec<_>>(), tickets);
+    assert!(tickets.iter().all(|&ticket| leases.get(ticket).unwrap().counted));
     while let Some(ticket) = leases.first_of_pool(pool) {
         leases.end(ticket).unwrap().give_back_to(&mut fleet);
     }

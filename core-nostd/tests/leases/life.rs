@@ -17,7 +17,7 @@ use crate::model::{Model, Size};
 type Fleet = SmallFleet<4, 4, 32>;
 
 const POOLS: [&str; 5] = ["a", "b", "c", "d", "e"];
-const STALE_AFTER_US: u64 = 40;
+const STALE_AFTER_US: u64 = 100;
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -46,7 +46,7 @@ enum Step {
     Started(u8),
     FirstToken(u8),
     Progress {
-        job: u8,
+        pick: u8,
         tokens: u32,
     },
     End(u8),
@@ -57,31 +57,31 @@ enum Step {
 }
 
 fn steps() -> impl Strategy<Value = Vec<(u64, Step)>> {
-    let job = 0..70u8;
-    let limit = || prop_oneof![Just(0u64), 1..60u64];
+    let job = prop_oneof![0..8u8, 0..70u8];
+    let limit = || prop_oneof![Just(0u64), 1..150u64];
     let step = prop_oneof![
-        4 => (0..5usize, 0..60u64).prop_map(|(pool, age_us)| Step::Snapshot { pool, age_us }),
+        8 => (0..5usize, prop_oneof![0..20u64, 0..90u64]).prop_map(|(pool, age_us)| Step::Snapshot { pool, age_us }),
         1 => (0..5usize).prop_map(|pool| Step::Duplicate { pool }),
         1 => (0..5usize, any::<bool>()).prop_map(|(pool, first)| Step::Remove { pool, first }),
         1 => (0..5usize, any::<bool>()).prop_map(|(pool, draining)| Step::Drain { pool, draining }),
-        10 => (job.clone(), 0..300i64, any::<bool>()).prop_map(|(job, kv, split)| Step::Submit { job, kv, split }),
-        2 => job.clone().prop_map(Step::Started),
-        2 => job.clone().prop_map(Step::FirstToken),
-        2 => (job.clone(), 0..9u32).prop_map(|(job, tokens)| Step::Progress { job, tokens }),
-        4 => job.prop_map(Step::End),
+        20 => (job, prop_oneof![0..50i64, 0..300i64], any::<bool>()).prop_map(|(job, kv, split)| Step::Submit { job, kv, split }),
+        4 => any::<u8>().prop_map(Step::Started),
+        4 => any::<u8>().prop_map(Step::FirstToken),
+        4 => (any::<u8>(), 0..9u32).prop_map(|(pick, tokens)| Step::Progress { pick, tokens }),
+        4 => any::<u8>().prop_map(Step::End),
         1 => any::<u8>().prop_map(Step::Stale),
         2 => Just(Step::Tick),
         1 => (limit(), limit(), limit()).prop_map(|(start_timeout_us, wall_limit_us, idle_limit_us)| {
             Step::Rules(WatchdogRules { start_timeout_us, wall_limit_us, idle_limit_us })
         }),
     ];
-    proptest::collection::vec((0..12u64, step), 0..150)
+    proptest::collection::vec((0..8u64, step), 0..200)
 }
 
 /// Pool `e` and every second one have devices; slots and bytes differ.
 fn total(pool: usize) -> Size {
-    let bytes = if pool.is_multiple_of(2) { vec![500, 400] } else { vec![1000] };
-    Size { slots: [3, 1, 8, 2, 0][pool], bytes }
+    let bytes = if pool.is_multiple_of(2) { vec![900, 700] } else { vec![1000] };
+    Size { slots: [3, 1, 20, 2, 0][pool], bytes }
 }
 
 /// What a pool says when it has this much free.
@@ -137,10 +137,10 @@ impl World<'_> {
                 Ok(())
             }
             Step::Submit { job, kv, split } => self.submit(&name(job), kv, split),
-            Step::Started(job) => {
+            Step::Started(pick) => {
                 let now_us = self.now_us;
                 self.report(
-                    job,
+                    pick,
                     |leases, ticket| leases.started(ticket, now_us),
                     |model, lease| {
                         if model.leases[lease].started.is_some() {
@@ -151,10 +151,10 @@ impl World<'_> {
                     },
                 )
             }
-            Step::FirstToken(job) => {
+            Step::FirstToken(pick) => {
                 let now_us = self.now_us;
                 self.report(
-                    job,
+                    pick,
                     |leases, ticket| leases.first_token(ticket, now_us),
                     |model, lease| {
                         if model.leases[lease].has_token {
@@ -165,10 +165,10 @@ impl World<'_> {
                     },
                 )
             }
-            Step::Progress { job, tokens } => {
+            Step::Progress { pick, tokens } => {
                 let now_us = self.now_us;
                 self.report(
-                    job,
+                    pick,
                     |leases, ticket| leases.progress(ticket, now_us, tokens),
                     |model, lease| {
                         if tokens < model.leases[lease].tokens {
@@ -179,13 +179,16 @@ impl World<'_> {
                     },
                 )
             }
-            Step::End(job) => match self.model.lease_named(&name(job)) {
-                Some(lease) => self.end(lease),
-                None => {
-                    prop_assert_eq!(self.leases.find(&name(job)), None);
-                    Ok(())
+            Step::End(pick) => {
+                let id = self.picked(pick);
+                match self.model.lease_named(&id) {
+                    Some(lease) => self.end(lease),
+                    None => {
+                        prop_assert_eq!(self.leases.find(&id), None);
+                        Ok(())
+                    }
                 }
-            },
+            }
             Step::Stale(pick) => {
                 if let Some(&ticket) = self.ended.get(usize::from(pick) % self.ended.len().max(1)) {
                     prop_assert_eq!(self.leases.started(ticket, self.now_us), Reported::NoLease);
@@ -201,6 +204,13 @@ impl World<'_> {
                 Ok(())
             }
         }
+    }
+
+    /// The id of a job that has a lease, mostly; else of one that may have none.
+    fn picked(&self, pick: u8) -> String {
+        let live: Vec<&str> = self.model.live().map(|lease| lease.id.as_str()).collect();
+        let of_live = live.get(usize::from(pick) % live.len().max(1)).filter(|_| pick < 230);
+        of_live.map_or_else(|| name(pick), |id| (*id).to_owned())
     }
 
     /// REFRESH-2, LEASE-3.
@@ -310,13 +320,14 @@ impl World<'_> {
     /// LEASE-7.
     fn report(
         &mut self,
-        job: u8,
+        pick: u8,
         report: impl FnOnce(&mut Leases<'_, HeldLease, usize>, Ticket) -> Reported,
         expect: impl FnOnce(&mut Model, usize) -> Reported,
     ) -> Checked {
-        let lease = self.model.lease_named(&name(job));
-        let ticket = self.leases.find(&name(job));
-        prop_assert_eq!(ticket, self.tickets.get(&name(job)).copied());
+        let id = self.picked(pick);
+        let lease = self.model.lease_named(&id);
+        let ticket = self.leases.find(&id);
+        prop_assert_eq!(ticket, self.tickets.get(&id).copied());
         prop_assert_eq!(ticket.is_some(), lease.is_some());
         if let (Some(ticket), Some(lease)) = (ticket, lease) {
             prop_assert_eq!(report(&mut self.leases, ticket), expect(&mut self.model, lease));
@@ -396,11 +407,14 @@ fn name(job: u8) -> String {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1024))]
+
     /// LEASE-1 to LEASE-5, LEASE-7, REFRESH-2: every lease of every life.
     #[test]
     fn every_number_adds_up(
         capacity in prop_oneof![Just(0usize), Just(1), Just(2), Just(64)],
         pool_backlog in prop_oneof![Just(0i64), Just(2)],
+        pools in 0usize..=4,
         steps in steps(),
     ) {
         let mut room = Room::new(capacity, 4);
@@ -411,13 +425,16 @@ proptest! {
             leases: room.leases(),
             records: PoolRecords::new(&mut storage),
             policy: spec.validate().unwrap(),
-            rules: WatchdogRules { start_timeout_us: 30, wall_limit_us: 90, idle_limit_us: 40 },
+            rules: WatchdogRules { start_timeout_us: 80, wall_limit_us: 150, idle_limit_us: 60 },
             model: Model::default(),
             handles: Vec::new(),
             tickets: HashMap::new(),
             ended: Vec::new(),
             now_us: 100,
         };
+        for pool in 0..pools {
+            world.step(&Step::Snapshot { pool, age_us: 0 })?;
+        }
         for (wait_us, step) in &steps {
             world.now_us += wait_us;
             world.step(step)?;

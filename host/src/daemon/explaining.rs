@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use orchestrator_core::commit::CommitError;
+use orchestrator_core::commit::{CommitError, Lease};
 use orchestrator_core::rows::{PoolRow, SessionEntry};
 use orchestrator_core::{
     Explanation, FleetError, PlacementDecision, Policy, PoolFacts, PoolHandle, PoolRegistry, PoolSnapshot, ValidJob,
@@ -136,6 +136,14 @@ impl<F: PoolRegistry> PoolRegistry for ExplainingFleet<F> {
 
     fn retake(&mut self, pool: PoolHandle, lease: &F::Lease) -> bool {
         self.fleet.retake(pool, lease)
+    }
+
+    fn export_lease<'l>(&self, lease: &'l F::Lease) -> &'l Lease {
+        self.fleet.export_lease(lease)
+    }
+
+    fn import_lease(&self, pool: PoolHandle, taken: Lease) -> Option<F::Lease> {
+        self.fleet.import_lease(pool, taken)
     }
 
     fn release(&mut self, pool: PoolHandle, lease: F::Lease) -> bool {

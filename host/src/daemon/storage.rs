@@ -18,7 +18,7 @@ const JOB_BYTES_MAX: u32 = (1 << 16) + 1;
 /// All waiting jobs together have at most this many bytes.
 const ALL_JOB_BYTES_MAX: u64 = 1 << 32;
 /// A length and a name, for the model of every lease.
-const MODEL_NAME_BYTES: usize = NAME_BYTES_MAX + 1;
+const MODEL_NAME_BYTES_MAX: u32 = NAME_BYTES_MAX as u32 + 1;
 
 /// How much a scheduler holds: numbers of entries, and bytes of a waiting job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +29,8 @@ pub struct Sizes {
     pub job_bytes: u32,
     /// Jobs that run.
     pub running: u32,
+    /// Bytes of the name of a running job's model, and one more.
+    pub model_name_bytes: u32,
     /// Sessions.
     pub sessions: u32,
     /// Pools.
@@ -39,7 +41,15 @@ pub struct Sizes {
 
 impl Default for Sizes {
     fn default() -> Self {
-        Self { waiting: 4096, job_bytes: 1024, running: 16_384, sessions: 65_536, pools: 16_384, tenants: 1024 }
+        Self {
+            waiting: 4096,
+            job_bytes: 1024,
+            running: 16_384,
+            model_name_bytes: MODEL_NAME_BYTES_MAX,
+            sessions: 65_536,
+            pools: 16_384,
+            tenants: 1024,
+        }
     }
 }
 
@@ -64,13 +74,14 @@ pub enum StorageError {
 
 impl Sizes {
     fn check(&self) -> Result<(), StorageError> {
-        let Self { waiting, job_bytes, running, sessions, pools, tenants } = *self;
+        let Self { waiting, job_bytes, running, model_name_bytes, sessions, pools, tenants } = *self;
         let all_job_bytes = u64::from(waiting) * u64::from(job_bytes);
         let limits = [
             ("waiting jobs", waiting.into(), ENTRIES_MAX.into()),
             ("bytes of a waiting job", job_bytes.into(), JOB_BYTES_MAX.into()),
             ("bytes of all waiting jobs", all_job_bytes, ALL_JOB_BYTES_MAX),
             ("running jobs", running.into(), ENTRIES_MAX.into()),
+            ("bytes of a model's name", model_name_bytes.into(), MODEL_NAME_BYTES_MAX.into()),
             ("sessions", sessions.into(), ENTRIES_MAX.into()),
             ("pools", pools.into(), ENTRIES_MAX.into()),
             ("tenants", tenants.into(), ENTRIES_MAX.into()),
@@ -82,15 +93,15 @@ impl Sizes {
 
 impl From<Sizes> for Capacities {
     fn from(sizes: Sizes) -> Self {
-        let Sizes { waiting, job_bytes, running, sessions, pools, tenants } = sizes;
-        Self { pools, waiting_jobs: waiting, job_bytes, leases: running, sessions, tenants }
+        let Sizes { waiting, job_bytes, running, model_name_bytes, sessions, pools, tenants } = sizes;
+        Self { pools, waiting_jobs: waiting, job_bytes, leases: running, model_name_bytes, sessions, tenants }
     }
 }
 
 impl From<Capacities> for Sizes {
     fn from(capacities: Capacities) -> Self {
-        let Capacities { pools, waiting_jobs, job_bytes, leases, sessions, tenants } = capacities;
-        Self { waiting: waiting_jobs, job_bytes, running: leases, sessions, pools, tenants }
+        let Capacities { pools, waiting_jobs, job_bytes, leases, model_name_bytes, sessions, tenants } = capacities;
+        Self { waiting: waiting_jobs, job_bytes, running: leases, model_name_bytes, sessions, pools, tenants }
     }
 }
 
@@ -132,7 +143,7 @@ impl<L> HostStorage<L> {
             leases: unused(running, || IdSlot::EMPTY),
             lease_buckets: vec![0; running],
             pool_leases: unused(pools, || PoolLeases::EMPTY),
-            model_names: vec![0; running * MODEL_NAME_BYTES],
+            model_names: vec![0; running * sizes.model_name_bytes as usize],
             pools: unused(pools, || PoolRecord::EMPTY),
             sessions: unused(sessions, || IdSlot::EMPTY),
             session_buckets: vec![0; sessions],
@@ -199,7 +210,8 @@ mod tests {
 
     #[test]
     fn memory_has_the_sizes_that_were_asked_for() {
-        let sizes = Sizes { waiting: 3, job_bytes: 100, running: 5, sessions: 7, pools: 2, tenants: 0 };
+        let sizes =
+            Sizes { waiting: 3, job_bytes: 100, running: 5, sessions: 7, pools: 2, tenants: 0, ..Sizes::default() };
         let mut storage: HostStorage<Lease> = HostStorage::new(&sizes, &[]).unwrap();
         let storage = storage.storage();
         assert_eq!((storage.queue.jobs.len(), storage.job_bytes.len(), storage.queue.tenants.len()), (3, 300, 0));
@@ -212,13 +224,15 @@ mod tests {
     #[test]
     fn sizes_have_limits() {
         let refused = |sizes| HostStorage::<Lease>::new(&sizes, &[]).unwrap_err().to_string();
-        let sizes = Sizes { waiting: 0, job_bytes: 0, running: 0, sessions: 0, pools: 0, tenants: 0 };
+        let sizes =
+            Sizes { waiting: 0, job_bytes: 0, running: 0, model_name_bytes: 0, sessions: 0, pools: 0, tenants: 0 };
         assert!(HostStorage::<Lease>::new(&sizes, &[]).is_ok());
         for (sizes, what) in [
             (Sizes { waiting: u32::MAX, ..sizes }, "waiting jobs: 4294967295 is above the limit of 4194304"),
             (Sizes { job_bytes: 65_538, ..sizes }, "bytes of a waiting job: 65538 is above the limit of 65537"),
             (Sizes { waiting: 1 << 20, job_bytes: 8192, ..sizes }, "bytes of all waiting jobs: 8589934592"),
             (Sizes { running: u32::MAX, ..sizes }, "running jobs"),
+            (Sizes { model_name_bytes: 130, ..sizes }, "bytes of a model's name: 130 is above the limit of 129"),
             (Sizes { sessions: u32::MAX, ..sizes }, "sessions"),
             (Sizes { pools: u32::MAX, ..sizes }, "pools"),
             (Sizes { tenants: u32::MAX, ..sizes }, "tenants"),

@@ -13,11 +13,13 @@ pub(super) struct Arena<T> {
     entries: Vec<T>,
     /// Entries of rooms that no list has any more.
     abandoned: usize,
+    /// Memory for the next squeeze, so that it need not ask for any.
+    spare: Vec<T>,
 }
 
 impl<T> Default for Arena<T> {
     fn default() -> Self {
-        Self { entries: Vec::new(), abandoned: 0 }
+        Self { entries: Vec::new(), abandoned: 0, spare: Vec::new() }
     }
 }
 
@@ -76,19 +78,14 @@ impl<T: Copy> Arena<T> {
 
     /// Moves all rooms together; they are given as the spans of their lists and their capacities. O(entries).
     pub(super) fn squeeze<'a>(&mut self, rooms: impl Iterator<Item = (&'a mut Span, u32)>) {
-        let mut entries = Vec::with_capacity(self.entries.len() - self.abandoned);
+        self.spare.clear();
         for (span, capacity) in rooms {
             let room = Span { start: span.start, len: capacity };
-            span.start = position(entries.len());
-            entries.extend_from_slice(room.of(&self.entries));
+            span.start = position(self.spare.len());
+            self.spare.extend_from_slice(room.of(&self.entries));
         }
-        *self = Self { entries, abandoned: 0 };
-    }
-
-    /// How much memory it holds, in entries.
-    #[cfg(test)]
-    pub(super) fn capacity(&self) -> usize {
-        self.entries.capacity()
+        std::mem::swap(&mut self.entries, &mut self.spare);
+        self.abandoned = 0;
     }
 
     fn open_room(&mut self, left: u32, capacity: u32, filler: T) -> u32 {
@@ -118,6 +115,13 @@ pub(super) fn position(index: usize) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    impl<T> Arena<T> {
+        /// How much memory it holds, in entries.
+        pub(in crate::fleet) fn capacity(&self) -> usize {
+            self.entries.capacity() + self.spare.capacity()
+        }
+    }
 
     fn write(arena: &mut Arena<u32>, room: &mut (Span, u32), list: &[u32]) {
         arena.write(&mut room.0, &mut room.1, list);

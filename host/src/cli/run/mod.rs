@@ -154,6 +154,7 @@ impl RunArgs {
             sessions: self.max_sessions,
             pools: self.max_pools,
             tenants: self.max_tenants,
+            ..Sizes::default()
         }
     }
 

@@ -134,12 +134,6 @@ impl Classes {
         }
     }
 
-    /// How much memory the lists hold, in entries.
-    #[cfg(test)]
-    pub(super) fn list_capacity(&self) -> usize {
-        self.models.capacity() + self.digests.capacity()
-    }
-
     /// A number without a class, with the room that its lists had.
     fn open_number(&mut self, facts: &PoolClass) -> u32 {
         if let Some(number) = self.free.pop() {
@@ -158,5 +152,13 @@ impl Classes {
         PoolClass { models: Span::EMPTY, digests: Span::EMPTY, ..class } == *content.facts
             && class.models.of(self.models()) == content.models
             && class.digests.of(self.digests()) == content.digests
+    }
+}
+
+#[cfg(test)]
+impl Classes {
+    /// How much memory the lists hold, in entries.
+    pub(super) fn list_capacity(&self) -> usize {
+        self.models.capacity() + self.digests.capacity()
     }
 }

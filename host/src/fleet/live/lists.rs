@@ -91,9 +91,11 @@ impl ListTable {
             warm.squeeze(rows.iter_mut().zip(&*capacities).map(|(row, own)| (&mut row.warm, own.warm)));
         }
     }
+}
 
+#[cfg(test)]
+impl ListTable {
     /// How much memory the lists hold, in entries.
-    #[cfg(test)]
     pub(super) fn list_capacity(&self) -> usize {
         self.labels.capacity() + self.devices.capacity() + self.residents.capacity() + self.warm.capacity()
     }

@@ -1,5 +1,7 @@
 //! Limits, and memory that does not grow: what the answers of a fleet do not show.
 
+use std::collections::BTreeMap;
+
 use orchestrator_core::limits::{ENGINES_MAX, EXTENSIONS_MAX, MODELS_MAX, QUANTIZATIONS_MAX};
 use orchestrator_core::{DeviceSnapshot, JobSpec, PlacementDecision, WarmSession};
 
@@ -172,7 +174,68 @@ fn pick(state: &mut u64, limit: usize) -> usize {
     ((z ^ (z >> 31)) % limit as u64) as usize
 }
 
-/// 100,000 updates of 16 pools, with lists of all lengths, ever new sessions and labels, pools that come and go.
+/// What a pool's lists say, names spelled out and in order.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Published {
+    engine: String,
+    models: Vec<String>,
+    digests: Vec<String>,
+    residents: Vec<String>,
+    labels: Vec<(String, String)>,
+    warm: Vec<(String, u32)>,
+    devices: usize,
+}
+
+impl Published {
+    fn by(snapshot: &PoolSnapshot<'_>) -> Self {
+        let names = |list: &[&str]| list.iter().map(|name| (*name).to_owned()).collect();
+        let mut published = Self {
+            engine: snapshot.engine.to_owned(),
+            models: names(snapshot.supports.models.unwrap()),
+            digests: names(snapshot.supports.model_digests),
+            residents: names(snapshot.resident_models.unwrap()),
+            labels: snapshot.labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
+            warm: snapshot
+                .warm_sessions
+                .iter()
+                .map(|warm| (warm.session_id.to_owned(), warm.cached_tokens as u32))
+                .collect(),
+            devices: snapshot.devices.len(),
+        };
+        published.sort();
+        published
+    }
+
+    fn in_fleet(fleet: &LiveFleet, rank: usize) -> Self {
+        let (class, lists) = (&fleet.classes.rows()[fleet.rows[rank].class as usize], &fleet.lists.rows[rank]);
+        let name = |kind, number| fleet.vocabulary.name(kind, number).unwrap().to_owned();
+        let names = |kind, list: &[NameId]| list.iter().map(|&number| name(kind, number)).collect();
+        let label = |key, value| (name(NameKind::Text, key), name(NameKind::Text, value));
+        let labels = lists.labels.of(fleet.lists.labels.entries()).iter();
+        let warm = lists.warm.of(fleet.lists.warm.entries()).iter();
+        let mut published = Self {
+            engine: name(NameKind::Engine, class.engine),
+            models: names(NameKind::Model, class.models.of(fleet.classes.models())),
+            digests: names(NameKind::Text, class.digests.of(fleet.classes.digests())),
+            residents: names(NameKind::Model, lists.residents.of(fleet.lists.residents.entries())),
+            labels: labels.map(|label_row| label(label_row.key, label_row.value)).collect(),
+            warm: warm.map(|warm| (name(NameKind::Session, warm.session), warm.cached_tokens)).collect(),
+            devices: lists.devices.of(fleet.lists.devices.entries()).len(),
+        };
+        published.sort();
+        published
+    }
+
+    fn sort(&mut self) {
+        self.models.sort();
+        self.digests.sort();
+        self.residents.sort();
+        self.labels.sort();
+        self.warm.sort();
+    }
+}
+
+/// 100,000 updates of 16 pools, with lists of all lengths, ever new names, pools that come and go.
 #[test]
 fn memory_does_not_grow_with_the_number_of_updates() {
     const POOLS: usize = 16;
@@ -182,28 +245,42 @@ fn memory_does_not_grow_with_the_number_of_updates() {
     let device = DeviceSnapshot { vram_total_bytes: 1 << 30, vram_free_bytes: 1 << 29, compute_capability: None };
     let mut state = 1;
     let mut fleet = LiveFleet::with_capacity(POOLS as u32);
-    for round in 0..100_000 {
+    let mut published: BTreeMap<String, Published> = BTreeMap::new();
+    for round in 0..100_000usize {
         let mut some = |most: usize| pick(&mut state, most + 1);
-        let (session, label) = (format!("session-{round}"), format!("label-{round}"));
-        let mut warm = vec![WarmSession { session_id: &session, cached_tokens: 1 }];
+        // Most of these names were never seen before.
+        let new = [(); 5].map(|()| format!("new-{}", round.saturating_sub(some(3))));
+        let [engine, session, label, model, resident] = new.each_ref().map(String::as_str);
+        let engine = if some(9) == 0 { engine } else { "vllm" };
+        let mut warm = vec![WarmSession { session_id: session, cached_tokens: 1 }];
         warm.extend(known.iter().take(some(64)).map(|session_id| WarmSession { session_id, cached_tokens: 2 }));
-        let labels: Vec<(&str, &str)> = known.iter().take(some(15)).map(|key| (*key, label.as_str())).collect();
+        let labels: Vec<(&str, &str)> = known.iter().take(some(15)).map(|key| (*key, label)).collect();
         let devices = vec![device; some(16)];
-        let mut snapshot = pool(&ids[some(POOLS - 1)], "vllm");
-        (snapshot.warm_sessions, snapshot.labels, snapshot.devices) = (&warm, &labels, &devices);
-        snapshot.supports.models = Some(&known[..some(64)]);
-        snapshot.supports.model_digests = &known[..some(64)];
-        snapshot.resident_models = Some(&known[..some(64)]);
+        let with = |count: usize, name| known[..count].iter().copied().chain([name]).collect::<Vec<_>>();
+        let (models, digests, residents) = (with(some(63), model), with(some(63), label), with(some(63), resident));
+        let mut snapshot = pool(&ids[some(POOLS - 1)], engine);
+        snapshot.warm_sessions = &warm;
+        snapshot.labels = &labels;
+        snapshot.devices = &devices;
+        snapshot.supports.models = Some(&models);
+        snapshot.supports.model_digests = &digests;
+        snapshot.resident_models = Some(&residents);
         let handle = fleet.upsert(&snapshot).unwrap();
+        published.insert(snapshot.id.to_owned(), Published::by(&snapshot));
         if some(99) == 0 {
             fleet.remove(handle);
+            published.remove(snapshot.id);
+        }
+        if round % 97 == 0 {
+            let in_fleet = (0..fleet.pools.len()).map(|rank| Published::in_fleet(&fleet, rank));
+            assert!(in_fleet.eq(published.values().cloned()), "{round}");
+            // A pool has at most five new names, and all share the others.
+            assert!(fleet.vocabulary.len() <= 2 * (5 * POOLS + 3 * 64 + 1) + POOLS + IDLE_NAMES, "{round}");
         }
     }
-    // Rooms are less than twice the longest list, garbage at most as much again, a vector at most twice its entries.
+    // Rooms are less than twice the longest list, garbage at most as much again, a vector at most twice its entries,
+    // and there are two of them.
     let longest = 65 + 15 + 16 + 64 + 64 + 64;
-    assert!(fleet.lists.list_capacity() + fleet.classes.list_capacity() <= 8 * POOLS * longest);
+    assert!(fleet.lists.list_capacity() + fleet.classes.list_capacity() <= 16 * POOLS * longest);
     assert!(fleet.classes.rows().len() <= POOLS + 1);
-    // 65 sessions and 16 labels a pool at most, and what all share.
-    let in_use = POOLS * (65 + 16) + 3 * 64;
-    assert!(fleet.vocabulary.len() <= 2 * in_use + POOLS + IDLE_NAMES);
 }
