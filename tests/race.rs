@@ -251,8 +251,7 @@ fn race(seed: u64) -> Vec<Entry> {
     let mut memory = Memory::new(Room { pools: POOLS, waiting: 32, leases: 64, sessions: 8, tenants: 1 });
     let mut rules = SchedulerPolicy::default();
     rules.queue.scan_limit = 32;
-    let scheduler =
-        Scheduler::new(LiveFleet::with_capacity(POOLS as u32), memory.storage(), Policy::default(), rules);
+    let scheduler = Scheduler::new(LiveFleet::with_capacity(POOLS as u32), memory.storage(), Policy::default(), rules);
     let mut shared = Shared { scheduler, now_us: 0, dispatched: VecDeque::new(), log: Vec::new() };
     for pool in 0..POOLS {
         let id = format!("pool-{pool}");
@@ -384,5 +383,7 @@ fn a_wrong_record_is_found_out() {
     assert!(!plant(&|log| log[lost].answer = "done").is_empty());
     assert!(!plant(&|log| log[finished].answer = "unknown_job").is_empty());
     assert!(!plant(&|log| log[finished].changes.retain(|(_, change)| !change.is_end())).is_empty());
-    assert!(!plant(&|log| log[canceled].changes.iter_mut().for_each(|(_, change)| *change = Change::Finished)).is_empty());
+    assert!(
+        !plant(&|log| log[canceled].changes.iter_mut().for_each(|(_, change)| *change = Change::Finished)).is_empty()
+    );
 }

@@ -2,10 +2,10 @@
 
 use std::collections::VecDeque;
 
+use orchestrator_core::hash::ContentHasher;
 use orchestrator_core::scheduler::{
     Action, Answer, Input, Observer, OutcomeLog, RefreshRules, Scheduler, SchedulerPolicy, WatchdogRules,
 };
-use orchestrator_core::hash::ContentHasher;
 use orchestrator_core::{Id, JobSpec, Policy, PolicySpec, PoolRegistry, PoolSnapshot, PoolSupports, Priority};
 
 #[path = "../../tests/support/memory.rs"]
@@ -46,7 +46,11 @@ impl Names {
             first_token_ms: Some(40.0 + step),
             prefill_tokens_per_s: Some(9_000.0),
             engine_version: Some("0.9.1"),
-            supports: PoolSupports { ctx_max: Some(131_072), quantizations: &["fp8", "fp16"], ..PoolSupports::default() },
+            supports: PoolSupports {
+                ctx_max: Some(131_072),
+                quantizations: &["fp8", "fp16"],
+                ..PoolSupports::default()
+            },
             ..PoolSnapshot::new(&self.pools[pool], "vllm", slots as i64, slots_free as i64, 1_024 * GIB, 1_000 * GIB)
         }
     }
@@ -90,7 +94,14 @@ pub(crate) struct Live<'a, F: PoolRegistry> {
 
 impl<'a, F: PoolRegistry> Live<'a, F> {
     pub(crate) fn new(scheduler: Scheduler<'a, F>, names: &'a Names) -> Self {
-        Self { scheduler, names, now_us: 0, next: 0, running: VecDeque::with_capacity(4_096), fresh: Vec::with_capacity(64) }
+        Self {
+            scheduler,
+            names,
+            now_us: 0,
+            next: 0,
+            running: VecDeque::with_capacity(4_096),
+            fresh: Vec::with_capacity(64),
+        }
     }
 
     /// Adds the pools, every slot free.
