@@ -7,7 +7,7 @@
 //! answer with the core's own [`decide`](crate::decide) over their rows, so the answers are equal.
 
 use super::FleetError;
-use crate::commit::CommitError;
+use crate::commit::{CommitError, Lease};
 use crate::input::{PoolSnapshot, ValidJob};
 use crate::placement::{Explanation, PlacementDecision};
 use crate::policy::Policy;
@@ -111,6 +111,13 @@ pub trait PoolRegistry {
     /// Takes again from a pool what a lease on it took, because a snapshot that had not seen the lease replaced the
     /// pool's numbers; says whether there was room. LEASE-3.
     fn retake(&mut self, pool: PoolHandle, lease: &Self::Lease) -> bool;
+
+    /// What a lease took, to be kept beyond this process. STATE-1. Its rank says nothing.
+    fn export_lease<'l>(&self, lease: &'l Self::Lease) -> &'l Lease;
+
+    /// The lease on a pool that took this before the pool's snapshot; none if the pool is gone. The pool's numbers stay as
+    /// they are. STATE-4.
+    fn import_lease(&self, pool: PoolHandle, taken: Lease) -> Option<Self::Lease>;
 
     /// Gives back what a lease took; says whether its pool is still there. COMMIT-6.
     fn release(&mut self, pool: PoolHandle, lease: Self::Lease) -> bool;

@@ -605,6 +605,15 @@ impl<const POOLS: usize, const LISTS: usize, const NAMES: usize> PoolRegistry fo
         retake(&mut self.table_mut(), &held.lease, position(place))
     }
 
+    fn export_lease<'l>(&self, held: &'l HeldLease) -> &'l Lease {
+        &held.lease
+    }
+
+    fn import_lease(&self, pool: PoolHandle, lease: Lease) -> Option<HeldLease> {
+        self.place_of_handle(pool)?;
+        Some(HeldLease { lease, class: pool.slot, generation: pool.generation })
+    }
+
     fn release(&mut self, _pool: PoolHandle, held: HeldLease) -> bool {
         Self::release(self, held)
     }

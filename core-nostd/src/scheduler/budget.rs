@@ -125,6 +125,17 @@ impl Ledger {
         Ok(())
     }
 
+    /// Holds back what a job held already, whatever the limits. STATE-1.
+    ///
+    /// # Errors
+    /// The sum would not be exact; nothing changes.
+    pub(super) fn reserve_again(&mut self, held: BudgetAmounts) -> Result<(), FieldError> {
+        let mut unlimited = Self { reserved: self.reserved, ..Self::default() };
+        unlimited.reserve(held)?;
+        self.reserved = unlimited.reserved;
+        Ok(())
+    }
+
     /// Reserves the predicted time from start to end, in µs, in place of the time that a job `held`; says what it holds
     /// now.
     ///

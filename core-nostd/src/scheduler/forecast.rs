@@ -33,7 +33,7 @@ const SIZES: u32 = 32;
 const LARGEST_SIZE: u32 = SIZES - 1;
 /// Errors below 2^10 µs are of size 0: nobody plans in less than a millisecond.
 const SHIFT: u32 = 10;
-const BUCKETS: usize = 64;
+pub(super) const BUCKETS: usize = 64;
 
 // FORECAST-3: both signs fit, and all sizes are shifts inside a u64.
 const _: () = assert!(2 * SIZES as usize == BUCKETS && SHIFT + LARGEST_SIZE < u64::BITS);

@@ -4,32 +4,11 @@
 //! what is to be done. Both are bounded: an input does a bounded number of look-ups, an action at most one decision per
 //! job that is passed over.
 //!
-//! ```
-//! use orchestrator_core::scheduler::{Action, Answer, Input, Scheduler, SchedulerBuffers, SchedulerPolicy};
-//! use orchestrator_core::{JobSpec, Policy, PoolSnapshot, SmallFleet};
-//!
-//! // 2 pools; 4 jobs of up to 256 bytes may wait, 4 may run; 2 sessions.
-//! let mut buffers: SchedulerBuffers<_, 2, 4, 256, 4, 2> = SchedulerBuffers::new();
-//! let fleet: SmallFleet<2, 4, 16> = SmallFleet::new();
-//! let mut scheduler = Scheduler::new(fleet, buffers.storage(), Policy::default(), SchedulerPolicy::default());
-//!
-//! let pool = PoolSnapshot::new("gpu-0", "vllm", 1, 1, 80 << 30, 60 << 30);
-//! let answer = scheduler.drive(&Input::Snapshot(&pool), 0, &mut (), |_| ());
-//! assert_eq!(answer, Answer::Done);
-//!
-//! let job = JobSpec::new("job-1", "vllm", "some/model");
-//! let mut dispatched = None;
-//! let answer = scheduler.drive(&Input::Submit(&job), 10, &mut (), |action| dispatched = Some(action));
-//! assert!(matches!(answer, Answer::Accepted(_)));
-//! let Some(Action::Dispatch { job_id, pool_id, .. }) = dispatched else { panic!("the pool is free") };
-//! assert_eq!((job_id.as_str(), pool_id.as_str()), ("job-1", "gpu-0"));
-//! assert_eq!(scheduler.lease_of("job-1").map(|(pool, _)| pool.id), Some("gpu-0"));
-//! ```
-//!
 //! Invariants: every submitted job ends in exactly one terminal event (EVENT-1); a job waits or has a lease, never
 //! both; what was reserved in a ledger is settled once; the same inputs give the same answers, events and actions.
 
 use super::action::{Action, Answer};
+use super::admission::QueueState;
 use super::drain_rate::DrainRate;
 use super::event::Event;
 use super::forecast::Forecast;
@@ -45,9 +24,32 @@ use super::sessions::Sessions;
 use super::storage::SchedulerStorage;
 use super::waiting::{JobStore, ModelNames, WaitingJob, Work};
 use crate::fleet::{PoolFacts, PoolHandle, PoolRegistry};
+use crate::input::BudgetLimits;
 use crate::policy::Policy;
 
-/// A fleet with everything that waits for it and runs on it. See the [module](self).
+/// A fleet with everything that waits for it and runs on it.
+///
+/// ```
+/// use orchestrator_core::scheduler::{Action, Answer, Input, Scheduler, SchedulerBuffers, SchedulerPolicy};
+/// use orchestrator_core::{JobSpec, Policy, PoolSnapshot, SmallFleet};
+///
+/// // 2 pools; 4 jobs of up to 256 bytes may wait, 4 may run; 2 sessions.
+/// let mut buffers: SchedulerBuffers<_, 2, 4, 256, 4, 2> = SchedulerBuffers::new();
+/// let fleet: SmallFleet<2, 4, 16> = SmallFleet::new();
+/// let mut scheduler = Scheduler::new(fleet, buffers.storage(), Policy::default(), SchedulerPolicy::default());
+///
+/// let pool = PoolSnapshot::new("gpu-0", "vllm", 1, 1, 80 << 30, 60 << 30);
+/// let answer = scheduler.drive(&Input::Snapshot(&pool), 0, &mut (), |_| ());
+/// assert_eq!(answer, Answer::Done);
+///
+/// let job = JobSpec::new("job-1", "vllm", "some/model");
+/// let mut dispatched = None;
+/// let answer = scheduler.drive(&Input::Submit(&job), 10, &mut (), |action| dispatched = Some(action));
+/// assert!(matches!(answer, Answer::Accepted(_)));
+/// let Some(Action::Dispatch { job_id, pool_id, .. }) = dispatched else { panic!("the pool is free") };
+/// assert_eq!((job_id.as_str(), pool_id.as_str()), ("job-1", "gpu-0"));
+/// assert_eq!(scheduler.lease_of("job-1").map(|(pool, _)| pool.id), Some("gpu-0"));
+/// ```
 #[derive(Debug)]
 pub struct Scheduler<'a, F: PoolRegistry> {
     pub(super) fleet: F,
@@ -247,6 +249,20 @@ impl<'a, F: PoolRegistry> Scheduler<'a, F> {
         (&self.placement, &self.rules)
     }
 
+    /// What waits, by class: the `queue_depth` of a stream's `metrics` frame. O(1).
+    #[must_use]
+    pub fn queue_state(&self) -> QueueState {
+        self.queue.state()
+    }
+
+    /// What is left of a session's budget, for the same frame; `None` where there is no such session. BUDGET-4. O(1)
+    /// expected.
+    #[must_use]
+    pub fn budget_left(&self, session_id: &str) -> Option<BudgetLimits> {
+        let session = self.sessions.get(self.sessions.find(session_id)?)?;
+        Some(session.ledger.remaining())
+    }
+
     /// The earliest time at which something happens without an input, in µs: a driver ticks then. O(1).
     #[must_use]
     pub fn next_wakeup_us(&self) -> Option<u64> {
@@ -292,6 +308,16 @@ impl<'a, F: PoolRegistry> Scheduler<'a, F> {
             Event::PoliciesChanged { placement_hash: placement.content_hash(), scheduler_hash: rules.content_hash() };
         observer.observe(self.now_us, &event);
         Answer::Done
+    }
+
+    /// Whether actions of the last input were not asked for yet.
+    pub(super) fn has_actions(&self) -> bool {
+        self.todo.step != Step::Idle
+    }
+
+    /// Everything that is due is said by the next actions.
+    pub(super) const fn begin_actions(&mut self) {
+        self.todo.step = Step::Held;
     }
 
     /// Waiting jobs that no pool could take are asked for again. QUEUE-13.

@@ -28,6 +28,7 @@ mod queue;
 mod recorder;
 mod sessions;
 mod snapshots;
+mod state;
 mod storage;
 mod submit;
 mod waiting;
@@ -64,5 +65,6 @@ pub use recorder::{
     RECORDING_MAGIC, RecordedInput, RecordedOutcome, Recording, RecordingError, RecordingHeader,
 };
 pub use sessions::{AdmittedSession, Session, SessionRefusal, SessionStorage, Sessions};
+pub use state::{ExportError, Imported, STATE_FORMAT, STATE_MAGIC, StateError, StateTable};
 pub use storage::{SchedulerBuffers, SchedulerStorage};
 pub use waiting::{WaitingJob, Work};

@@ -305,6 +305,48 @@ impl<'a> Sessions<'a> {
         self.get(self.oldest?)?.last_used_us.checked_add(ttl_us)
     }
 
+    /// Puts a session back; an idle one as the one used last. None where there is no room for it, or it was used before
+    /// the one put back before it. STATE-1.
+    pub(super) fn restore(&mut self, session_id: &str, session: Session, is_idle: bool) -> Option<Ticket> {
+        let newest = self.newest.and_then(|newest| self.get(newest));
+        if is_idle && newest.is_some_and(|newest| newest.last_used_us > session.last_used_us) {
+            return None;
+        }
+        let ticket = self.table.insert(session_id, session).ok()?;
+        if is_idle {
+            self.link_as_newest(ticket);
+        }
+        Some(ticket)
+    }
+
+    /// Counts a job again that a session which is not idle took in, with what it holds; says whether it can have. STATE-1.
+    pub(super) fn restore_job(&mut self, session: Ticket, held: BudgetAmounts) -> bool {
+        let is_idle = self.is_idle(session);
+        let Some(session) = self.table.get_mut(session).filter(|_| !is_idle) else { return false };
+        let (Some(jobs), Ok(())) = (session.jobs.checked_add(1), session.ledger.reserve_again(held)) else {
+            return false;
+        };
+        session.jobs = jobs;
+        true
+    }
+
+    /// Whether every session is idle or has jobs.
+    pub(super) fn all_are_of_use(&self) -> bool {
+        let has_jobs = |ticket| self.get(ticket).is_some_and(|session| session.jobs > 0);
+        self.tickets().all(|ticket| has_jobs(ticket) != self.is_idle(ticket))
+    }
+
+    /// Whether a session is in the list of idle ones.
+    fn is_idle(&self, session: Ticket) -> bool {
+        self.oldest == Some(session) || self.get(session).is_some_and(|session| session.older.is_some())
+    }
+
+    /// Takes all sessions out. O(storage).
+    pub(super) fn clear(&mut self) {
+        self.table.clear();
+        (self.oldest, self.newest) = (None, None);
+    }
+
     fn evict_oldest(&mut self) -> Option<Id> {
         let oldest = self.oldest?;
         self.unlink(oldest);

@@ -69,10 +69,15 @@ impl<'a> JobStore<'a> {
     }
 
     pub(super) fn with<R>(&self, slot: u32, read: impl FnOnce(&JobSpec<'_>) -> R) -> Option<R> {
+        with_job(self.get(slot)?, read).ok()
+    }
+
+    /// The job in the binary form of the codec.
+    pub(super) fn get(&self, slot: u32) -> Option<&[u8]> {
         let start = index(slot).saturating_mul(self.stride);
         let stretch = self.bytes.get(start..start.saturating_add(self.stride))?;
         let (length, room) = stretch.split_first_chunk::<LENGTH_BYTES>()?;
-        with_job(room.get(..usize::from(u16::from_le_bytes(*length)))?, read).ok()
+        room.get(..usize::from(u16::from_le_bytes(*length)))
     }
 }
 

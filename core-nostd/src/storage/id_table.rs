@@ -227,6 +227,17 @@ impl<'a, T> IdTable<'a, T> {
         value
     }
 
+    /// Takes all entries out: their tickets find nothing any more. O(slots + buckets).
+    pub(crate) fn clear(&mut self) {
+        self.buckets.fill(END);
+        for slot in self.slots.iter_mut() {
+            if slot.value.take().is_some() {
+                slot.generation = slot.generation.wrapping_add(1);
+            }
+        }
+        (self.free, self.untouched, self.len) = (END, 0, 0);
+    }
+
     fn held(&self, ticket: Ticket) -> Option<&IdSlot<T>> {
         self.slots.get(index(ticket.slot)).filter(|slot| slot.generation == ticket.generation && slot.value.is_some())
     }
@@ -301,6 +312,7 @@ mod tests {
         Insert(u8),
         Remove(u8),
         RemoveStale(u8),
+        Clear,
     }
 
     fn operations() -> impl Strategy<Value = Vec<Operation>> {
@@ -308,6 +320,7 @@ mod tests {
             (0u8..12).prop_map(Operation::Insert),
             (0u8..12).prop_map(Operation::Remove),
             any::<u8>().prop_map(Operation::RemoveStale),
+            Just(Operation::Clear),
         ];
         proptest::collection::vec(operation, 0..200)
     }
@@ -346,6 +359,10 @@ mod tests {
                             prop_assert_eq!(table.remove(ticket), model.remove(&id).map(|(_, value)| value));
                             gone.push(ticket);
                         }
+                    }
+                    Operation::Clear => {
+                        table.clear();
+                        gone.extend(model.drain().map(|(_, (ticket, _))| ticket));
                     }
                     Operation::RemoveStale(pick) => {
                         if let Some(&ticket) = gone.get(usize::from(pick) % gone.len().max(1)) {

@@ -13,3 +13,5 @@
 )]
 
 mod drain;
+mod restart;
+mod world;

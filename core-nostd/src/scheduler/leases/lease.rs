@@ -65,7 +65,7 @@ pub struct Leased<L, P> {
 }
 
 impl<L, P> Leased<L, P> {
-    pub(super) fn new(lease: NewLease<L, P>, now_us: u64) -> Self {
+    pub(in crate::scheduler) fn new(lease: NewLease<L, P>, now_us: u64) -> Self {
         let NewLease { pool, held, admitted_at_us, predicted_end_us, prompt_tokens, job } = lease;
         Self {
             pool,

@@ -7,7 +7,8 @@
 //! | started leases | last report | idle limit (LEASE-5) |
 
 use super::lease::Leased;
-use crate::storage::list::{Linked, Links, List};
+use super::restore::WatchOrder;
+use crate::storage::list::{Linked, Links, List, next};
 use crate::storage::{IdTable, Ticket};
 
 type Table<'a, L, P> = IdTable<'a, Leased<L, P>>;
@@ -89,6 +90,50 @@ impl StateLists {
     /// The started lease of which nothing was reported for longest.
     pub(super) fn longest_silent<L, P>(&self, table: &Table<'_, L, P>) -> Option<Ticket> {
         table.at(self.reports.first)
+    }
+
+    /// The slot of the first lease of an order.
+    pub(super) const fn first(&self, order: WatchOrder) -> u32 {
+        match order {
+            WatchOrder::Reservation => self.reserved.first,
+            WatchOrder::Start => self.started.first,
+            WatchOrder::Report => self.reports.first,
+        }
+    }
+
+    /// The slot of its last one.
+    pub(super) const fn last(&self, order: WatchOrder) -> u32 {
+        match order {
+            WatchOrder::Reservation => self.reserved.last,
+            WatchOrder::Start => self.started.last,
+            WatchOrder::Report => self.reports.last,
+        }
+    }
+
+    /// The slot that follows in an order.
+    pub(super) fn next<L, P>(table: &Table<'_, L, P>, order: WatchOrder, at: u32) -> u32 {
+        match order {
+            WatchOrder::Reservation | WatchOrder::Start => next::<_, InState>(table, at),
+            WatchOrder::Report => next::<_, InReports>(table, at),
+        }
+    }
+
+    /// Puts a lease last in an order; says whether it was not in it.
+    pub(super) fn push_back<L, P>(&mut self, table: &mut Table<'_, L, P>, order: WatchOrder, at: u32) -> bool {
+        let links = match order {
+            WatchOrder::Reservation | WatchOrder::Start => InState::links(table, at),
+            WatchOrder::Report => InReports::links(table, at),
+        };
+        // Alone in a list it has no neighbours either.
+        if links != Some(&Links::OUT) || self.first(order) == at {
+            return false;
+        }
+        match order {
+            WatchOrder::Reservation => self.reserved.push_back(table, at),
+            WatchOrder::Start => self.started.push_back(table, at),
+            WatchOrder::Report => self.reports.push_back(table, at),
+        }
+        true
     }
 
     pub(super) fn reserve<L, P>(&mut self, table: &mut Table<'_, L, P>, ticket: Ticket) {

@@ -54,11 +54,13 @@
 mod credit;
 mod lease;
 mod links;
+mod restore;
 mod watchdog;
 
 pub use credit::credit_after_snapshot;
 pub use lease::{LeaseState, Leased, NewLease};
 pub use links::PoolLeases;
+pub(super) use restore::WatchOrder;
 
 use self::links::{InPool, StateLists};
 use crate::fleet::PoolHandle;

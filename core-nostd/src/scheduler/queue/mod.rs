@@ -39,6 +39,7 @@ mod class;
 mod order;
 mod pass;
 mod position;
+mod restore;
 mod tenants;
 mod tree;
 mod turns;
@@ -53,6 +54,7 @@ use order::Order;
 use pass::Pass;
 use waiting::Jobs;
 
+pub(super) use restore::RestoredJob;
 pub use tenants::{Tenant, TenantSlot};
 pub use waiting::{Arrival, Departed, EnqueueError, Enqueued, QueuePosition, Waiting, WaitingFacts, WaitingSlot};
 

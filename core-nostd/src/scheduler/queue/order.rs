@@ -10,6 +10,7 @@ use super::turns::Turns;
 use super::waiting::{ByDeadline, InClass, Jobs};
 use crate::input::Priority;
 use crate::scheduler::policy::{Discipline, QueueRules};
+use crate::scheduler::state::PlaceRecord;
 use crate::storage::IdTable;
 use crate::storage::list::{self, List, NONE};
 
@@ -49,6 +50,20 @@ impl<'a> Order<'a> {
         let Some(class) = jobs.in_slot(at).map(|job| job.class) else { return };
         self.arrivals.get_mut(class).push_back(jobs, at);
         self.enter_discipline(jobs, at, class);
+    }
+
+    /// Takes a job in again, as the latest arrival, with its tenant's account as it was or anew; says whether it can have
+    /// been so. STATE-5.
+    pub(super) fn re_enter<T>(&mut self, jobs: &mut Jobs<'_, T>, at: u32, place: Option<&PlaceRecord>) -> bool {
+        let Some(class) = jobs.in_slot(at).map(|job| job.class) else { return false };
+        self.arrivals.get_mut(class).push_back(jobs, at);
+        match place {
+            Some(place) if self.discipline == Discipline::FairTenants => self.tenants.re_enter(jobs, at, place),
+            _ => {
+                self.enter_discipline(jobs, at, class);
+                true
+            }
+        }
     }
 
     fn enter_discipline<T>(&mut self, jobs: &mut Jobs<'_, T>, at: u32, class: Priority) {

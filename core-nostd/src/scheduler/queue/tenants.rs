@@ -18,6 +18,7 @@ use super::class::ByClass;
 use super::tree::{self, Node, Ordered, Tree};
 use super::waiting::{InLane, Jobs, Waiting};
 use crate::input::Priority;
+use crate::scheduler::state::{AccountRecord, PlaceRecord};
 use crate::storage::list::{List, NONE};
 use crate::storage::{IdSlot, IdTable};
 
@@ -125,12 +126,15 @@ impl Lanes<'_> {
 
     /// The lane of a tenant's jobs of a class, which may be new.
     fn find_or_add(&mut self, tenant: &str, class: Priority) -> u32 {
-        if tenant.is_empty() {
-            return lane_number(0, class);
-        }
+        self.own(tenant, class).unwrap_or_else(|| lane_number(0, class))
+    }
+
+    /// The same, if the tenant has or gets one of its own.
+    fn own(&mut self, tenant: &str, class: Priority) -> Option<u32> {
         let known = self.table.find(tenant);
-        let ticket = known.or_else(|| self.table.insert(tenant, Tenant::default()).ok());
-        lane_number(ticket.map_or(0, |ticket| ticket.slot().saturating_add(1)), class)
+        // The empty name is none.
+        let ticket = known.or_else(|| self.table.insert(tenant, Tenant::default()).ok())?;
+        Some(lane_number(ticket.slot().saturating_add(1), class))
     }
 
     /// Forgets a tenant none of whose lanes has jobs, or has yet to be put back.
@@ -233,6 +237,50 @@ impl<'a> Tenants<'a> {
         }
         lane.jobs.push_back(jobs, at);
         self.settle(jobs, number);
+    }
+
+    /// Takes a job in again, last of its tenant, with the tenant's account as it was; says whether it can have been so.
+    /// STATE-5.
+    pub(super) fn re_enter<T>(&mut self, jobs: &mut Jobs<'_, T>, at: u32, place: &PlaceRecord) -> bool {
+        let Some(job) = jobs.in_slot_mut(at) else { return false };
+        let shared = Some(lane_number(0, job.class)).filter(|_| place.shares_turn);
+        let Some(number) = shared.or_else(|| self.lanes.own(&job.tenant, job.class)) else { return false };
+        job.lane = number;
+        let quantum = self.quantum;
+        let Some(lane) = self.lanes.get_mut(number) else { return false };
+        let is_first = lane.jobs.is_empty();
+        lane.jobs.push_back(jobs, at);
+        if let Some(AccountRecord { round, deficit, since }) = place.account {
+            lane.account = Account { round, deficit };
+            lane.since = since;
+        }
+        self.settle(jobs, number);
+        is_first == place.account.is_some() && place.account.is_none_or(|account| account.deficit < quantum)
+    }
+
+    /// Whether a job shares its turn, and its lane's account where it is the first in it.
+    pub(super) fn account_record<T>(&self, job: &Waiting<T>, at: u32) -> (bool, Option<AccountRecord>) {
+        let lane = self.lanes.get(job.lane).filter(|lane| lane.jobs.first == at);
+        let record = |lane: &Lane| {
+            let Account { round, deficit } = lane.account;
+            AccountRecord { round, deficit, since: lane.since }
+        };
+        // Without tenants no job has a lane.
+        (tenant_of(job.lane) == 0, lane.map(record))
+    }
+
+    /// Tenants with lanes of their own, now and at most.
+    pub(super) fn room(&self) -> (u32, u32) {
+        (self.lanes.table.len(), self.lanes.table.capacity())
+    }
+
+    /// The rounds that were served last.
+    pub(super) const fn rounds(&self) -> ByClass<u64> {
+        self.rounds
+    }
+
+    pub(super) const fn set_rounds(&mut self, rounds: ByClass<u64>) {
+        self.rounds = rounds;
     }
 
     /// Takes a job out; one that was served in its tenant's turn is paid for.

@@ -25,6 +25,21 @@ impl Turns {
         self.weights
     }
 
+    /// Whose turn it is, and for how many services more.
+    pub(super) const fn standing(&self) -> (Priority, u32) {
+        (self.class, self.left)
+    }
+
+    /// Goes on with a turn under the same weights; says whether there can be such a turn. STATE-5.
+    pub(super) fn resume(&mut self, class: Priority, left: u32) -> bool {
+        let most = self.weights.map_or(1, |weights| weight(weights, class));
+        let can_be = (1..=most).contains(&left) && (self.weights.is_some() || class == Priority::Interactive);
+        if can_be {
+            (self.class, self.left) = (class, left);
+        }
+        can_be
+    }
+
     /// The class that is served next, if one has jobs. A class without jobs passes its turn on. QUEUE-8.
     pub(super) const fn next(&self, has_interactive: bool, has_batch: bool) -> Option<Priority> {
         match (has_interactive, has_batch) {

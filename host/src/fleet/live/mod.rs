@@ -409,6 +409,14 @@ impl PoolRegistry for LiveFleet {
         rank.is_some_and(|rank| commit::retake(&mut self.table_mut(), lease, rank))
     }
 
+    fn export_lease<'l>(&self, lease: &'l Lease) -> &'l Lease {
+        lease
+    }
+
+    fn import_lease(&self, pool: PoolHandle, taken: Lease) -> Option<Lease> {
+        self.rank_of(pool).map(|_| taken)
+    }
+
     fn release(&mut self, pool: PoolHandle, mut lease: Lease) -> bool {
         let Some(rank) = self.rank_of(pool) else { return false };
         lease.rank = rank;
