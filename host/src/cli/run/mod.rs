@@ -146,7 +146,7 @@ impl RunArgs {
         }
     }
 
-    const fn sizes(&self) -> Sizes {
+    fn sizes(&self) -> Sizes {
         Sizes {
             waiting: self.max_waiting,
             job_bytes: self.job_bytes,
