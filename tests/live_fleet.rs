@@ -26,6 +26,10 @@ const JOB_MODELS: [&str; 6] = ["m", "n", "o", "p", "only-jobs", "only-jobs-2"];
 const TEXTS: [&str; 3] = ["t1", "t2", "t3"];
 const SESSIONS: [&str; 5] = ["s", "t", "u", "v", "w"];
 
+/// What jobs ask for of model digest, engine version and sampler profile.
+const DETERMINISM: [(Option<&str>, Option<&str>, Option<&str>); 4] =
+    [(Some("t1"), None, None), (Some("t2"), None, None), (None, Some("t1"), None), (None, None, Some("t2"))];
+
 type Small = SmallFleet<POOLS, 16, 256>;
 
 /// A pool that owns its lists.
@@ -88,6 +92,8 @@ enum Step {
     Upsert(Pool),
     /// The same pool's snapshot once more, with other free slots and VRAM.
     Refresh(usize, i64, i64),
+    /// The same pool with one of its facts that rarely change, or one of its lists, from another.
+    Vary(usize, Pool, u8),
     Remove(usize),
     Drain(usize, bool),
     Age(usize, u64),
@@ -180,7 +186,7 @@ fn job() -> impl Strategy<Value = Job> {
         select(vec![None, None, None, Some(1i64), Some(2)]),
         select(vec![None, None, None, None, Some("q4"), Some("Q8"), Some("no-pool")]),
         select(vec![vec![], vec![], vec![], vec!["x"], vec!["x", "y"], vec!["no-pool"]]),
-        select(vec![None, None, None, None, Some("t1"), Some("t2")]),
+        select(vec![(None, None, None); 8].into_iter().chain(DETERMINISM).collect::<Vec<_>>()),
     );
     (select(&["j1", "j2"][..]), select(&JOB_MODELS[..]), tokens, needs, session, hints, requirements).prop_map(
         |(id, model, tokens, needs, (session_id, session), (mode, named, avoid, label), requirements)| {
@@ -190,7 +196,9 @@ fn job() -> impl Strategy<Value = Job> {
             base.session_id = session_id;
             base.requirements.split_degree = requirements.0;
             base.requirements.quantization = requirements.1;
-            base.determinism.model_digest = requirements.3;
+            let determinism = &mut base.determinism;
+            (determinism.model_digest, determinism.engine_version, determinism.sampler_profile_version) =
+                requirements.3;
             base.placement.pin_pool_id = (mode == 0).then(|| named[0]);
             base.placement.allow_fallback = mode != 1;
             let prefer = if (1..4).contains(&mode) { named } else { vec![] };
@@ -209,22 +217,55 @@ fn policy() -> impl Strategy<Value = Policy> {
     )
 }
 
-fn step(commits: bool) -> impl Strategy<Value = Step> {
+/// What changes pools.
+fn pool_step() -> impl Strategy<Value = Step> {
     let any_pool = 0usize..POOLS;
-    let weight = u32::from(commits);
     prop_oneof![
         6 => pool().prop_map(Step::Upsert),
         3 => (any_pool.clone(), 0i64..4, 0i64..2001).prop_map(|(pool, slots, vram)| Step::Refresh(pool, slots, vram)),
+        4 => (any_pool.clone(), pool(), 0u8..12).prop_map(|(place, donor, what)| Step::Vary(place, donor, what)),
         2 => any_pool.clone().prop_map(Step::Remove),
         1 => (any_pool.clone(), any::<bool>()).prop_map(|(pool, draining)| Step::Drain(pool, draining)),
         // Whole milliseconds, as a snapshot may say too.
-        1 => (any_pool.clone(), 0u64..60_000).prop_map(|(pool, age_ms)| Step::Age(pool, age_ms * 1000)),
+        1 => (any_pool, 0u64..60_000).prop_map(|(pool, age_ms)| Step::Age(pool, age_ms * 1000)),
         1 => (policy(), any::<bool>()).prop_map(|(policy, prepared)| Step::Policy(policy, prepared)),
-        6 * weight => job().prop_map(Step::Commit),
-        weight => (job(), 0u32..12).prop_map(|(job, rank)| Step::CommitAt(job, rank)),
-        2 * weight => any_pool.clone().prop_map(Step::Retake),
-        3 * weight => any_pool.prop_map(Step::Release),
     ]
+}
+
+/// What takes from pools and gives back.
+fn lease_step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        6 => job().prop_map(Step::Commit),
+        1 => (job(), 0u32..12).prop_map(|(job, rank)| Step::CommitAt(job, rank)),
+        2 => (0usize..POOLS).prop_map(Step::Retake),
+        3 => (0usize..POOLS).prop_map(Step::Release),
+    ]
+}
+
+/// Half of all runs are without leases, so that they can be compared with a fleet built afresh after every step.
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    prop_oneof![
+        prop::collection::vec(pool_step(), 1..60),
+        prop::collection::vec(prop_oneof![pool_step(), lease_step()], 1..60),
+    ]
+}
+
+fn vary(pool: &mut Pool, donor: &Pool, what: u8) {
+    let donor = donor.clone();
+    match what {
+        0 => pool.quantizations = donor.quantizations,
+        1 => pool.extensions = donor.extensions,
+        2 => pool.digests = donor.digests,
+        3 => pool.models = donor.models,
+        4 => pool.resident = donor.resident,
+        5 => pool.devices = donor.devices,
+        6 => pool.labels = donor.labels,
+        7 => pool.warm = donor.warm,
+        8 => pool.base.engine = donor.base.engine,
+        9 => pool.base.engine_version = donor.base.engine_version,
+        10 => pool.base.sampler_profile_version = donor.base.sampler_profile_version,
+        _ => pool.base.supports.ctx_max = donor.base.supports.ctx_max,
+    }
 }
 
 /// A pool of the naive model.
@@ -268,6 +309,12 @@ impl Fleets {
                     for device in &mut pool.devices {
                         device.vram_free_bytes = *vram_free;
                     }
+                    self.upsert(&pool);
+                }
+            }
+            Step::Vary(place, donor, what) => {
+                if let Some(mut pool) = self.nth(*place).map(|known| known.pool.clone()) {
+                    vary(&mut pool, donor, *what);
                     self.upsert(&pool);
                 }
             }
@@ -432,7 +479,7 @@ proptest! {
     /// DET-1, LEASE-3: how a fleet came to be what it is changes no answer.
     #[test]
     fn a_live_fleet_answers_as_one_built_afresh_and_as_a_small_one(
-        steps in any::<bool>().prop_flat_map(|commits| prop::collection::vec(step(commits), 1..60)),
+        steps in steps(),
         jobs in prop::collection::vec(job(), 1..5),
     ) {
         let mut fleets = Fleets::new();

@@ -94,14 +94,15 @@ fn without_source(spec: &str) -> Vec<String> {
 /// Whether a part of an "answers" cell is one of the notations that the specification explains.
 fn is_source(text: &str) -> bool {
     let says = |mark: &str| text.strip_prefix(mark).is_some_and(|what| !what.trim().is_empty());
-    let is_named = |name: &str| matches!(name, "PM" | "TODO.md") || name.starts_with("CS ") || is_upstream_id(name);
+    let is_named =
+        |name: &str| matches!(name, "PM" | "TODO.md" | "M71") || name.starts_with("CS ") || is_upstream_id(name);
     says("checklist: ") || says("own: ") || text.split(", ").all(is_named)
 }
 
 /// Such as `ORCH-3902(2)`, `OC-CORE-1018 C10`.
 fn is_upstream_id(name: &str) -> bool {
     let word = name.split([' ', '(']).next().unwrap_or_default();
-    let has_prefix = ["ORCH-", "OC-", "FR-"].iter().any(|prefix| word.starts_with(prefix));
+    let has_prefix = ["ORCH-", "OC-", "FR-", "SCHED-"].iter().any(|prefix| word.starts_with(prefix));
     has_prefix && word.rsplit('-').next().is_some_and(|digits| digits.parse::<u32>().is_ok())
 }
 

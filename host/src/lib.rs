@@ -16,10 +16,12 @@
 //! | [`report`] | decisions as lines and tables |
 //! | [`wire`] | answers and actions of a scheduler as lines, refusals as HTTP, frames for streams |
 //! | [`observe`] | metrics by contract, the metrics page, log lines |
+//! | [`daemon`] | a scheduler with storage, watchers and a recording; its replay |
 //! | [`import`] | fleets and jobs made from published tables and traces |
 //! | [`cli`] | the command `orchestrator` |
 
 pub mod cli;
+pub mod daemon;
 pub mod fleet;
 pub mod import;
 pub mod input;

@@ -4,6 +4,8 @@
 //! panic, a known exit code, a message with every failure.
 
 mod bad_input;
+#[path = "../closed_loop/mod.rs"]
+mod closed_loop;
 mod determinism;
 mod digest;
 mod examples;
@@ -12,9 +14,13 @@ mod fleet_limits;
 mod import;
 mod kv;
 mod limits;
+#[path = "../metrics_lint/mod.rs"]
+mod metrics_lint;
 mod mutations;
 #[cfg(unix)]
 mod readme;
+mod replay;
+mod run;
 mod support;
 mod terminal;
 // Apart from the hash of the code under test.

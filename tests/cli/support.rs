@@ -51,6 +51,12 @@ impl Desk {
         run_in(self.folder.path(), args)
     }
 
+    /// Runs the command in this folder, with this on standard input.
+    pub(crate) fn feed<A: AsRef<OsStr>>(&self, args: &[A], stdin: impl AsRef<[u8]>) -> Ran {
+        let mut command = command_in(self.folder.path(), args);
+        Ran::of(&command.write_stdin(stdin.as_ref()).output().expect("the command can be run"))
+    }
+
     /// Writes a fleet and jobs, places them, and checks that every line of jobs is accounted for.
     pub(crate) fn place(&self, fleet: impl AsRef<[u8]>, jobs: impl AsRef<[u8]>, more: &[&str]) -> Ran {
         let jobs = jobs.as_ref();
@@ -69,12 +75,16 @@ impl Desk {
 
 /// Runs the command in a folder.
 pub(crate) fn run_in<A: AsRef<OsStr>>(folder: &Path, args: impl IntoIterator<Item = A>) -> Ran {
+    Ran::of(&command_in(folder, args).output().expect("the command can be run"))
+}
+
+fn command_in<A: AsRef<OsStr>>(folder: &Path, args: impl IntoIterator<Item = A>) -> Command {
     let mut command = Command::new(BINARY);
     command.current_dir(folder).args(args).timeout(Duration::from_secs(120));
-    for name in ["NO_COLOR", "CLICOLOR_FORCE", "COLUMNS", "LINES"] {
+    for name in ["NO_COLOR", "CLICOLOR_FORCE", "COLUMNS", "LINES", "RUST_LOG"] {
         command.env_remove(name);
     }
-    Ran::of(&command.output().expect("the command can be run"))
+    command
 }
 
 /// What a run did; what must hold for every run is checked.

@@ -6,8 +6,19 @@ use serde_json::Value;
 
 use super::support::{BINARY, Desk, Ran, fleet_of, job, keys, lines_of, pool, repository};
 
-const SUBCOMMANDS: [&[&str]; 8] =
-    [&[], &["place"], &["explain"], &["kv"], &["capabilities"], &["import"], &["import", "fleet"], &["import", "jobs"]];
+const SUBCOMMANDS: [&[&str]; 11] = [
+    &[],
+    &["place"],
+    &["explain"],
+    &["run"],
+    &["replay"],
+    &["kv"],
+    &["capabilities"],
+    &["import"],
+    &["import", "fleet"],
+    &["import", "jobs"],
+    &["import", "events"],
+];
 
 fn command() -> Command {
     let mut command = Command::new(BINARY);

@@ -74,7 +74,7 @@ impl QueueState {
     }
 
     /// Waiting jobs of a class and of those above it.
-    const fn jobs_ahead(&self, class: Priority) -> u32 {
+    pub(super) const fn jobs_ahead(&self, class: Priority) -> u32 {
         match class {
             Priority::Interactive => self.interactive.jobs,
             Priority::Batch => self.jobs(),

@@ -4,36 +4,16 @@
 //! what is to be done. Both are bounded: an input does a bounded number of look-ups, an action at most one decision per
 //! job that is passed over.
 //!
-//! ```
-//! use orchestrator_core::scheduler::{Action, Answer, Input, Scheduler, SchedulerBuffers, SchedulerPolicy};
-//! use orchestrator_core::{JobSpec, Policy, PoolSnapshot, SmallFleet};
-//!
-//! // 2 pools; 4 jobs of up to 256 bytes may wait, 4 may run; 2 sessions.
-//! let mut buffers: SchedulerBuffers<_, 2, 4, 256, 4, 2> = SchedulerBuffers::new();
-//! let fleet: SmallFleet<2, 4, 16> = SmallFleet::new();
-//! let mut scheduler = Scheduler::new(fleet, buffers.storage(), Policy::default(), SchedulerPolicy::default());
-//!
-//! let pool = PoolSnapshot::new("gpu-0", "vllm", 1, 1, 80 << 30, 60 << 30);
-//! let answer = scheduler.drive(&Input::Snapshot(&pool), 0, &mut (), |_| ());
-//! assert_eq!(answer, Answer::Done);
-//!
-//! let job = JobSpec::new("job-1", "vllm", "some/model");
-//! let mut dispatched = None;
-//! let answer = scheduler.drive(&Input::Submit(&job), 10, &mut (), |action| dispatched = Some(action));
-//! assert!(matches!(answer, Answer::Accepted(_)));
-//! let Some(Action::Dispatch { job_id, pool_id, .. }) = dispatched else { panic!("the pool is free") };
-//! assert_eq!((job_id.as_str(), pool_id.as_str()), ("job-1", "gpu-0"));
-//! ```
-//!
 //! Invariants: every submitted job ends in exactly one terminal event (EVENT-1); a job waits or has a lease, never
 //! both; what was reserved in a ledger is settled once; the same inputs give the same answers, events and actions.
 
 use super::action::{Action, Answer};
+use super::admission::QueueState;
 use super::drain_rate::DrainRate;
 use super::event::Event;
 use super::forecast::Forecast;
 use super::input::Input;
-use super::leases::Leases;
+use super::leases::{LeaseState, Leases};
 use super::lifecycle::End;
 use super::observer::Observer;
 use super::policy::SchedulerPolicy;
@@ -43,10 +23,34 @@ use super::queue::Queue;
 use super::sessions::Sessions;
 use super::storage::SchedulerStorage;
 use super::waiting::{JobStore, ModelNames, WaitingJob, Work};
-use crate::fleet::{PoolHandle, PoolRegistry};
+use crate::fleet::{PoolFacts, PoolHandle, PoolRegistry};
+use crate::input::BudgetLimits;
 use crate::policy::Policy;
+use crate::values::index::position;
 
-/// A fleet with everything that waits for it and runs on it. See the [module](self).
+/// A fleet with everything that waits for it and runs on it.
+///
+/// ```
+/// use orchestrator_core::scheduler::{Action, Answer, Input, Scheduler, SchedulerBuffers, SchedulerPolicy};
+/// use orchestrator_core::{JobSpec, Policy, PoolSnapshot, SmallFleet};
+///
+/// // 2 pools; 4 jobs of up to 256 bytes may wait, 4 may run; 2 sessions.
+/// let mut buffers: SchedulerBuffers<_, 2, 4, 256, 4, 2> = SchedulerBuffers::new();
+/// let fleet: SmallFleet<2, 4, 16> = SmallFleet::new();
+/// let mut scheduler = Scheduler::new(fleet, buffers.storage(), Policy::default(), SchedulerPolicy::default());
+///
+/// let pool = PoolSnapshot::new("gpu-0", "vllm", 1, 1, 80 << 30, 60 << 30);
+/// let answer = scheduler.drive(&Input::Snapshot(&pool), 0, &mut (), |_| ());
+/// assert_eq!(answer, Answer::Done);
+///
+/// let job = JobSpec::new("job-1", "vllm", "some/model");
+/// let mut dispatched = None;
+/// let answer = scheduler.drive(&Input::Submit(&job), 10, &mut (), |action| dispatched = Some(action));
+/// assert!(matches!(answer, Answer::Accepted(_)));
+/// let Some(Action::Dispatch { job_id, pool_id, .. }) = dispatched else { panic!("the pool is free") };
+/// assert_eq!((job_id.as_str(), pool_id.as_str()), ("job-1", "gpu-0"));
+/// assert_eq!(scheduler.lease_of("job-1").map(|(pool, _)| pool.id), Some("gpu-0"));
+/// ```
 #[derive(Debug)]
 pub struct Scheduler<'a, F: PoolRegistry> {
     pub(super) fleet: F,
@@ -58,6 +62,8 @@ pub struct Scheduler<'a, F: PoolRegistry> {
     pub(super) leases: Leases<'a, F::Lease, Work>,
     pub(super) models: ModelNames<'a>,
     pub(super) pools: PoolRecords<'a>,
+    /// Pools for which there is storage, whatever fits the fleet.
+    pub(super) pools_max: u32,
     pub(super) sessions: Sessions<'a>,
     pub(super) drain: DrainRate,
     pub(super) forecast: Forecast,
@@ -90,8 +96,6 @@ enum Step {
     Watchdog,
     /// Jobs that waited too long.
     Expiry,
-    /// Sessions that were not used for too long.
-    Sessions,
     /// Pools that are to be asked for their state.
     Refresh,
     /// Waiting jobs that a pool can take now.
@@ -107,8 +111,7 @@ impl Step {
             Self::Held => Self::Leaving,
             Self::Leaving => Self::Watchdog,
             Self::Watchdog => Self::Expiry,
-            Self::Expiry => Self::Sessions,
-            Self::Sessions => Self::Refresh,
+            Self::Expiry => Self::Refresh,
             Self::Refresh => Self::Pass,
             Self::Pass | Self::Idle => Self::Idle,
         }
@@ -127,6 +130,7 @@ impl<'a, F: PoolRegistry> Scheduler<'a, F> {
     ) -> Self {
         let SchedulerStorage { queue, job_bytes, leases, model_names, pools, sessions, prices, hash_seed } = storage;
         fleet.prepare_for(&placement);
+        let pools_max = position(pools.len().min(leases.pools.len()));
         let queue = Queue::with_hash_seed(queue, rules.queue, hash_seed);
         let leases = Leases::with_hash_seed(leases, hash_seed);
         let mut pools = PoolRecords::new(pools);
@@ -143,6 +147,7 @@ impl<'a, F: PoolRegistry> Scheduler<'a, F> {
             queue,
             leases,
             pools,
+            pools_max,
             sessions: Sessions::new(sessions, hash_seed),
             drain: DrainRate::default(),
             forecast: Forecast::default(),
@@ -166,6 +171,7 @@ impl<'a, F: PoolRegistry> Scheduler<'a, F> {
         self.now_us = now_us;
         self.todo.step = Step::Held;
         self.mark_stale_pools();
+        self.expire_sessions(observer);
         match *input {
             Input::Snapshot(snapshot) => self.take_snapshot(snapshot, observer),
             Input::RemovePool { id, replica_id } => self.remove_pool(id, replica_id),
@@ -207,7 +213,6 @@ impl<'a, F: PoolRegistry> Scheduler<'a, F> {
                 Step::Leaving => self.lose_lease(observer),
                 Step::Watchdog => self.expire_lease(observer),
                 Step::Expiry => self.expire_waiting(observer),
-                Step::Sessions => self.expire_sessions(observer),
                 Step::Refresh => self.refresh_pool(observer),
                 Step::Pass => self.dispatch_next(observer),
                 Step::Idle => None,
@@ -235,10 +240,32 @@ impl<'a, F: PoolRegistry> Scheduler<'a, F> {
         &self.fleet
     }
 
+    /// On which pool a job runs, and where its lease is in its life: the only pool that tokens of the job may come from.
+    /// `None` for a job that waits, ended or never came. O(1) expected. LEASE-2.
+    #[must_use]
+    pub fn lease_of(&self, job_id: &str) -> Option<(PoolFacts<'_>, LeaseState)> {
+        let lease = self.leases.get(self.leases.find(job_id)?)?;
+        Some((self.fleet.facts(lease.pool)?, lease.state()))
+    }
+
     /// The policies in force.
     #[must_use]
     pub const fn policies(&self) -> (&Policy, &SchedulerPolicy) {
         (&self.placement, &self.rules)
+    }
+
+    /// What waits, by class: the `queue_depth` of a stream's `metrics` frame. O(1).
+    #[must_use]
+    pub fn queue_state(&self) -> QueueState {
+        self.queue.state()
+    }
+
+    /// What is left of a session's budget, for the same frame; `None` where there is no such session. BUDGET-4. O(1)
+    /// expected.
+    #[must_use]
+    pub fn budget_left(&self, session_id: &str) -> Option<BudgetLimits> {
+        let session = self.sessions.get(self.sessions.find(session_id)?)?;
+        Some(session.ledger.remaining())
     }
 
     /// The earliest time at which something happens without an input, in µs: a driver ticks then. O(1).
@@ -253,12 +280,33 @@ impl<'a, F: PoolRegistry> Scheduler<'a, F> {
         timers.into_iter().flatten().min()
     }
 
+    /// The earliest time at which a job is given up that nothing more is heard of, in µs: none where no job is left, or
+    /// only jobs without a limit. O(1).
+    #[must_use]
+    pub fn next_job_end_us(&self) -> Option<u64> {
+        let timers = [self.leases.next_expiry_us(&self.rules.watchdog), self.queue.next_expiry_us()];
+        timers.into_iter().flatten().min()
+    }
+
+    /// The number of jobs that wait.
+    #[must_use]
+    pub const fn waiting_jobs(&self) -> u32 {
+        self.queue.len()
+    }
+
+    /// The number of jobs that have a lease.
+    #[must_use]
+    pub const fn leased_jobs(&self) -> u32 {
+        self.leases.len()
+    }
+
     fn set_policies(&mut self, placement: &Policy, rules: &SchedulerPolicy, observer: &mut impl Observer) -> Answer {
         self.fleet.prepare_for(placement);
         self.placement = placement.clone();
         self.rules = *rules;
-        // Another age may be the limit.
+        // Other ages may be the limits.
         self.mark_stale_pools();
+        self.expire_sessions(observer);
         self.queue.set_rules(rules.queue);
         self.capacity_may_have_grown();
         let event =

@@ -68,7 +68,8 @@ const INPUT_FRAME: u8 = 1;
 /// The first byte of a frame with an outcome.
 const OUTCOME_FRAME: u8 = 2;
 
-/// How much room a scheduler has. Where it has more or less, its outcomes can differ.
+/// How much room a scheduler has (see [`SchedulerStorage`](super::SchedulerStorage)). Where it has more or less, its
+/// outcomes can differ.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Capacities {
@@ -80,13 +81,15 @@ pub struct Capacities {
     pub job_bytes: u32,
     /// Leases.
     pub leases: u32,
+    /// Bytes of a leased job's model name.
+    pub model_name_bytes: u32,
     /// Sessions.
     pub sessions: u32,
     /// Tenants with a turn of their own. QUEUE-10.
     pub tenants: u32,
 }
 
-coded_struct!(Capacities { pools, waiting_jobs, job_bytes, leases, sessions, tenants });
+coded_struct!(Capacities { pools, waiting_jobs, job_bytes, leases, model_name_bytes, sessions, tenants });
 
 /// What a replay must begin with. RECORD-1.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,7 +100,7 @@ pub struct RecordingHeader<'a> {
     pub placement: Policy,
     /// How jobs waited, ran and ended at first.
     pub scheduler: SchedulerPolicy,
-    /// What else the owner sets a scheduler up with, such as prices, in a form of its own.
+    /// What else the owner sets a scheduler up with, such as prices and the fleet's storage, in a form of its own.
     pub setup: &'a [u8],
 }
 
@@ -192,9 +195,10 @@ impl Observer for OutcomeLog<'_> {
 
 /// Writes a recording while a scheduler runs. RECORD-1.
 ///
-/// For every input: [`begin_input`](Self::begin_input), the events as an [`Observer`], [`answer`](Self::answer),
-/// [`action`](Self::action) for each, [`end_input`](Self::end_input). The input is written before it takes effect, so
-/// that a recording that broke off there ends with it.
+/// For every input: [`begin_input`](Self::begin_input); [`Scheduler::handle`](super::Scheduler::handle) with the recorder
+/// as observer, and [`answer`](Self::answer); [`Scheduler::next_action`](super::Scheduler::next_action) with it, and
+/// [`action`](Self::action), as long as there is one; [`end_input`](Self::end_input). The input is written before it
+/// takes effect, so that a recording that broke off there ends with it.
 #[derive(Debug)]
 pub struct FlightRecorder<'b, S> {
     sink: S,
@@ -245,6 +249,11 @@ impl<'b, S: Sink> FlightRecorder<'b, S> {
         if !*broken {
             *broken = write_frame(sink, &*outcome).is_err();
         }
+    }
+
+    /// The sink, to flush what it holds back.
+    pub const fn sink_mut(&mut self) -> &mut S {
+        &mut self.sink
     }
 
     /// Gives the sink back.

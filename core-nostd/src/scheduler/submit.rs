@@ -12,7 +12,7 @@ use super::sessions::SessionRefusal;
 use super::waiting::{WaitingJob, Work};
 use crate::error::{FieldError, Problem};
 use crate::fleet::PoolRegistry;
-use crate::input::{JobSpec, PlacementMode, ValidJob};
+use crate::input::{JobSpec, PlacementMode, Priority, ValidJob};
 use crate::placement::{PlacementDecision, WireCode};
 use crate::rows::JobRow;
 
@@ -95,7 +95,7 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
             return self.enqueue(job, outlook, observer);
         };
         // QUEUE-14: where a pool takes it at once, it needs no room.
-        let may_pass = outlook == Outlook::Now && !self.leases.is_full() && self.queue.overtake_first(self.now_us);
+        let may_pass = outlook == Outlook::Now && !self.leases.is_full() && self.queue.may_overtake_first(self.now_us);
         if !may_pass {
             let is_lru = policy_label == FullPolicy::DropLru.label();
             let code = if is_lru { RefusalCode::QueueFullDropLru } else { RefusalCode::AdmissionReject };
@@ -119,7 +119,8 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
         if facts.context_tokens > rules.max_context_tokens {
             return Err(too_large("required_ctx", rules.max_context_tokens));
         }
-        if !self.jobs.fits(job.spec()) {
+        // Without any room to wait nothing is kept of a job: it is dispatched at once or not at all. QUEUE-14.
+        if self.queue.capacity() > 0 && !self.jobs.fits(job.spec()) {
             let field = FieldError::new("job", Problem::TooLong { max_bytes: self.jobs.room() });
             return Err(Refusal { code: RefusalCode::AdmissionReject, ..Refusal::invalid(field) });
         }
@@ -163,13 +164,12 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
         let Ok(enqueued) = self.queue.enqueue(&arrival, WaitingJob { work, refused_in }, self.now_us) else {
             // The queue does what its admission said: this answers a disagreement that cannot be.
             self.settle(&work, &UsageFacts::default());
-            return Err(self.no_storage());
+            return Err(self.no_storage(work.priority));
         };
         if let Some(victim) = enqueued.evicted {
             self.evict(&victim, observer);
         }
-        let slot = enqueued.ticket.slot();
-        self.jobs.put(slot, spec);
+        self.jobs.put(enqueued.ticket.slot(), spec);
         self.todo.pass |= outlook == Outlook::Now;
         let position = self.queue.position(enqueued.ticket, self.now_us);
         let (total, in_class) = position.map_or((0, 0), |position| (position.total, position.in_class));
@@ -177,7 +177,7 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
         let forecast = self.forecast.wait(spec.priority, total, in_class, interval_us, self.now_us);
         let job = facts_of(spec, work.prompt_tokens, work.output_tokens);
         observer.observe(self.now_us, &Event::JobEnqueued { job, forecast });
-        self.observe_depth(slot, spec.priority, observer);
+        self.observe_depth(spec.engine, spec.priority, observer);
         Ok(forecast)
     }
 
@@ -194,7 +194,7 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
             Some(session_id) => {
                 let admitted = self.sessions.admit(session_id, job.budget(), held, self.now_us);
                 let admitted = admitted.map_err(|refusal| match refusal {
-                    SessionRefusal::Full => self.no_storage(),
+                    SessionRefusal::Full => self.no_storage(spec.priority),
                     SessionRefusal::Field(field) => Refusal::invalid(field),
                 })?;
                 if let Some(evicted) = admitted.evicted {
@@ -218,14 +218,19 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
     }
 
     /// Storage for jobs, leases or sessions is used up. ADMIT-5.
-    pub(super) fn no_storage(&self) -> Refusal {
-        Refusal::later(RefusalCode::AdmissionReject, None, self.drain.retry_after_ms(0, &self.rules.admission))
+    pub(super) fn no_storage(&self, class: Priority) -> Refusal {
+        Refusal::later(RefusalCode::AdmissionReject, None, self.retry_after_ms(class))
+    }
+
+    /// When a job of this class may try again. ADMIT-4.
+    pub(super) fn retry_after_ms(&self, class: Priority) -> u64 {
+        self.drain.retry_after_ms(self.queue.state().jobs_ahead(class), &self.rules.admission)
     }
 
     /// A waiting job lost its place to a newcomer. QUEUE-4.
     fn evict(&mut self, victim: &Departed<WaitingJob>, observer: &mut impl Observer) {
         let label = FullPolicy::DropLru.label();
-        let retry_after_ms = self.drain.retry_after_ms(self.queue.len(), &self.rules.admission);
+        let retry_after_ms = self.retry_after_ms(victim.class);
         let refusal = Refusal::later(RefusalCode::QueueFullDropLru, Some(label), retry_after_ms);
         let waited_us = self.now_us.saturating_sub(victim.arrived_us);
         self.leave(victim, observer, |job| Event::JobEvicted { job, refusal, waited_us });

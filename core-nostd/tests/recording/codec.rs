@@ -138,7 +138,7 @@ fn check(bytes: &[u8], said: &str, read: fn(&[u8], usize) -> Read) -> Result<(),
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(96))]
+    #![proptest_config(ProptestConfig::with_cases(48))]
 
     /// RECORD-1: jobs come back as they were.
     #[test]

@@ -18,4 +18,5 @@
 mod codec;
 mod counters;
 mod recorder;
+mod replay;
 mod strategies;

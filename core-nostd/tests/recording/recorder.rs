@@ -46,7 +46,15 @@ fn turn() -> impl Strategy<Value = Turn> {
 
 fn header() -> RecordingHeader<'static> {
     RecordingHeader {
-        capacities: Capacities { pools: 8, waiting_jobs: 64, job_bytes: 256, leases: 32, sessions: 16, tenants: 4 },
+        capacities: Capacities {
+            pools: 8,
+            waiting_jobs: 64,
+            job_bytes: 256,
+            leases: 32,
+            model_name_bytes: 129,
+            sessions: 16,
+            tenants: 4,
+        },
         placement: Policy::default(),
         scheduler: SchedulerPolicy::default(),
         setup: b"prices",
@@ -145,20 +153,20 @@ fn frame_ends(bytes: &[u8]) -> Vec<usize> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(ProptestConfig::with_cases(32))]
 
     /// RECORD-1, RECORD-2: what was recorded comes back, input by input and outcome by outcome, and compares equal.
     #[test]
     fn recordings_come_back(
         placement in policy(),
         scheduler in scheduler_policy(),
-        sizes in any::<[u32; 6]>(),
+        sizes in any::<[u32; 7]>(),
         setup in proptest::collection::vec(any::<u8>(), 0..40),
         turns in proptest::collection::vec(turn(), 0..6),
         room in prop_oneof![Just(0usize), Just(100), Just(4096)],
     ) {
-        let [pools, waiting_jobs, job_bytes, leases, sessions, tenants] = sizes;
-        let capacities = Capacities { pools, waiting_jobs, job_bytes, leases, sessions, tenants };
+        let [pools, waiting_jobs, job_bytes, leases, model_name_bytes, sessions, tenants] = sizes;
+        let capacities = Capacities { pools, waiting_jobs, job_bytes, leases, model_name_bytes, sessions, tenants };
         let header = RecordingHeader { capacities, placement, scheduler, setup: &setup };
         let (bytes, broken) = record(Bytes::default(), &header, &turns, room);
         prop_assert!(!broken);

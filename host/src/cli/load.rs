@@ -1,14 +1,17 @@
 //! Files named on the command line, read whole before the first job: what is refused is said on standard error.
 
+use std::collections::HashMap;
 use std::fs::File;
-use std::io::{self, BufReader};
-use std::path::Path;
+use std::io::{self, BufReader, BufWriter, Write};
+use std::path::{Path, PathBuf};
 
-use orchestrator_core::Policy;
+use orchestrator_core::{Policy, PoolSnapshot};
 
 use super::{Failure, terminal};
 use crate::fleet::{Fleet, FleetBuilder};
-use crate::input::{FleetReader, LineReader, ModelTable, Warnings, read_model_dims_file, read_policy};
+use crate::input::{
+    FleetReader, LineReader, ModelTable, Policies, PoolText, Warnings, read_model_dims_file, read_policies, read_policy,
+};
 use crate::report::printable;
 
 /// How many refused rows of one file are named; the rest is counted.
@@ -81,17 +84,93 @@ pub(super) fn fleet(path: &Path) -> Result<LoadedFleet, Failure> {
     let built = builder.finish();
     for duplicate in &built.duplicates {
         let name = &duplicate.name;
-        let why =
-            format!("id: another row is `{}` with replica `{}` too", printable(&name.id), printable(&name.replica_id));
-        refusals.add(duplicate.line, why);
+        refusals.add(duplicate.line, named_twice(&name.id, &name.replica_id));
     }
     say_warnings(&warnings);
     Ok(LoadedFleet { fleet: built.fleet, refused: refusals.finish() })
 }
 
+/// Hands the rows of a fleet file on as snapshots, in the order of the file, and returns how many were refused; `take`
+/// says why it refuses one. Refused rows go to standard error.
+pub(super) fn snapshots(
+    path: &Path,
+    warnings: &mut Warnings,
+    mut take: impl FnMut(&PoolSnapshot<'_>) -> Result<(), String>,
+) -> Result<u64, Failure> {
+    let in_file = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
+    let mut reader = FleetReader::open(path).map_err(|error| in_file(&error))?;
+    // A file counts only once its end was seen, and a row only if no other has its ids: POOL-1.
+    let mut rows = Vec::new();
+    let mut claims = HashMap::<_, u32>::new();
+    let mut claim =
+        |id: &str, replica_id: &str| *claims.entry((id.to_owned(), replica_id.to_owned())).or_default() += 1;
+    while let Some(row) = reader.next_row(warnings).map_err(|error| in_file(&error))? {
+        let (line, text) = (row.line, row.text.as_ref().map(|text| (*text).to_owned()).unwrap_or_default());
+        let read = row.read(warnings);
+        match &read {
+            Ok(pool) => pool.with_snapshot(|snapshot| claim(snapshot.id, snapshot.replica_id)),
+            Err(refused) => refused.identity().into_iter().for_each(|(id, replica_id)| claim(id, replica_id)),
+        }
+        rows.push((line, read.map(|_| text)));
+    }
+    let mut refusals = Refusals::of(path);
+    for (line, row) in rows {
+        // Read before: what it warns about was counted then.
+        match row.and_then(|text| {
+            PoolText::read(&text, &mut Warnings::default()).map(|pool| {
+                pool.with_snapshot(|snapshot| {
+                    let ids = (snapshot.id.to_owned(), snapshot.replica_id.to_owned());
+                    if claims.get(&ids).is_some_and(|&rows| rows > 1) {
+                        Err(named_twice(&ids.0, &ids.1))
+                    } else {
+                        take(snapshot)
+                    }
+                })
+            })
+        }) {
+            Ok(Ok(())) => {}
+            Ok(Err(why)) => refusals.add(line, why),
+            Err(refused) => refusals.add(line, &refused.error),
+        }
+    }
+    Ok(refusals.finish())
+}
+
+/// POOL-1.
+fn named_twice(id: &str, replica_id: &str) -> String {
+    format!("id: another row is `{}` with replica `{}` too", printable(id), printable(replica_id))
+}
+
 /// Reads a policy file; without one the defaults stand.
 pub(super) fn policy(path: Option<&Path>) -> Result<Policy, Failure> {
     Ok(path.map_or_else(|| Ok(Policy::default()), read_policy)?)
+}
+
+/// Reads all of a policy file; without one the defaults stand.
+pub(super) fn policies(path: Option<&Path>) -> Result<Policies, Failure> {
+    Ok(path.map_or_else(|| Ok(Policies::default()), read_policies)?)
+}
+
+/// No input may be an output too: it would be gone.
+pub(super) fn check_output<'p>(
+    inputs: impl IntoIterator<Item = &'p PathBuf>,
+    output: Option<&Path>,
+) -> Result<(), Failure> {
+    let Some(output) = output.filter(|path| path.is_file()) else { return Ok(()) };
+    let is_output = |input: &&PathBuf| same_file::is_same_file(input, output).unwrap_or(false);
+    match inputs.into_iter().find(is_output) {
+        Some(_) => Err(format!("{}: is an input; name another file for the output", output.display()).into()),
+        None => Ok(()),
+    }
+}
+
+/// The file of that name, else standard output.
+pub(super) fn open_output(path: Option<&Path>) -> Result<Box<dyn Write>, Failure> {
+    let Some(path) = path else {
+        return Ok(Box::new(BufWriter::new(io::stdout().lock())));
+    };
+    let file = File::create(path).map_err(|error| format!("{}: cannot be written: {error}", path.display()))?;
+    Ok(Box::new(BufWriter::new(file)))
 }
 
 /// Reads a table of model dimensions; refused rows go to standard error.

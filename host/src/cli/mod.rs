@@ -7,6 +7,8 @@ mod explain;
 mod kv;
 mod load;
 mod place;
+mod replay;
+mod run;
 mod terminal;
 
 use std::io::{self, Write};
@@ -40,6 +42,10 @@ enum Command {
     Place(place::PlaceArgs),
     /// Show what every pool is to one job: why the winner won, and what a pool lacks
     Explain(explain::ExplainArgs),
+    /// Run a scheduler: events on standard input, answers and actions on standard output
+    Run(Box<run::RunArgs>),
+    /// Run a recording again and compare every outcome
+    Replay(replay::ReplayArgs),
     /// Estimate KV cache bytes from a model's dimensions
     Kv(kv::KvArgs),
     /// Print versions, limits and policies as JSON
@@ -78,6 +84,8 @@ pub fn run() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Place(args) => place::run(&args),
         Command::Explain(args) => explain::run(&args),
+        Command::Run(args) => run::run(&args),
+        Command::Replay(args) => replay::run(&args),
         Command::Kv(args) => kv::run(&args),
         Command::Capabilities => capabilities::run(),
         Command::Import(args) => import(&args),

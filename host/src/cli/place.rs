@@ -1,7 +1,6 @@
 //! `orchestrator place`: a stream of jobs in, one line per job out.
 
-use std::fs::File;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -67,7 +66,8 @@ enum Format {
 }
 
 pub(super) fn run(args: &PlaceArgs) -> Result<Completion, Failure> {
-    args.check_output()?;
+    let inputs = [Some(&args.fleet), Some(&args.jobs), args.policy.as_ref(), args.models.as_ref()];
+    load::check_output(inputs.into_iter().flatten(), args.output.as_deref())?;
     if args.format == Format::Table && (args.explain || args.k > 0) {
         return Err("--format table has no room for --explain and --k: leave one of them out".into());
     }
@@ -98,19 +98,6 @@ pub(super) fn run(args: &PlaceArgs) -> Result<Completion, Failure> {
     Ok(Completion::from_refusals(refused_pools + refused_models + run.summary.refused() > 0))
 }
 
-impl PlaceArgs {
-    /// No input may be the output too: it would be gone.
-    fn check_output(&self) -> Result<(), Failure> {
-        let Some(output) = self.output.as_deref().filter(|path| path.is_file()) else { return Ok(()) };
-        let inputs = [Some(&self.fleet), Some(&self.jobs), self.policy.as_ref(), self.models.as_ref()];
-        let is_output = |input: &&PathBuf| same_file::is_same_file(input, output).unwrap_or(false);
-        match inputs.into_iter().flatten().find(is_output) {
-            Some(_) => Err(format!("{}: is an input; name another file for the output", output.display()).into()),
-            None => Ok(()),
-        }
-    }
-}
-
 /// One run over a job file.
 struct Run<'a> {
     placer: Placer,
@@ -136,7 +123,7 @@ struct Outcome {
 impl Run<'_> {
     fn place_file(&mut self, path: &Path, output: Option<&Path>) -> Result<(), Failure> {
         let (mut lines, bytes) = load::job_lines(path)?;
-        let mut out = open_output(output)?;
+        let mut out = load::open_output(output)?;
         let progress = terminal::progress_over(bytes);
         if self.format == Format::Table {
             writeln!(out, "{TABLE_HEADER}")?;
@@ -240,12 +227,4 @@ fn per_second(count: u64, time: Duration) -> u128 {
 
 fn hex(hash: u64) -> String {
     format!("{hash:016x}")
-}
-
-fn open_output(path: Option<&Path>) -> Result<Box<dyn Write>, Failure> {
-    let Some(path) = path else {
-        return Ok(Box::new(BufWriter::new(io::stdout().lock())));
-    };
-    let file = File::create(path).map_err(|error| format!("{}: cannot be written: {error}", path.display()))?;
-    Ok(Box::new(BufWriter::new(file)))
 }

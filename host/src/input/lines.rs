@@ -65,6 +65,28 @@ impl<'a> Line<'a> {
     }
 }
 
+/// A line with memory of its own, to hand it to another thread.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OwnedLine {
+    number: u64,
+    bytes: Box<[u8]>,
+    too_long: bool,
+}
+
+impl OwnedLine {
+    /// The line.
+    #[must_use]
+    pub fn as_line(&self) -> Line<'_> {
+        Line { number: self.number, bytes: &self.bytes, too_long: self.too_long }
+    }
+}
+
+impl From<Line<'_>> for OwnedLine {
+    fn from(line: Line<'_>) -> Self {
+        Self { number: line.number, bytes: line.bytes.into(), too_long: line.too_long }
+    }
+}
+
 /// Reads lines from any source.
 #[derive(Debug)]
 pub struct LineReader<R> {

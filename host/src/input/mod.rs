@@ -53,7 +53,7 @@ pub use event_row::{EventText, RefusedEvent, read_event_line};
 pub use fleet_error::FleetFileError;
 pub use fleet_file::{FleetReader, FleetRow, MAX_ROW_BYTES};
 pub use job_row::{JobText, RefusedJob, read_job, read_job_line};
-pub use lines::{Line, LineProblem, LineReader, MAX_LINE_BYTES};
+pub use lines::{Line, LineProblem, LineReader, MAX_LINE_BYTES, OwnedLine};
 pub use model_dims::{DimsFileError, MAX_DIMS_BYTES, ModelTable, RefusedDims, read_model_dims, read_model_dims_file};
 pub use policy_file::{
     MAX_POLICY_BYTES, Policies, PolicyFileError, Price, parse_policies, parse_policy, read_policies, read_policy,

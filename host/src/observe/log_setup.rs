@@ -1,6 +1,6 @@
 //! Where log lines go: standard error, as JSON lines or as text.
 //!
-//! What is logged is said by `--log`, else by `RUST_LOG`, else it is [`DEFAULT_LEVEL`]: a level, or directives such as
+//! What is logged is said by `--log-level`, else by `RUST_LOG`, else it is [`DEFAULT_LEVEL`]: a level, or directives such as
 //! `warn,orchestrator::scheduler=debug`.
 
 use std::io;
@@ -11,7 +11,7 @@ use tracing_subscriber::filter::ParseError;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
-/// The level without `--log` and `RUST_LOG`.
+/// The level without `--log-level` and `RUST_LOG`.
 const DEFAULT_LEVEL: &str = "warn";
 
 /// How a log line looks.
@@ -31,7 +31,7 @@ pub enum LogSetupError {
     /// A level or directive that is none.
     #[error("{origin}: `{directives}` is no log level: {source}; write error, warn, info, debug, trace or off")]
     Level {
-        /// Where it stood: `--log` or `RUST_LOG`.
+        /// Where it stood: `--log-level` or `RUST_LOG`.
         origin: &'static str,
         /// What stood there.
         directives: String,
@@ -43,7 +43,7 @@ pub enum LogSetupError {
     Again(#[from] TryInitError),
 }
 
-/// Sends log lines to standard error from now on, once per process. `level` is the value of `--log`.
+/// Sends log lines to standard error from now on, once per process. `level` is the value of `--log-level`.
 ///
 /// # Errors
 /// The level is none, or log lines go somewhere already.
@@ -74,7 +74,7 @@ impl<W: for<'w> MakeWriter<'w> + Send + Sync + 'static> Writer for W {}
 fn filter(level: Option<&str>, from_environment: Option<&str>) -> Result<EnvFilter, LogSetupError> {
     let environment = from_environment.filter(|directives| !directives.trim().is_empty());
     let (origin, directives) = match (level, environment) {
-        (Some(level), _) => ("--log", level),
+        (Some(level), _) => ("--log-level", level),
         (None, Some(directives)) => (EnvFilter::DEFAULT_ENV, directives),
         (None, None) => ("", DEFAULT_LEVEL),
     };
@@ -157,7 +157,7 @@ mod tests {
     #[test]
     fn a_level_that_is_none_is_an_error_that_names_its_place() {
         let error = filter(Some("a=b=c"), None).unwrap_err().to_string();
-        assert!(error.starts_with("--log: `a=b=c` is no log level: "), "{error}");
+        assert!(error.starts_with("--log-level: `a=b=c` is no log level: "), "{error}");
         let error = filter(None, Some("x=loud")).unwrap_err().to_string();
         assert!(error.starts_with("RUST_LOG: `x=loud` is no log level: "), "{error}");
     }

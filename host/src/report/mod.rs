@@ -10,7 +10,9 @@ mod verdicts;
 pub use explanation::{ExplanationFields, PoolCounts};
 pub use line::{DecisionLine, Refusal};
 pub use table::{TABLE_HEADER, table_row};
-pub use verdicts::{decision_sentences, pool_name, pool_table, verdict_sentence};
+pub use verdicts::{
+    counts_sentence, decision_sentences, full_pool_name, placement_sentences, pool_name, pool_table, verdict_sentence,
+};
 
 pub(crate) use line::Hashes;
 pub(crate) use table::printable;

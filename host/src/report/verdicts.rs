@@ -5,9 +5,10 @@ use std::cmp::Reverse;
 use comfy_table::presets::ASCII_MARKDOWN;
 use comfy_table::{ContentArrangement, Table};
 use orchestrator_core::{
-    Decided, KeyPart, NearestMiss, PlacementDecision, PoolVerdict, Shortfall, Standing, Unfit, Unit,
+    Decided, Explanation, KeyPart, NearestMiss, PlacementDecision, PoolVerdict, Shortfall, Standing, Unfit, Unit,
 };
 
+use super::explanation::{PoolCounts, RejectedCount};
 use super::table::printable;
 use crate::fleet::Fleet;
 use crate::place::Examination;
@@ -64,12 +65,21 @@ pub fn pool_table(examination: &Examination, fleet: &Fleet) -> Table {
 /// The decision and what decided it, in sentences.
 #[must_use]
 pub fn decision_sentences(examination: &Examination, fleet: &Fleet) -> String {
-    let explanation = &examination.explanation;
+    placement_sentences(&examination.decision, &examination.explanation, &|rank| pool_name(fleet, rank))
+}
+
+/// The same of any fleet, whose pools have the names that `name` gives by rank.
+#[must_use]
+pub fn placement_sentences(
+    decision: &PlacementDecision,
+    explanation: &Explanation,
+    name: &dyn Fn(u32) -> String,
+) -> String {
     let mut lines = Vec::new();
-    match &examination.decision {
+    match decision {
         PlacementDecision::Assigned(assignment) => {
-            lines.push(format!("winner: {}", pool_name(fleet, assignment.rank)));
-            let runner_up = explanation.runner_up.map(|standing| pool_name(fleet, standing.parts.rank));
+            lines.push(format!("winner: {}", name(assignment.rank)));
+            let runner_up = explanation.runner_up.map(|standing| name(standing.parts.rank));
             let decided = explanation.decided.map(|decided| decided_words(&decided));
             match (runner_up, decided) {
                 (Some(runner_up), Some(decided)) => {
@@ -91,6 +101,14 @@ pub fn decision_sentences(examination: &Examination, fleet: &Fleet) -> String {
     lines.join("\n")
 }
 
+/// Pools by what they were to the job, in a sentence.
+#[must_use]
+pub fn counts_sentence(explanation: &Explanation) -> String {
+    let PoolCounts { candidates, feasible, rejected } = PoolCounts::new(explanation);
+    let words = |count: &RejectedCount| format!(" + {} {}/{}", count.pools, count.reason, count.detail);
+    format!("pools: {candidates} = {feasible} feasible{}", rejected.iter().map(words).collect::<String>())
+}
+
 /// What one pool lacks to win, in a sentence.
 #[must_use]
 pub fn verdict_sentence(name: &str, verdict: &PoolVerdict) -> String {
@@ -106,10 +124,16 @@ pub fn verdict_sentence(name: &str, verdict: &PoolVerdict) -> String {
 /// A pool's id, and its replica's where it has one.
 #[must_use]
 pub fn pool_name(fleet: &Fleet, rank: u32) -> String {
-    match fleet.name(rank) {
-        None => String::new(),
-        Some(pool) if pool.replica_id.is_empty() => printable(&pool.id).into_owned(),
-        Some(pool) => printable(&format!("{} {}", pool.id, pool.replica_id)).into_owned(),
+    fleet.name(rank).map_or_else(String::new, |pool| full_pool_name(&pool.id, &pool.replica_id))
+}
+
+/// The same from both ids.
+#[must_use]
+pub fn full_pool_name(id: &str, replica_id: &str) -> String {
+    if replica_id.is_empty() {
+        printable(id).into_owned()
+    } else {
+        printable(&format!("{id} {replica_id}")).into_owned()
     }
 }
 

@@ -12,6 +12,7 @@ mod mem;
 mod opaque;
 mod probes;
 mod recording;
+mod scheduling;
 
 use core::arch::{asm, global_asm};
 use core::panic::PanicInfo;

@@ -16,13 +16,15 @@ use orchestrator_core::{
 
 use crate::opaque::{flag, float, int, keep, maybe, size, some, some_mut, text, word};
 use crate::recording::recording;
+use crate::scheduling::scheduling;
 
 /// 0, or the number of the first probe that went wrong.
 pub fn run() -> u32 {
     #[cfg(feature = "plant_panic")]
     keep(&[1u8, 2, 3][size(1)]);
 
-    let probes: [fn() -> bool; 7] = [values, policies, pool_and_job, tables, sessions, small_fleet, recording];
+    let probes: [fn() -> bool; 8] =
+        [values, policies, pool_and_job, tables, sessions, small_fleet, recording, scheduling];
     let failed = (1u32..).zip(probes).find(|(_, probe)| !probe());
     failed.map_or(0, |(number, _)| number)
 }
@@ -55,7 +57,7 @@ fn values() -> bool {
         && weight_256_from(float(1.0)) == Ok(256)
 }
 
-fn policy() -> Option<Policy> {
+pub fn policy() -> Option<Policy> {
     let spec = PolicySpec {
         order: if flag(true) { Order::PredictedEnd } else { Order::VramFirst },
         quantum_shift: int(10),
@@ -86,7 +88,7 @@ fn policies() -> bool {
 }
 
 /// Calls `use_it` with a valid pool of which every field is opaque.
-fn with_pool<R>(id: &str, use_it: impl FnOnce(&PoolSnapshot<'_>, &ValidPool<'_>) -> R) -> Option<R> {
+pub fn with_pool<R>(id: &str, use_it: impl FnOnce(&PoolSnapshot<'_>, &ValidPool<'_>) -> R) -> Option<R> {
     let mut storage = [[0; 256]; 16];
     let [s0, s1, s2, s3, s4, s5, s6, s7, s8, s9, sa, sb, sc, sd, se, sf] = &mut storage;
     let models = [text(s0, "model-a"), text(s1, "model-b")];
@@ -143,7 +145,7 @@ fn with_pool<R>(id: &str, use_it: impl FnOnce(&PoolSnapshot<'_>, &ValidPool<'_>)
 }
 
 /// Calls `use_it` with a valid job of which every field is opaque.
-fn with_job<R>(policy: &Policy, degree: i64, use_it: impl FnOnce(&ValidJob<'_>) -> R) -> Option<R> {
+pub fn with_job<R>(policy: &Policy, degree: i64, use_it: impl FnOnce(&ValidJob<'_>) -> R) -> Option<R> {
     let mut storage = [[0; 256]; 16];
     let [s0, s1, s2, s3, s4, s5, s6, s7, s8, s9, sa, sb, sc, ..] = &mut storage;
     let extensions = [text(s0, "tools")];

@@ -327,7 +327,8 @@ impl<'a, T> Queue<'a, T> {
         self.jobs.at(at)
     }
 
-    /// Takes out a job that is served: with it the turns of the classes advance and its tenant pays. If the pass came to
+    /// Takes out a job that is served: with it the turns of the classes advance and its tenant pays, unless it was served for
+    /// its age, by the time of the last call that had one. If the pass came to
     /// it, each job that was passed over before it is overtaken once more, and the pass goes on; else the pass ends. O(1)
     /// expected, O(log n) with deadlines or tenants; and O(jobs passed over). QUEUE-13.
     pub fn serve(&mut self, ticket: Ticket) -> Option<Departed<T>> {
@@ -341,19 +342,28 @@ impl<'a, T> Queue<'a, T> {
         self.take(at, self.exit_by_service(at, self.aged_us()))
     }
 
-    /// Whether a newcomer may go past all waiting jobs without entering: the first in service order counts as overtaken
-    /// once more, unless it may not be. O(1) expected; O(log n) with deadlines or tenants. QUEUE-14.
-    pub fn overtake_first(&mut self, now_us: u64) -> bool {
-        self.pass_time(now_us);
-        self.end_pass();
-        let first = self.order.first(&self.jobs, self.aged_us());
+    /// Whether a newcomer may go past all waiting jobs without entering: not where the first in service order may not be
+    /// overtaken once more. O(1) expected; O(log n) with deadlines or tenants. QUEUE-14.
+    pub fn may_overtake_first(&mut self, now_us: u64) -> bool {
         let overtakes_max = self.rules.overtakes_max;
-        let Some(job) = first.and_then(|at| self.jobs.in_slot_mut(at)) else { return true };
-        let may_pass = job.overtaken < overtakes_max;
-        if may_pass {
+        self.first_to_overtake(now_us).is_none_or(|job| job.overtaken < overtakes_max)
+    }
+
+    /// A newcomer goes past all waiting jobs without entering, if it [may](Self::may_overtake_first): the first in service
+    /// order counts as overtaken once more. Says whether it may. O(1) expected; O(log n) with deadlines or tenants. QUEUE-14.
+    pub fn overtake_first(&mut self, now_us: u64) -> bool {
+        let may_pass = self.may_overtake_first(now_us);
+        if may_pass && let Some(job) = self.first_to_overtake(now_us) {
             job.overtaken = job.overtaken.saturating_add(1);
         }
         may_pass
+    }
+
+    fn first_to_overtake(&mut self, now_us: u64) -> Option<&mut Waiting<T>> {
+        self.pass_time(now_us);
+        self.end_pass();
+        let first = self.order.first(&self.jobs, self.aged_us())?;
+        self.jobs.in_slot_mut(first)
     }
 
     /// A job's place at `now_us`, if it still waits. FORECAST-1.

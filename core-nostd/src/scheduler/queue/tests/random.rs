@@ -37,6 +37,8 @@ enum Choice {
     PassOver,
     /// Passes it over, and serves one that was passed over before.
     ServeEarlier(u8),
+    /// Changes the queue otherwise, which ends the pass.
+    Cancel(u8),
 }
 
 fn class() -> impl Strategy<Value = Priority> {
@@ -79,6 +81,7 @@ fn operation() -> impl Strategy<Value = Operation> {
         2 => Just(Choice::Serve),
         3 => Just(Choice::PassOver),
         1 => any::<u8>().prop_map(Choice::ServeEarlier),
+        1 => any::<u8>().prop_map(Choice::Cancel),
     ];
     let deadline = proptest::option::of(0u64..50);
     prop_oneof![
@@ -228,6 +231,13 @@ impl Pair<'_> {
                     let earlier = passed[usize::from(pick) % passed.len()].clone();
                     self.serve(&mut passed, &earlier);
                 }
+                Choice::Cancel(pick) => {
+                    let id = self.model.jobs[usize::from(pick) % self.model.jobs.len()].id.clone();
+                    let ticket = self.queue.find(&id).unwrap();
+                    assert_same(self.queue.cancel(ticket), self.model.leave(&id, false));
+                    assert_eq!(self.queue.next_in_pass(), None);
+                    return;
+                }
             }
         }
     }
@@ -249,9 +259,10 @@ impl Pair<'_> {
     fn position(&mut self, id: &str) {
         let order = self.model.service_order(self.now);
         let position = self.queue.find(id).and_then(|ticket| self.queue.position(ticket, self.now));
+        let count = |jobs: usize| u32::try_from(jobs).unwrap();
         let expected = order.iter().position(|job| job.id == id).map(|place| QueuePosition {
-            total: place as u32,
-            in_class: order[..place].iter().filter(|job| job.class == order[place].class).count() as u32,
+            total: count(place),
+            in_class: count(order[..place].iter().filter(|job| job.class == order[place].class).count()),
         });
         assert_eq!(position, expected);
     }
@@ -308,7 +319,7 @@ proptest! {
         for job in pair.model.service_order(pair.now) {
             pair.position(&job.id);
         }
-        while pair.queue.len() > 0 {
+        while !pair.queue.is_empty() {
             pair.apply(Operation::Pop);
         }
         assert_eq!(pair.queue.pop(pair.now), None);

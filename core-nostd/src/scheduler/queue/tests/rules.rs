@@ -122,7 +122,7 @@ fn victim(rules: QueueRules, waiting: &[&str], newcomer: &Arrival<'_>) -> Result
             let class = evicted.as_ref().map(|departed| departed.class);
             let accept = class.map_or(Admission::Accept, |class| Admission::AcceptAfterEviction { class });
             assert_eq!(announced, accept);
-            assert_eq!(queue.find(newcomer.id).is_some(), true);
+            assert!(queue.find(newcomer.id).is_some());
             Ok(evicted.map(|departed| departed.id.to_string()))
         }
         Err(EnqueueError::Full { policy_label }) => {
@@ -581,4 +581,23 @@ fn other_rules_throw_nothing_out() {
     assert_eq!(queue.len(), 4);
     assert!(queue.enqueue(&batch("new"), 0, 0).is_err());
     assert_eq!(drain(&mut queue, 0), ["a1", "b1", "a2", "a3"]);
+}
+
+/// QUEUE-14: a newcomer that needs no place goes past the first in service order as often as that may be overtaken, and
+/// past an empty queue always.
+#[test]
+fn newcomers_go_past_the_first_so_often() {
+    let mut room = Room::new(4, 0);
+    let mut queue = room.queue(rules(|rules| rules.overtakes_max = 2));
+    assert!((0..5).all(|_| queue.overtake_first(0)));
+    let waiting = enqueue(&mut queue, &batch("b"));
+    let first = enqueue(&mut queue, &interactive("a"));
+    let overtaken = |queue: &Queue<'_, u32>, ticket| queue.facts(ticket).map(|facts| facts.overtaken);
+    assert!(queue.overtake_first(0) && queue.overtake_first(0));
+    assert!(!queue.overtake_first(0));
+    assert_eq!((overtaken(&queue, first), overtaken(&queue, waiting)), (Some(2), Some(0)));
+    // The next one in service order counts for itself.
+    assert_eq!(queue.serve(first).map(|departed| departed.id.to_string()), Some("a".into()));
+    assert!(queue.overtake_first(0));
+    assert_eq!(overtaken(&queue, waiting), Some(1));
 }
