@@ -106,9 +106,9 @@ fn a_lost_pool_ends_its_leases() {
         assert_eq!(tell(&mut scheduler, 21 * MS, &cancel("runs"), &mut told), Answer::UnknownJob);
         assert_eq!(tell(&mut scheduler, 21 * MS, &cancel("waits"), &mut told), Answer::Done);
         // The session is idle now.
-        let _ = tell(&mut scheduler, 51 * MS - 1, &Input::Tick, &mut told);
+        assert_eq!(scheduler.next_wakeup_us(), Some(51 * MS));
         let end = Input::EndSession { session_id: "chat" };
-        assert_eq!(tell(&mut scheduler, 51 * MS, &end, &mut told), Answer::Done);
+        assert_eq!(tell(&mut scheduler, 51 * MS, &end, &mut told), Answer::UnknownSession);
     }
 }
 

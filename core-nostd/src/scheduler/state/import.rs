@@ -127,7 +127,9 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
             same_scheduler_policy: prelude.scheduler_hash == Fixed(self.rules.content_hash()),
         };
         self.say_depths(observer);
+        // As before every input: ages and times to live may have other limits now.
         self.mark_stale_pools();
+        self.expire_sessions(observer);
         self.capacity_may_have_grown();
         self.begin_actions();
         while let Some(action) = self.next_action(observer) {
@@ -377,7 +379,7 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
         for class in [Priority::Interactive, Priority::Batch] {
             let last = self.queue.ids(class).last().and_then(|id| self.queue.find(id));
             if let Some(ticket) = last {
-                self.observe_depth(ticket.slot(), class, observer);
+                self.jobs.with(ticket.slot(), |spec| self.observe_depth(spec.engine, class, observer));
             }
         }
     }
