@@ -245,7 +245,7 @@ impl<F: PoolRegistry> World<'_, F> {
         let is_here = |id: &&String| self.replica_of(id).is_some_and(|(name, _)| name == REPLICAS[replica]);
         let running = jobs.iter().filter(is_here).count();
         let is_draining = self.draining.contains(&replica);
-        let snapshot = snapshot(REPLICAS[replica], SLOTS.saturating_sub(running), is_draining, 0.02);
+        let snapshot = snapshot(REPLICAS[replica], SLOTS.saturating_sub(running), is_draining, 0.4);
         assert!(matches!(self.drive(&Input::Snapshot(&snapshot)), Answer::Done | Answer::Late));
     }
 }
@@ -436,6 +436,14 @@ impl PoolRegistry for Moves {
 
     fn retake(&mut self, pool: PoolHandle, lease: &Lease) -> bool {
         self.fleet.retake(pool, lease)
+    }
+
+    fn export_lease<'l>(&self, lease: &'l Lease) -> &'l Lease {
+        self.fleet.export_lease(lease)
+    }
+
+    fn import_lease(&self, pool: PoolHandle, taken: Lease) -> Option<Lease> {
+        self.fleet.import_lease(pool, taken)
     }
 
     fn release(&mut self, pool: PoolHandle, lease: Lease) -> bool {
