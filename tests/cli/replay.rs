@@ -145,13 +145,13 @@ fn decisions_are_explained() {
     let waits = explain("7").expect(0).out;
     assert!(waits.contains("job: batch-2\n") && waits.contains("pools: 2 = 0 feasible + 2 slots/slots"), "{waits}");
     // A job that waited is placed when another ends.
-    let finished = explain("14").expect(0).out;
+    let finished = explain("15").expect(0).out;
     assert!(
         finished.contains("\"event\":\"finished\"") && finished.contains("job: chat-3\nwinner: gpu-a"),
         "{finished}"
     );
     let ticked = explain("1").expect(0).out;
     assert!(ticked.contains("no placement was decided"), "{ticked}");
-    explain("9999").expect(2).says("no input 9999: the recording has 29");
+    explain("9999").expect(2).says("no input 9999: the recording has 28");
     explain("0").expect(2);
 }

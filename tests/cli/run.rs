@@ -147,8 +147,10 @@ fn metrics_are_served_while_it_runs() {
     // Not every kind of event has happened.
     problems.retain(|problem| !problem.ends_with("no event feeds it"));
     assert_eq!(problems, Vec::<String>::new());
-    let counted = |start: &str| text.lines().any(|line| line.starts_with(start) && line.ends_with(" 1"));
-    assert!(counted("tasks_enqueued_total{") && counted("placement_decisions_total{"), "{text}");
+    // The placement is asked for at admission, and again when the job is dispatched.
+    for (start, count) in [("tasks_enqueued_total{", " 1"), ("placement_decisions_total{", " 2")] {
+        assert!(text.lines().any(|line| line.starts_with(start) && line.ends_with(count)), "{start}{count}:\n{text}");
+    }
     // LOG-1: log lines are on standard error, beside what the command says.
     running.finish().expect(0).says("\"event\":\"job_dispatched\"").says("run digest: ");
 }

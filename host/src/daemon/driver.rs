@@ -111,10 +111,6 @@ impl<'a, F: PoolRegistry, O: Observer> Driver<'a, F, O> {
     pub fn tick_until(&mut self, at_us: u64, said: &mut impl FnMut(Said<'_>)) {
         while let Some(due_us) = self.next_timer_us().filter(|&due_us| due_us <= at_us) {
             self.tick(due_us, said);
-            if self.next_timer_us().is_some_and(|next_us| next_us <= due_us) {
-                // It fired and is due still: another try at the same time would change nothing.
-                return;
-            }
         }
     }
 
@@ -128,10 +124,10 @@ impl<'a, F: PoolRegistry, O: Observer> Driver<'a, F, O> {
         });
     }
 
-    /// When the next timer fires, in µs; not before the last input.
+    /// When the next timer fires, in µs. What was due at the time of the last input came with that, so it is later.
     #[must_use]
     pub fn next_timer_us(&self) -> Option<u64> {
-        self.scheduler.next_wakeup_us().map(|due_us| due_us.max(self.scheduler.now_us()))
+        self.scheduler.next_wakeup_us().filter(|&due_us| due_us > self.scheduler.now_us())
     }
 
     /// The scheduler.

@@ -120,6 +120,9 @@ impl<'a> Pairs<'a> {
 
     /// The next input; its outcome is missing where the recording ends with it.
     fn next(&mut self) -> Option<(usize, RecordedInput<'a>, Option<RecordedOutcome<'a>>)> {
+        if self.broken.is_some() {
+            return None;
+        }
         let at_byte = self.recording.position();
         let input = match self.recording.next() {
             Some(Frame::Input(input)) => Some(input),
@@ -130,7 +133,8 @@ impl<'a> Pairs<'a> {
             None => None,
         };
         let outcome = input.and_then(|_| self.outcome());
-        self.broken = self.broken.take().or_else(|| self.recording.damage().map(|damage| damage.to_string()));
+        let damage = self.recording.damage().map(|damage| damage.to_string());
+        self.broken = damage.or(self.broken.take());
         input.map(|input| (at_byte, input, outcome))
     }
 
