@@ -149,10 +149,10 @@ impl<F: PoolRegistry> World<'_, F> {
         let facts = Facts::of(number);
         let session = format!("session-{}", number % 12);
         let spec = JobSpec {
-            priority: if number % 3 == 0 { Priority::Batch } else { Priority::Interactive },
+            priority: if number.is_multiple_of(3) { Priority::Batch } else { Priority::Interactive },
             prompt_tokens: 64,
             max_tokens: Some(PIECES as i64),
-            session_id: (number % 2 == 0).then_some(&*session),
+            session_id: (number.is_multiple_of(2)).then_some(&*session),
             determinism: DeterminismSpec {
                 seed: Some(facts.seed),
                 sampler_profile_version: Some(SAMPLER_PROFILE),
@@ -288,8 +288,8 @@ fn run<F: PoolRegistry>(
     for replica in REPLICAS {
         assert_eq!(world.drive(&Input::Snapshot(&snapshot(replica, SLOTS, false, 0.0))), Answer::Done);
     }
-    for turn in 0..100_000 {
-        if turn % 4 == 0 && turn / 4 < SEEDS {
+    for turn in 0..100_000usize {
+        if turn.is_multiple_of(4) && turn / 4 < SEEDS {
             world.submit(&format!("stream-{:02}", turn / 4), turn / 4, true);
         }
         world.disturb(turn);
