@@ -140,7 +140,7 @@ impl<F: PoolRegistry> World<'_, F> {
         let pools = std::mem::take(&mut self.pools);
         let [first, second] = [0, 1].map(|part| &*ids[(2 * round + part) % ids.len()]);
         let spec = |id, part: usize| JobSpec {
-            priority: if round % 3 == 0 { Priority::Batch } else { Priority::Interactive },
+            priority: if round.is_multiple_of(3) { Priority::Batch } else { Priority::Interactive },
             prompt_tokens: 100 + (round % 50) as i64,
             max_tokens: Some(64),
             session_id: (part == 0).then(|| &*sessions[round % sessions.len()]),

@@ -271,7 +271,7 @@ fn race(seed: u64) -> Vec<Entry> {
                     racer.submitted.fetch_max(job, Ordering::Relaxed);
                     let id = name(job);
                     let priority = [Priority::Interactive, Priority::Batch][job % 2];
-                    let session_id = (job % 3 == 0).then_some("chat");
+                    let session_id = (job.is_multiple_of(3)).then_some("chat");
                     let spec = JobSpec { priority, session_id, ..JobSpec::new(&id, "vllm", "some/model") };
                     racer.with(|shared| shared.drive(Op::Submit, job, &Input::Submit(&spec)));
                 }

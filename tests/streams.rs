@@ -149,10 +149,10 @@ impl<F: PoolRegistry> World<'_, F> {
         let facts = Facts::of(number);
         let session = format!("session-{}", number % 12);
         let spec = JobSpec {
-            priority: if number % 3 == 0 { Priority::Batch } else { Priority::Interactive },
+            priority: if number.is_multiple_of(3) { Priority::Batch } else { Priority::Interactive },
             prompt_tokens: 64,
             max_tokens: Some(PIECES as i64),
-            session_id: (number % 2 == 0).then_some(&*session),
+            session_id: (number.is_multiple_of(2)).then_some(&*session),
             determinism: DeterminismSpec {
                 seed: Some(facts.seed),
                 sampler_profile_version: Some(SAMPLER_PROFILE),
@@ -245,7 +245,7 @@ impl<F: PoolRegistry> World<'_, F> {
         let is_here = |id: &&String| self.replica_of(id).is_some_and(|(name, _)| name == REPLICAS[replica]);
         let running = jobs.iter().filter(is_here).count();
         let is_draining = self.draining.contains(&replica);
-        let snapshot = snapshot(REPLICAS[replica], SLOTS.saturating_sub(running), is_draining, 0.02);
+        let snapshot = snapshot(REPLICAS[replica], SLOTS.saturating_sub(running), is_draining, 0.4);
         assert!(matches!(self.drive(&Input::Snapshot(&snapshot)), Answer::Done | Answer::Late));
     }
 }
@@ -288,8 +288,8 @@ fn run<F: PoolRegistry>(
     for replica in REPLICAS {
         assert_eq!(world.drive(&Input::Snapshot(&snapshot(replica, SLOTS, false, 0.0))), Answer::Done);
     }
-    for turn in 0..100_000 {
-        if turn % 4 == 0 && turn / 4 < SEEDS {
+    for turn in 0..100_000usize {
+        if turn.is_multiple_of(4) && turn / 4 < SEEDS {
             world.submit(&format!("stream-{:02}", turn / 4), turn / 4, true);
         }
         world.disturb(turn);
@@ -436,6 +436,14 @@ impl PoolRegistry for Moves {
 
     fn retake(&mut self, pool: PoolHandle, lease: &Lease) -> bool {
         self.fleet.retake(pool, lease)
+    }
+
+    fn export_lease<'l>(&self, lease: &'l Lease) -> &'l Lease {
+        self.fleet.export_lease(lease)
+    }
+
+    fn import_lease(&self, pool: PoolHandle, taken: Lease) -> Option<Lease> {
+        self.fleet.import_lease(pool, taken)
     }
 
     fn release(&mut self, pool: PoolHandle, lease: Lease) -> bool {

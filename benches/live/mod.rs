@@ -57,10 +57,10 @@ impl Names {
 
     pub(crate) fn job(&self, number: usize) -> JobSpec<'_> {
         JobSpec {
-            priority: if number % 4 == 0 { Priority::Batch } else { Priority::Interactive },
+            priority: if number.is_multiple_of(4) { Priority::Batch } else { Priority::Interactive },
             prompt_tokens: 256 + (number % 7) as i64 * 128,
             max_tokens: Some(64 + (number % 5) as i64 * 64),
-            session_id: (number % 2 == 0).then(|| &*self.sessions[number / 2 % SESSIONS]),
+            session_id: (number.is_multiple_of(2)).then(|| &*self.sessions[number / 2 % SESSIONS]),
             tenant_id: Some(&*self.sessions[number % 16]),
             ..JobSpec::new(&self.jobs[number % IDS], "vllm", &self.models[number % MODELS])
         }

@@ -28,7 +28,7 @@ fn a_job_is_dispatched_at_once_or_when_another_ends() {
             (
                 40,
                 Finished { job_id: "a", tokens_out: 12 },
-                "done; finished a 100+12 in 0; fits b; dispatched b to p; interactive 0; DISPATCH b p; fits not c",
+                "done; finished a 100+12 in 0; fits b; dispatched b to p; interactive 0; DISPATCH b p",
             ),
         ],
     );
@@ -191,11 +191,7 @@ fn what_no_pool_can_ever_take_is_refused() {
             (0, Submit(&batch("a")), "accepted 0/0; fits not a; enqueued a; batch 1"),
             (1, Submit(&JobSpec { placement: pinned, ..batch("b") }), "accepted 1/1; fits not b; enqueued b; batch 2"),
             // Who waits already is not refused any more.
-            (
-                2,
-                Snapshot(&pool("p", 1)),
-                "done; pool p credited 0; fits a; dispatched a to p; batch 1; DISPATCH a p; fits not b",
-            ),
+            (2, Snapshot(&pool("p", 1)), "done; pool p credited 0; fits a; dispatched a to p; batch 1; DISPATCH a p"),
             (
                 3,
                 Submit(&JobSpec { engine: "sglang", ..batch("c") }),
@@ -209,7 +205,7 @@ fn what_no_pool_can_ever_take_is_refused() {
             (
                 5,
                 RemovePool { id: "p", replica_id: "" },
-                "done; expired a on p pool_lost; ABORT a p expired pool_lost; removed p; fits not b",
+                "done; expired a on p pool_lost; ABORT a p expired pool_lost; removed p",
             ),
         ],
     );
@@ -281,7 +277,7 @@ fn the_drain_interval_tells_times() {
             (
                 2000,
                 Finished { job_id: "a", tokens_out: 1 },
-                "done; finished a 100+1 in 0; fits b; dispatched b to p; batch 1; DISPATCH b p; fits not c",
+                "done; finished a 100+1 in 0; fits b; dispatched b to p; batch 1; DISPATCH b p",
             ),
             (2000, Submit(&batch("d")), "accepted 1/1 start 6000000; fits not d; enqueued d; batch 2"),
             (
