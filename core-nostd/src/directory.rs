@@ -80,15 +80,14 @@ impl ValidJob<'_> {
 
         let hints = &spec.placement;
         let pinned = hints.pin_pool_id.filter(|_| self.mode() == PlacementMode::Pin);
-        let (labels, foreign) = resolve_labels(fleet, hints.require_labels);
-        row.flags.set(JobFlags::FOREIGN_LABEL, foreign);
-        ResolvedJob {
-            row,
-            pin: pinned.map_or(RankRange::default(), |id| fleet.ranks_of(id)),
-            prefer: resolve_pools(fleet, hints.prefer_pools),
-            avoid: resolve_pools(fleet, hints.avoid_pools),
-            labels,
-        }
+        let pin = pinned.map_or(RankRange::default(), |id| fleet.ranks_of(id));
+        // The lists are filled where they stay: to move them costs more than all else here.
+        let mut job = ResolvedJob { row, pin, prefer: Vec::new(), avoid: Vec::new(), labels: Vec::new() };
+        resolve_pools(fleet, hints.prefer_pools, &mut job.prefer);
+        resolve_pools(fleet, hints.avoid_pools, &mut job.avoid);
+        let foreign = resolve_labels(fleet, hints.require_labels, &mut job.labels);
+        job.row.flags.set(JobFlags::FOREIGN_LABEL, foreign);
+        job
     }
 
     fn resolve_bits(&self, fleet: &impl Directory, row: &mut JobRow) {
@@ -117,30 +116,27 @@ fn bit(fleet: &impl Directory, kind: NameKind, name: &str) -> Option<u64> {
 }
 
 /// The replicas of all pools named, in ascending order, each once; an id that no pool has names none. JOB-5.
-fn resolve_pools(fleet: &impl Directory, ids: &[&str]) -> Vec<RankRange, HINTS_MAX> {
-    let mut ranges = Vec::new();
+fn resolve_pools(fleet: &impl Directory, ids: &[&str], ranges: &mut Vec<RankRange, HINTS_MAX>) {
     for id in ids {
         let range = fleet.ranks_of(id);
         if !range.is_empty() {
             // Validation bounds the number of ids by the capacity.
-            let _ = insert_sorted(&mut ranges, range);
+            let _ = insert_sorted(ranges, range);
         }
     }
-    ranges
 }
 
-/// The labels in ascending order, and whether one of them is on no pool of the fleet.
-fn resolve_labels(fleet: &impl Directory, labels: &[(&str, &str)]) -> (Vec<LabelRow, HINTS_MAX>, bool) {
-    let mut rows = Vec::new();
+/// The labels in ascending order; says whether one of them is on no pool of the fleet.
+fn resolve_labels(fleet: &impl Directory, labels: &[(&str, &str)], rows: &mut Vec<LabelRow, HINTS_MAX>) -> bool {
     let mut foreign = false;
     for (key, value) in labels {
         match (fleet.find(NameKind::Text, key), fleet.find(NameKind::Text, value)) {
             (Some(key), Some(value)) => {
                 // Validation bounds the number of labels by the capacity.
-                let _ = insert_sorted(&mut rows, LabelRow { key, value });
+                let _ = insert_sorted(rows, LabelRow { key, value });
             }
             _ => foreign = true,
         }
     }
-    (rows, foreign)
+    foreign
 }

@@ -92,6 +92,10 @@ pub trait PoolRegistry {
         let _ = policy;
     }
 
+    /// Whether a pool takes jobs at all now: [`any_takes_jobs`](crate::rule::feasibility::any_takes_jobs). A pass over
+    /// waiting jobs asks for none of them where it is false. QUEUE-13. O(pools).
+    fn takes_jobs(&self, policy: &Policy) -> bool;
+
     /// Decides which pool takes the job; `session` is what the session table says of its session.
     fn decide(&self, job: &ValidJob<'_>, policy: &Policy, session: Option<SessionEntry>) -> PlacementDecision;
 

@@ -17,6 +17,7 @@ use crate::rows::{
     DeviceRow, LabelRow, NameId, PoolClass, PoolFlags, PoolLists, PoolRow, PoolTable, PoolTableMut, RankRange,
     SessionEntry, Span, WarmRow,
 };
+use crate::rule::feasibility::any_takes_jobs;
 use crate::values::hash::spread_pool_hash;
 use crate::values::index::{index, position};
 use crate::values::list::{collect_up_to, insert_at, insert_sorted, remove_at};
@@ -81,6 +82,8 @@ pub struct SmallFleet<const POOLS: usize, const LISTS: usize, const NAMES: usize
     lists: Vec<PoolLists, POOLS>,
     /// Every pool has a class of its own, and a stride of the arenas: its row's class number counts both.
     classes: [PoolClass; POOLS],
+    /// Where the pool with each class number stands; of a number without a pool, where its last one stood.
+    places: [u32; POOLS],
     /// How many pools had each class number before: leases of an earlier one are void.
     generations: [u32; POOLS],
     models: [[NameId; LISTS]; POOLS],
@@ -140,6 +143,7 @@ impl<const POOLS: usize, const LISTS: usize, const NAMES: usize> SmallFleet<POOL
             rows: Vec::new(),
             lists: Vec::new(),
             classes: [PoolClass::UNNAMED; POOLS],
+            places: [0; POOLS],
             generations: [0; POOLS],
             models: [[NameId::NONE; LISTS]; POOLS],
             digests: [[NameId::NONE; LISTS]; POOLS],
@@ -218,6 +222,7 @@ impl<const POOLS: usize, const LISTS: usize, const NAMES: usize> SmallFleet<POOL
         if let Some(generation) = self.generations.get_mut(index(row.class)) {
             *generation = generation.wrapping_add(1);
         }
+        self.note_places();
         true
     }
 
@@ -295,11 +300,10 @@ impl<const POOLS: usize, const LISTS: usize, const NAMES: usize> SmallFleet<POOL
         Ok(HeldLease { lease, class, generation })
     }
 
-    /// Gives back a lease's slot and KV bytes; says whether its pool is still there. O(pools).
+    /// Gives back a lease's slot and KV bytes; says whether its pool is still there. O(devices).
     pub fn release(&mut self, held: HeldLease) -> bool {
         let HeldLease { mut lease, class, generation } = held;
-        let place = self.rows.iter().position(|row| row.class == class);
-        let Some(place) = place.filter(|_| self.generation_of(class) == generation) else { return false };
+        let Some(place) = self.place_of_handle(PoolHandle { slot: class, generation }) else { return false };
         lease.rank = position(place);
         release(&mut self.table_mut(), &lease);
         true
@@ -424,7 +428,17 @@ impl<const POOLS: usize, const LISTS: usize, const NAMES: usize> SmallFleet<POOL
         insert_at(&mut self.pools, place, PoolName { id, replica_id }).map_err(|_| full)?;
         insert_at(&mut self.rows, place, PoolRow { class, ..PoolRow::EMPTY }).map_err(|_| full)?;
         insert_at(&mut self.lists, place, PoolLists::default()).map_err(|_| full)?;
+        self.note_places();
         Ok(place)
+    }
+
+    /// After pools moved.
+    fn note_places(&mut self) {
+        for (place, row) in self.rows.iter().enumerate() {
+            if let Some(noted) = self.places.get_mut(index(row.class)) {
+                *noted = position(place);
+            }
+        }
     }
 
     /// Puts a staged pool into its place, its class and its stride.
@@ -489,10 +503,11 @@ impl<const POOLS: usize, const LISTS: usize, const NAMES: usize> SmallFleet<POOL
         PoolHandle { slot: row.class, generation: self.generation_of(row.class) }
     }
 
-    /// The place of a pool, if it is still there. O(pools).
+    /// The place of a pool, if it is still there.
     fn place_of_handle(&self, pool: PoolHandle) -> Option<usize> {
-        let place = self.rows.iter().position(|row| row.class == pool.slot)?;
-        (self.generation_of(pool.slot) == pool.generation).then_some(place)
+        let place = index(*self.places.get(index(pool.slot))?);
+        let is_there = self.rows.get(place).is_some_and(|row| row.class == pool.slot);
+        (is_there && self.generation_of(pool.slot) == pool.generation).then_some(place)
     }
 
     fn row_mut(&mut self, pool: PoolHandle) -> Option<&mut PoolRow> {
@@ -501,7 +516,7 @@ impl<const POOLS: usize, const LISTS: usize, const NAMES: usize> SmallFleet<POOL
     }
 }
 
-/// Look-ups by handle are O(pools).
+/// Look-ups by handle are O(1).
 impl<const POOLS: usize, const LISTS: usize, const NAMES: usize> PoolRegistry for SmallFleet<POOLS, LISTS, NAMES> {
     type Lease = HeldLease;
 
@@ -565,6 +580,10 @@ impl<const POOLS: usize, const LISTS: usize, const NAMES: usize> PoolRegistry fo
         if let Some(row) = self.row_mut(pool) {
             row.age_us = age_us.min(TIME_MAX_US);
         }
+    }
+
+    fn takes_jobs(&self, policy: &Policy) -> bool {
+        any_takes_jobs(&self.rows, policy)
     }
 
     fn decide(&self, job: &ValidJob<'_>, policy: &Policy, session: Option<SessionEntry>) -> PlacementDecision {

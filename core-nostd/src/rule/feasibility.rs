@@ -136,6 +136,20 @@ impl<'a> Checker<'a> {
     }
 }
 
+/// Whether a pool takes jobs at all now: where none does, no job finds a place, whatever it asks for. FEAS-19 to FEAS-22,
+/// WAIT-1. O(pools).
+///
+/// True does not say that a certain job finds one.
+#[must_use]
+pub fn any_takes_jobs(rows: &[PoolRow], policy: &Policy) -> bool {
+    rows.iter().any(|row| {
+        row.age_us <= policy.stale_after_us()
+            && row.flags.has(PoolFlags::READY)
+            && !row.flags.has(PoolFlags::DRAINING)
+            && (row.slots_free > 0 || row.waiting < policy.pool_backlog())
+    })
+}
+
 /// Which pools without free slots may take jobs that wait there. WAIT-1.
 #[derive(Debug, Clone, Copy)]
 struct Backlog {
@@ -305,5 +319,33 @@ impl ClassMemo {
         let rejection = check();
         entry.set((class, rejection));
         rejection
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::PolicySpec;
+
+    // FEAS-19 to FEAS-22, WAIT-1: a pool takes jobs unless it is stale, not ready, draining or without a slot and a backlog.
+    #[test]
+    fn a_pool_takes_jobs() {
+        let mut open = PoolRow { slots_free: 1, age_us: 1_000, ..PoolRow::EMPTY };
+        open.flags.set(PoolFlags::READY, true);
+        let (mut draining, mut unready) = (open, open);
+        draining.flags.set(PoolFlags::DRAINING, true);
+        unready.flags.set(PoolFlags::READY, false);
+        let (full, stale) = (PoolRow { slots_free: 0, waiting: 2, ..open }, PoolRow { age_us: 1_001, ..open });
+        let policy = |pool_backlog| {
+            PolicySpec { stale_after_ms: 1.0, pool_backlog, ..PolicySpec::default() }.validate().unwrap()
+        };
+        let alone = policy(0);
+        assert!(any_takes_jobs(&[open], &alone));
+        for closed in [draining, unready, full, stale] {
+            assert!(!any_takes_jobs(&[closed], &alone), "{closed:?}");
+            assert!(any_takes_jobs(&[closed, open], &alone));
+        }
+        assert!(!any_takes_jobs(&[], &alone));
+        assert_eq!([2, 3].map(|backlog| any_takes_jobs(&[full], &policy(backlog))), [false, true]);
     }
 }

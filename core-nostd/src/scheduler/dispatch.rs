@@ -1,6 +1,7 @@
 //! From a waiting job to a lease, and out of the queue without one. QUEUE-12 to QUEUE-14.
 
 use super::action::Action;
+use super::admission::ClassState;
 use super::event::{DispatchFacts, Event, JobFacts, Refusal, RefusalCode, UsageFacts, WaitForecast};
 use super::leases::NewLease;
 use super::lifecycle::owned;
@@ -53,13 +54,15 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
 
     /// Goes on with the pass until a job is dispatched. QUEUE-13.
     pub(super) fn dispatch_next(&mut self, observer: &mut impl Observer) -> Option<Action> {
-        while self.todo.pass && !self.leases.is_full() {
+        // Where no pool takes jobs, asking for each that waits would find that out as often.
+        let has_room = self.todo.pass && !self.leases.is_full() && self.fleet.takes_jobs(&self.placement);
+        while has_room {
             let Some(ticket) = self.queue.next_in_pass() else { break };
             if let Some(action) = self.dispatch_waiting(ticket, observer) {
                 return Some(action);
             }
         }
-        // Without room for a lease the next end of one begins another pass.
+        // Without room the next end of a lease begins another pass.
         self.todo.pass = false;
         None
     }
@@ -69,14 +72,28 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
         if waiting.refused_in == Some(self.epoch) {
             return None;
         }
-        let session = waiting.work.session.and_then(|session| self.session_entry(session));
-        let Self { fleet, placement, jobs, now_us, .. } = self;
-        let committed = jobs.with(ticket.slot(), |spec| {
-            // It was valid when it came; another policy changes no more than its default of output tokens.
-            let job = spec.validate(placement, None).ok()?;
-            place(fleet, &job, placement, session, |event| observer.observe(*now_us, &event))
-        });
-        let Some(committed) = committed.flatten() else {
+        // The job is read once. Its bytes stay as they are: its slot is used again by the next arrival at the earliest.
+        let jobs = core::mem::take(&mut self.jobs);
+        let action = jobs.with(ticket.slot(), |spec| self.serve(ticket, spec, waiting.work, observer));
+        self.jobs = jobs;
+        action.flatten()
+    }
+
+    /// Places a waiting job, takes it out of the queue and leases; or notes that no pool can take it now.
+    fn serve(
+        &mut self,
+        ticket: Ticket,
+        spec: &JobSpec<'_>,
+        work: Work,
+        observer: &mut impl Observer,
+    ) -> Option<Action> {
+        let session = work.session.and_then(|session| self.session_entry(session));
+        let Self { fleet, placement, now_us, .. } = self;
+        // It was valid when it came; another policy changes no more than its default of output tokens.
+        let job = spec.validate(placement, None).ok();
+        let committed =
+            job.and_then(|job| place(fleet, &job, placement, session, |event| observer.observe(*now_us, &event)));
+        let Some(committed) = committed else {
             let epoch = self.epoch;
             self.queue.get_mut(ticket)?.refused_in = Some(epoch);
             return None;
@@ -84,13 +101,10 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
         let busy_since_us = self.queue.busy_since_us();
         self.queue.serve(ticket)?;
         self.drain.served(self.now_us, busy_since_us);
-        self.class_left(waiting.work.priority);
-        // The bytes of the job stay readable: its slot is used again by the next arrival at the earliest.
-        let jobs = core::mem::take(&mut self.jobs);
-        let action = jobs.with(ticket.slot(), |spec| self.lease(spec, waiting.work, committed, observer));
-        self.jobs = jobs;
-        self.observe_depth(ticket.slot(), waiting.work.priority, observer);
-        action.flatten()
+        self.class_left(work.priority);
+        let action = self.lease(spec, work, committed, observer);
+        self.observe_depth(spec.engine, work.priority, observer);
+        action
     }
 
     /// A newcomer that needs no place in the queue. QUEUE-14.
@@ -188,8 +202,8 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
         self.jobs.with(departed.slot, |spec| {
             let job = facts_of(spec, work.prompt_tokens, work.output_tokens);
             observer.observe(self.now_us, &event(job));
+            self.observe_depth(spec.engine, departed.class, observer);
         });
-        self.observe_depth(departed.slot, departed.class, observer);
     }
 
     /// FORECAST-2: a class that ran empty starts its forecasts anew.
@@ -199,12 +213,9 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
         }
     }
 
-    /// Says how many jobs of a class wait, with the engine of the job in `slot` that came or left.
-    pub(super) fn observe_depth(&self, slot: u32, priority: Priority, observer: &mut impl Observer) {
-        let state = self.queue.state().class(priority);
-        self.jobs.with(slot, |spec| {
-            let (engine, jobs, tokens) = (spec.engine, state.jobs, state.tokens);
-            observer.observe(self.now_us, &Event::QueueDepth { priority, engine, jobs, tokens });
-        });
+    /// Says how many jobs of a class wait, with the engine of the job that came or left.
+    pub(super) fn observe_depth(&self, engine: &str, priority: Priority, observer: &mut impl Observer) {
+        let ClassState { jobs, tokens, .. } = self.queue.state().class(priority);
+        observer.observe(self.now_us, &Event::QueueDepth { priority, engine, jobs, tokens });
     }
 }

@@ -26,6 +26,7 @@ use super::waiting::{JobStore, ModelNames, WaitingJob, Work};
 use crate::fleet::{PoolFacts, PoolHandle, PoolRegistry};
 use crate::input::BudgetLimits;
 use crate::policy::Policy;
+use crate::values::index::position;
 
 /// A fleet with everything that waits for it and runs on it.
 ///
@@ -61,6 +62,8 @@ pub struct Scheduler<'a, F: PoolRegistry> {
     pub(super) leases: Leases<'a, F::Lease, Work>,
     pub(super) models: ModelNames<'a>,
     pub(super) pools: PoolRecords<'a>,
+    /// Pools for which there is storage, whatever fits the fleet.
+    pub(super) pools_max: u32,
     pub(super) sessions: Sessions<'a>,
     pub(super) drain: DrainRate,
     pub(super) forecast: Forecast,
@@ -127,6 +130,7 @@ impl<'a, F: PoolRegistry> Scheduler<'a, F> {
     ) -> Self {
         let SchedulerStorage { queue, job_bytes, leases, model_names, pools, sessions, prices, hash_seed } = storage;
         fleet.prepare_for(&placement);
+        let pools_max = position(pools.len().min(leases.pools.len()));
         let queue = Queue::with_hash_seed(queue, rules.queue, hash_seed);
         let leases = Leases::with_hash_seed(leases, hash_seed);
         let mut pools = PoolRecords::new(pools);
@@ -143,6 +147,7 @@ impl<'a, F: PoolRegistry> Scheduler<'a, F> {
             queue,
             leases,
             pools,
+            pools_max,
             sessions: Sessions::new(sessions, hash_seed),
             drain: DrainRate::default(),
             forecast: Forecast::default(),

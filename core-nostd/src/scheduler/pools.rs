@@ -69,7 +69,9 @@ impl PoolRecord {
 
     fn refresh_due_us(&self, after_us: u64) -> Option<u64> {
         let observed_at_us = self.observed_at_us?;
-        Some(if self.attempts == 0 { observed_at_us.saturating_add(after_us) } else { self.retry_at_us })
+        // The end of time is never: otherwise there would be an attempt after each.
+        let due_us = if self.attempts == 0 { observed_at_us.saturating_add(after_us) } else { self.retry_at_us };
+        Some(due_us).filter(|&due_us| due_us < u64::MAX)
     }
 
     fn stale_due_us(&self, stale_after_us: u64) -> Option<u64> {

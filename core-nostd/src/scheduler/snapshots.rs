@@ -7,11 +7,12 @@ use super::lifecycle::owned;
 use super::machine::Scheduler;
 use super::observer::Observer;
 use super::pools::RefreshDue;
-use crate::fleet::{PoolFacts, PoolHandle, PoolRegistry};
+use crate::fleet::{FleetError, PoolFacts, PoolHandle, PoolRegistry};
 use crate::input::PoolSnapshot;
 use crate::rows::SessionEntry;
 use crate::storage::Ticket;
 use crate::values::edge::micros_from_millis;
+use crate::values::index::index;
 
 impl<F: PoolRegistry> Scheduler<'_, F> {
     pub(super) fn take_snapshot(&mut self, snapshot: &PoolSnapshot<'_>, observer: &mut impl Observer) -> Answer {
@@ -26,6 +27,11 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
             Ok(pool) => pool,
             Err(error) => return Answer::BadSnapshot(error),
         };
+        if pool.slot >= self.pools_max {
+            // Without storage for what is kept of it, no job could have a lease there.
+            self.fleet.remove(pool);
+            return Answer::BadSnapshot(FleetError::Full { capacity: index(self.pools_max) });
+        }
         self.pools.snapshot_taken(pool, observed_at_us);
         // REFRESH-3: the pool's own numbers know nothing of it.
         if self.pools.is_drained(pool) {

@@ -169,8 +169,7 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
         if let Some(victim) = enqueued.evicted {
             self.evict(&victim, observer);
         }
-        let slot = enqueued.ticket.slot();
-        self.jobs.put(slot, spec);
+        self.jobs.put(enqueued.ticket.slot(), spec);
         self.todo.pass |= outlook == Outlook::Now;
         let position = self.queue.position(enqueued.ticket, self.now_us);
         let (total, in_class) = position.map_or((0, 0), |position| (position.total, position.in_class));
@@ -178,7 +177,7 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
         let forecast = self.forecast.wait(spec.priority, total, in_class, interval_us, self.now_us);
         let job = facts_of(spec, work.prompt_tokens, work.output_tokens);
         observer.observe(self.now_us, &Event::JobEnqueued { job, forecast });
-        self.observe_depth(slot, spec.priority, observer);
+        self.observe_depth(spec.engine, spec.priority, observer);
         Ok(forecast)
     }
 

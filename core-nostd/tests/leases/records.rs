@@ -242,3 +242,15 @@ proptest! {
         }
     }
 }
+
+/// REFRESH-1: there is no time after the last, so nothing is asked for then, again and again.
+#[test]
+fn at_the_end_of_time_nothing_is_asked_for() {
+    let mut storage = [PoolRecord::EMPTY; 1];
+    let mut records = PoolRecords::new(&mut storage);
+    let pool = PoolHandle { slot: 0, generation: 1 };
+    records.snapshot_taken(pool, 0);
+    let rules = RefreshRules { after_us: 10, base_us: 5, cap_us: 5 };
+    assert_eq!(records.next_refresh(u64::MAX, &rules).map(|due| due.attempt), Some(1));
+    assert_eq!(records.next_refresh(u64::MAX, &rules), None);
+}

@@ -163,6 +163,28 @@ fn a_draining_pool_finishes_what_it_has() {
     );
 }
 
+/// REFRESH-3: no snapshot takes a drain on request back; a pool that is removed and comes back is another one.
+#[test]
+fn a_drain_on_request_holds_over_snapshots() {
+    let drain = |draining| Drain { id: "p", replica_id: "", draining };
+    let dispatched = "fits b; dispatched b to p; batch 0; DISPATCH b p";
+    after_a(
+        &Rules::default(),
+        &[
+            (2, drain(true), "done; draining p true"),
+            (3, Snapshot(&PoolSnapshot { slots_free: 1, ..pool("p", 2) }), "done; pool p credited 0"),
+            (4, Submit(&batch("b")), "accepted 0/0; fits not b; enqueued b; batch 1"),
+            (5, Snapshot(&PoolSnapshot { slots_free: 1, ..pool("p", 2) }), "done; pool p credited 0; fits not b"),
+            (
+                6,
+                RemovePool { id: "p", replica_id: "" },
+                "done; expired a on p pool_lost; ABORT a p expired pool_lost; removed p; fits not b",
+            ),
+            (7, Snapshot(&pool("p", 2)), &format!("done; pool p credited 0; {dispatched}")),
+        ],
+    );
+}
+
 /// LEASE-2, LEASE-3: a snapshot that had not seen a dispatch does not make its slot free again; one that had does not
 /// take it twice.
 #[test]

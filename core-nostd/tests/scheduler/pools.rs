@@ -1,10 +1,10 @@
 //! Snapshots that come late, grow old and are asked for.
 
 use orchestrator_core::scheduler::Input::{Finished, RemovePool, SetPolicies, Snapshot, Submit, Tick};
-use orchestrator_core::scheduler::{SchedulerPolicy, SchedulerPolicySpec};
-use orchestrator_core::{PolicySpec, PoolSnapshot};
+use orchestrator_core::scheduler::{Scheduler, SchedulerBuffers, SchedulerPolicy, SchedulerPolicySpec};
+use orchestrator_core::{Policy, PolicySpec, PoolSnapshot, SmallFleet};
 
-use crate::table::{Rules, batch, check, full, pool};
+use crate::table::{Rules, answer_text, batch, check, full, pool};
 
 /// REFRESH-1, FEAS-19, LEASE-4: a pool is asked for its state with growing pauses; jobs wait for it while it is stale,
 /// and leases stay.
@@ -157,4 +157,21 @@ fn a_shorter_age_limit_makes_a_pool_stale_at_once() {
             (100, SetPolicies { placement: &short, scheduler: &relaxed }, "done; policies; fits not a; fits not c"),
         ],
     );
+}
+
+/// REFRESH-2: what the storage of the scheduler has no place for is refused like what the fleet has none for; a job can
+/// never be placed where it could have no lease.
+#[test]
+fn storage_smaller_than_the_fleet_takes_fewer_pools() {
+    let mut buffers: SchedulerBuffers<_, 1, 4, 256, 4, 1> = SchedulerBuffers::new();
+    let fleet: SmallFleet<3, 4, 16> = SmallFleet::new();
+    let (placement, rules) = (Policy::default(), SchedulerPolicy::default());
+    let mut scheduler = Scheduler::new(fleet, buffers.storage(), placement, rules);
+    let (first, second) = (pool("b", 1), pool("a", 1));
+    let mut answer = |now_us, input| answer_text(&scheduler.drive(&input, now_us, &mut (), |_| ()));
+    assert_eq!(answer(0, Snapshot(&first)), "done");
+    assert_eq!(answer(1, Snapshot(&second)), "bad_snapshot the fleet is full: at most 1 pools");
+    assert_eq!(answer(2, RemovePool { id: "a", replica_id: "" }), "unknown_pool");
+    assert_eq!(answer(3, RemovePool { id: "b", replica_id: "" }), "done");
+    assert_eq!(answer(4, Snapshot(&second)), "done");
 }

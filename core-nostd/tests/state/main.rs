@@ -6,6 +6,8 @@
     clippy::indexing_slicing,
     clippy::arithmetic_side_effects,
     clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
     clippy::cast_precision_loss,
     clippy::cast_lossless,
     clippy::float_arithmetic,
@@ -13,5 +15,7 @@
 )]
 
 mod drain;
+mod refusals;
 mod restart;
+mod rules;
 mod world;

@@ -347,8 +347,8 @@ pub(crate) fn free_now(scheduler: &Scheduler<'_, Fleet>, pool: usize) -> Option<
 /// A world that has lived for so many steps, and just heard from all its pools.
 pub(crate) fn live(scheduler: &mut Scheduler<'_, Fleet>, life: &mut Life, steps: u64) -> [Option<u64>; 3] {
     let mut told = Told::new(0);
-    for pool in 0..3 {
-        let free = Free { slots: POOLS[pool].2, queued: 0, bytes: [500, 500] };
+    for (pool, (_, _, slots)) in POOLS.into_iter().enumerate() {
+        let free = Free { slots, queued: 0, bytes: [500, 500] };
         let _ = apply(scheduler, life.now_us, &Op::Snapshot { pool, free, age_us: 0 }, &mut told);
     }
     for _ in 0..steps {

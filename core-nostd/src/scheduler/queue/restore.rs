@@ -95,11 +95,12 @@ impl<T> Queue<'_, T> {
         if !newest.into_iter().filter_map(|at| self.jobs.in_slot(at)).all(is_before) {
             return false;
         }
-        if self.keeps_accounts(order) {
-            self.order.tenants.set_rounds(ByClass { interactive: order.interactive_round, batch: order.batch_round });
-        }
         if self.rules.class_weights == order.weights && !self.order.turns.resume(order.turn_of, order.turns_left) {
             return false;
+        }
+        // From here on it stands: nothing is changed before.
+        if self.keeps_accounts(order) {
+            self.order.tenants.set_rounds(ByClass { interactive: order.interactive_round, batch: order.batch_round });
         }
         self.arrivals = order.arrivals;
         self.busy_since_us = busy_since_us;

@@ -20,6 +20,7 @@ use hashbrown::HashTable;
 use orchestrator_core::commit::{self, CommitError, Lease};
 use orchestrator_core::limits::{POOLS_MAX, TIME_MAX_US};
 use orchestrator_core::rows::{NameId, PoolFlags, PoolRow, PoolTable, PoolTableMut, RankRange, SessionEntry};
+use orchestrator_core::rule::feasibility::any_takes_jobs;
 use orchestrator_core::{
     Assignment, Directory, Explanation, FieldError, FleetError, NameKind, PlacementDecision, PlacementInput, Policy,
     PoolFacts, PoolHandle, PoolRegistry, PoolSnapshot, Problem, ValidJob, ValidPool, decide, explain, rank_best,
@@ -381,6 +382,10 @@ impl PoolRegistry for LiveFleet {
             let spread = |seed| Spread { seed, hashes: spread_hashes(&self.pools, seed) };
             self.spread = policy.spread_seed().map(spread);
         }
+    }
+
+    fn takes_jobs(&self, policy: &Policy) -> bool {
+        any_takes_jobs(&self.rows, policy)
     }
 
     fn decide(&self, job: &ValidJob<'_>, policy: &Policy, session: Option<SessionEntry>) -> PlacementDecision {
