@@ -56,14 +56,19 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
     pub(super) fn dispatch_next(&mut self, observer: &mut impl Observer) -> Option<Action> {
         // Where no pool takes jobs, asking for each that waits would find that out as often.
         let has_room = self.todo.pass && !self.leases.is_full() && self.fleet.takes_jobs(&self.placement);
-        while has_room {
-            let Some(ticket) = self.queue.next_in_pass() else { break };
+        let action = if has_room { self.dispatch_in_pass(observer) } else { None };
+        // Without room the next end of a lease begins another pass.
+        self.todo.pass = action.is_some();
+        action
+    }
+
+    /// Asks for a place for one waiting job after the other, until one has it.
+    fn dispatch_in_pass(&mut self, observer: &mut impl Observer) -> Option<Action> {
+        while let Some(ticket) = self.queue.next_in_pass() {
             if let Some(action) = self.dispatch_waiting(ticket, observer) {
                 return Some(action);
             }
         }
-        // Without room the next end of a lease begins another pass.
-        self.todo.pass = false;
         None
     }
 

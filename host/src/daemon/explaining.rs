@@ -118,6 +118,10 @@ impl<F: PoolRegistry> PoolRegistry for ExplainingFleet<F> {
         self.fleet.prepare_for(policy);
     }
 
+    fn takes_jobs(&self, policy: &Policy) -> bool {
+        self.fleet.takes_jobs(policy)
+    }
+
     fn decide(&self, job: &ValidJob<'_>, policy: &Policy, session: Option<SessionEntry>) -> PlacementDecision {
         let decision = self.fleet.decide(job, policy, session);
         if let Some(explained) = &mut *self.explained.borrow_mut() {

@@ -377,7 +377,7 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
         for class in [Priority::Interactive, Priority::Batch] {
             let last = self.queue.ids(class).last().and_then(|id| self.queue.find(id));
             if let Some(ticket) = last {
-                self.observe_depth(ticket.slot(), class, observer);
+                self.jobs.with(ticket.slot(), |spec| self.observe_depth(spec.engine, class, observer));
             }
         }
     }
