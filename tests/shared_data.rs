@@ -8,12 +8,15 @@
 //! ORCHESTRATOR_DATA=../shared/data cargo test --test shared_data -- --nocapture
 //! ```
 
+mod closed_loop;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use orchestrator_host::input::read_model_dims_file;
+use orchestrator_host::daemon::Sizes;
+use orchestrator_host::input::{Policies, read_model_dims_file};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -274,4 +277,40 @@ fn estimates_of_the_table_are_used_for_jobs() {
         assert_eq!(world.place("fleet.json", &["--models", dims]).lines[0]["outcome"], with_table);
         assert_eq!(world.place("fleet.json", &[]).lines[0]["outcome"], "assigned");
     }
+}
+
+// RECORD-2, EVENT-1: half an hour of a real service on a real cluster, with engines that report.
+#[test]
+fn half_an_hour_of_a_service_is_scheduled_and_replayed() {
+    let world = World::new();
+    world.import_fleet();
+    let (trace, deployment) = (data("azure2023_conv_first30min.csv"), repository("examples/deployment-openb.toml"));
+    let [trace, deployment] = [&trace, &deployment].map(|path| path.to_str().unwrap());
+    let args = ["import", "events", "--trace", trace, "--deployment", deployment, "-o", "submits.jsonl"];
+    world.run(&args);
+    let submits = fs::read_to_string(world.path("submits.jsonl")).unwrap();
+    let played = closed_loop::play(&world.json("fleet.json"), &Policies::default(), Sizes::default(), &submits);
+    println!("{}", played.tally);
+    fs::write(world.path("events.jsonl"), &played.events).unwrap();
+
+    let mut digests = Vec::new();
+    for recording in ["one.rec", "two.rec"] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_orchestrator"));
+        command.args(["run", "--clock", "events", "--record", recording]).current_dir(world.folder.path());
+        let events = fs::File::open(world.path("events.jsonl")).unwrap();
+        let output = command.stdin(events).output().unwrap();
+        let err = String::from_utf8(output.stderr).unwrap();
+        println!("{err}");
+        assert_eq!(output.status.code(), Some(0), "{err}");
+        digests.push(err.lines().find_map(|line| line.strip_prefix("run digest: ")).unwrap().to_owned());
+    }
+    assert_eq!(digests, vec![format!("{:016x}", played.digest); 2]);
+    let bytes = ["one.rec", "two.rec"].map(|name| fs::read(world.path(name)).unwrap());
+    assert!(bytes[0] == bytes[1], "the recordings differ");
+    let replay = String::from_utf8(world.run(&["replay", "one.rec"]).stdout).unwrap();
+    println!("{} bytes recorded\n{replay}", bytes[0].len());
+    assert!(replay.contains("equal: every outcome is the recorded one"), "{replay}");
+    assert!(replay.contains(&digests[0]), "{replay}");
+    // Every job that was submitted ended.
+    assert!(played.tally.ended("job_finished") * 100 >= submits.lines().count() as u64 * 95, "{}", played.tally);
 }
