@@ -143,6 +143,7 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
         let Some(ended) = self.leases.end(ticket) else { return };
         if end == End::Finished {
             self.forecast.record_end(ended.predicted_end_us, self.now_us);
+            // SESSION-2: a good end implies a first token, reported or not.
             if let Some(session) = ended.job.session {
                 let cached_tokens = ended.prompt_tokens.saturating_add(usage.tokens_out);
                 self.sessions.kv_written(session, ended.pool, cached_tokens, self.now_us);

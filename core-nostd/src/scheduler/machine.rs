@@ -120,7 +120,7 @@ impl Step {
 
 impl<'a, F: PoolRegistry> Scheduler<'a, F> {
     /// A scheduler over `fleet` and this storage; whatever the storage held is dropped. Pools that are in the fleet
-    /// already count as observed at time 0.
+    /// already count as observed at time 0; those for which there is no storage leave it.
     #[must_use]
     pub fn new(
         mut fleet: F,
@@ -134,8 +134,13 @@ impl<'a, F: PoolRegistry> Scheduler<'a, F> {
         let queue = Queue::with_hash_seed(queue, rules.queue, hash_seed);
         let leases = Leases::with_hash_seed(leases, hash_seed);
         let mut pools = PoolRecords::new(pools);
-        for pool in (0..fleet.len()).filter_map(|rank| fleet.at_rank(rank)) {
+        let mut rank = 0;
+        while let Some(pool) = fleet.at_rank(rank) {
+            if pool.slot >= pools_max && fleet.remove(pool) {
+                continue;
+            }
             pools.snapshot_taken(pool, 0);
+            rank = rank.saturating_add(1);
         }
         Self {
             fleet,

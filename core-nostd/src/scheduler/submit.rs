@@ -91,17 +91,20 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
         let outlook = self.outlook(job, observer)?;
         let (class, tokens) = (job.spec().priority, whole_tokens(job.facts()));
         let admission = self.queue.admission(class, tokens, self.drain.interval_us(), &self.rules.admission);
-        let Admission::Reject { policy_label, retry_after_ms } = admission else {
-            return self.enqueue(job, outlook, observer);
-        };
-        // QUEUE-14: where a pool takes it at once, it needs no room.
-        let may_pass = outlook == Outlook::Now && !self.leases.is_full() && self.queue.may_overtake_first(self.now_us);
-        if !may_pass {
-            let is_lru = policy_label == FullPolicy::DropLru.label();
-            let code = if is_lru { RefusalCode::QueueFullDropLru } else { RefusalCode::AdmissionReject };
-            return Err(Refusal::later(code, Some(policy_label), retry_after_ms));
+        // QUEUE-14: where a pool takes it at once, it needs no room, and nobody has to go for it.
+        let may_pass = admission != Admission::Accept
+            && outlook == Outlook::Now
+            && !self.leases.is_full()
+            && self.queue.may_overtake_first(self.now_us);
+        match admission {
+            _ if may_pass => self.dispatch_at_once(job, observer),
+            Admission::Accept | Admission::AcceptAfterEviction { .. } => self.enqueue(job, outlook, observer),
+            Admission::Reject { policy_label, retry_after_ms } => {
+                let is_lru = policy_label == FullPolicy::DropLru.label();
+                let code = if is_lru { RefusalCode::QueueFullDropLru } else { RefusalCode::AdmissionReject };
+                Err(Refusal::later(code, Some(policy_label), retry_after_ms))
+            }
         }
-        self.dispatch_at_once(job, observer)
     }
 
     /// ADMIT-2.

@@ -164,11 +164,15 @@ fn a_shorter_age_limit_makes_a_pool_stale_at_once() {
 #[test]
 fn storage_smaller_than_the_fleet_takes_fewer_pools() {
     let mut buffers: SchedulerBuffers<_, 1, 4, 256, 4, 1> = SchedulerBuffers::new();
-    let fleet: SmallFleet<3, 4, 16> = SmallFleet::new();
+    let mut fleet: SmallFleet<3, 4, 16> = SmallFleet::new();
+    // What is in the fleet already leaves it, too.
+    fleet.upsert(&pool("b", 1)).unwrap();
+    fleet.upsert(&pool("a", 1)).unwrap();
     let (placement, rules) = (Policy::default(), SchedulerPolicy::default());
     let mut scheduler = Scheduler::new(fleet, buffers.storage(), placement, rules);
     let (first, second) = (pool("b", 1), pool("a", 1));
     let mut answer = |now_us, input| answer_text(&scheduler.drive(&input, now_us, &mut (), |_| ()));
+    assert_eq!(answer(0, RemovePool { id: "a", replica_id: "" }), "unknown_pool");
     assert_eq!(answer(0, Snapshot(&first)), "done");
     assert_eq!(answer(1, Snapshot(&second)), "bad_snapshot the fleet is full: at most 1 pools");
     assert_eq!(answer(2, RemovePool { id: "a", replica_id: "" }), "unknown_pool");

@@ -169,6 +169,35 @@ fn a_newcomer_goes_past_a_full_queue() {
     }
 }
 
+/// QUEUE-14, QUEUE-4: under `drop-lru` nobody is evicted for a newcomer that a pool takes at once; beyond the overtakes
+/// of the first job its place is taken as ever.
+#[test]
+fn a_newcomer_that_needs_no_room_evicts_nobody() {
+    let queue_total = WaitLimit { jobs: 1, ..WaitLimit::NONE };
+    let full_policy = FullPolicy::DropLru;
+    let scheduler =
+        SchedulerPolicySpec { queue_total, overtakes_max: 1, full: full_policy, ..SchedulerPolicySpec::default() };
+    check(
+        &with(scheduler),
+        &[
+            (0, Snapshot(&full("p", 1)), "done; pool p credited 0"),
+            (0, Snapshot(&pool("q", 4)), "done; pool q credited 0"),
+            (1, Submit(&pinned("a", "p")), "accepted 0/0; fits not a; enqueued a; batch 1"),
+            (
+                2,
+                Submit(&batch("b")),
+                "accepted 0/0 start 2000; fits b; fits b; enqueued b; dispatched b to q; DISPATCH b q",
+            ),
+            (
+                3,
+                Submit(&batch("c")),
+                "accepted 0/0; fits c; evicted a after 2000; batch 1; enqueued c; batch 1; \
+                 DROP a QUEUE_FULL_DROP_LRU drop-lru 1000ms; fits c; dispatched c to q; batch 0; DISPATCH c q",
+            ),
+        ],
+    );
+}
+
 /// QUEUE-14, BUDGET-3: a newcomer that its budget refuses overtook nobody.
 #[test]
 fn a_refused_newcomer_overtakes_nobody() {

@@ -44,9 +44,9 @@ impl<L, P> Leases<'_, L, P> {
     }
 }
 
-/// The end of a time limit; 0 is no limit.
+/// The end of a time limit; 0 is no limit, and a sum that does not fit is a time that does not come.
 const fn limit_end(since_us: u64, limit_us: u64) -> Option<u64> {
-    if limit_us == 0 { None } else { Some(since_us.saturating_add(limit_us)) }
+    if limit_us == 0 { None } else { since_us.checked_add(limit_us) }
 }
 
 /// The earlier of two, by the order of causes where the times are equal.

@@ -308,7 +308,8 @@ impl<'a, T> Queue<'a, T> {
     #[must_use]
     pub fn next_expiry_us(&self) -> Option<u64> {
         let oldest = self.jobs.in_slot(self.order.oldest(&self.jobs)?)?;
-        if self.rules.ttl_us == 0 { None } else { Some(oldest.arrived_us.saturating_add(self.rules.ttl_us)) }
+        // A sum that does not fit is a time that does not come.
+        if self.rules.ttl_us == 0 { None } else { oldest.arrived_us.checked_add(self.rules.ttl_us) }
     }
 
     /// Begins a walk through the jobs in service order, which takes nothing out by itself. O(1), and with tenants the end

@@ -285,7 +285,14 @@ impl Run<'_> {
             }
             Ok(event) => {
                 let at_us = clock.of_event(event.at_us(), driver.scheduler().now_us());
-                driver.tick_until(at_us, &mut |said| out.say(&said));
+                // Timer by timer: a long time without events may be full of them.
+                while let Some(due_us) = driver.next_timer_us().filter(|&due_us| due_us <= at_us) {
+                    driver.tick_until(due_us, &mut |said| out.say(&said));
+                    out.write_much()?;
+                    if driver.next_timer_us().is_some_and(|next_us| next_us <= due_us) {
+                        break;
+                    }
+                }
                 event.with_input(|input| {
                     // What became of it is said.
                     let _ = driver.drive(&input, at_us, &mut |said| out.say(&said));
