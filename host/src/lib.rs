@@ -13,6 +13,7 @@
 //! | [`input`] | fleets, jobs, policies and model tables from files: tolerant, row by row |
 //! | [`fleet`] | the pools of a fleet of any size, and the session table |
 //! | [`place`] | the run: decide, explain, commit; digest and summary |
+//! | [`batch`] | many jobs against many pools: backends, cross-check |
 //! | [`report`] | decisions as lines and tables |
 //! | [`wire`] | answers and actions of a scheduler as lines, refusals as HTTP, frames for streams |
 //! | [`observe`] | metrics by contract, the metrics page, log lines |
@@ -20,6 +21,7 @@
 //! | [`import`] | fleets and jobs made from published tables and traces |
 //! | [`cli`] | the command `orchestrator` |
 
+pub mod batch;
 pub mod cli;
 pub mod daemon;
 pub mod fleet;

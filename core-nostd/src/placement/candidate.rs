@@ -9,7 +9,7 @@ use crate::rule::devices::{choose, eligible, ids_of};
 use crate::rule::feasibility::Checker;
 use crate::rule::key::{Key, KeyParts};
 use crate::rule::rejection::Rejection;
-use crate::rule::score::{ScoreTerms, uncached_tokens, waves};
+use crate::rule::score::{ScoreTerms, uncached_tokens};
 use crate::values::device_mask::DeviceMask;
 use crate::values::hash::spread_value;
 
@@ -48,6 +48,11 @@ impl<'a> Scorer<'a> {
     #[inline(always)] // Once per pool of every scan.
     pub(crate) fn may_fit(&self, pool: &PoolRef<'_>) -> bool {
         self.checker.may_fit(pool)
+    }
+
+    /// Whether the pool takes no job that differs from this one in tokens and VRAM only. See [`Checker::check_closed`].
+    pub(super) fn is_closed(&self, pool: &PoolRef<'_>) -> bool {
+        self.checker.check_closed(pool).is_err()
     }
 
     /// `key` as the smallest so far.
@@ -127,20 +132,7 @@ impl<'a> Scorer<'a> {
     /// The summands of the predicted end, without weights. SCORE-1, SCORE-4.
     #[inline(always)] // As above.
     pub(crate) fn terms(&self, pool: &PoolRef<'_>, resident: bool) -> ScoreTerms {
-        let row = pool.row;
-        let known_first_token = row.first_token_us != PoolRow::FIRST_TOKEN_UNKNOWN;
-        let first_token_us =
-            if known_first_token { Some(row.first_token_us) } else { self.policy.default_first_token_us() };
-        let decode_q10 = if row.decode_q10 == 0 { self.policy.default_decode_q10() } else { Some(row.decode_q10) };
-        let aware = self.policy.performance_aware();
-        ScoreTerms {
-            admission_latency_us: row.admission_latency_us,
-            load_us: if resident { 0 } else { row.model_load_us },
-            first_token_us: first_token_us.filter(|_| aware),
-            prefill_q10: row.prefill_q10,
-            decode_q10: decode_q10.filter(|_| aware),
-            waves: if row.slots_free == 0 { waves(row.waiting, row.slots_total) } else { 0 },
-        }
+        ScoreTerms::of(pool.row, self.policy, resident)
     }
 
     /// Tokens that the pool holds warm for the job's session. SCORE-3.

@@ -62,6 +62,29 @@ pub fn decide(input: &PlacementInput<'_>) -> PlacementDecision {
     }
 }
 
+/// The decision for a job whose winner, or whose headline, another way has found: a [`Shortlist`](super::Shortlist) and
+/// what a caller knows about whole classes of pools. O(devices).
+///
+/// `Err` is the headline of a job that no pool can take, `None` where there are no pools. A rank that no pool has counts
+/// as no pool.
+#[must_use]
+pub fn conclude(input: &PlacementInput<'_>, winner: Result<u32, Option<Rejection>>) -> PlacementDecision {
+    let pool = winner.and_then(|rank| input.pools.pool(rank).ok_or(None));
+    match pool {
+        Ok(pool) => PlacementDecision::Assigned(input.scorer().assignment(&pool)),
+        Err(headline) => PlacementDecision::no_capacity(headline, &input.job),
+    }
+}
+
+/// The keys of those of some pools that can take the job, in the order of `ranks`. O(1) per rank.
+pub fn keys_of<'a>(
+    input: &'a PlacementInput<'_>,
+    ranks: impl IntoIterator<Item = u32> + 'a,
+) -> impl Iterator<Item = Key> + 'a {
+    let scorer = input.scorer();
+    ranks.into_iter().filter_map(move |rank| scorer.key(&input.pools.pool(rank)?).ok())
+}
+
 /// Pools that one word of candidates covers.
 const BLOCK: usize = 64;
 

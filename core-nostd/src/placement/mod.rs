@@ -1,7 +1,8 @@
 //! One decision: every feasible pool gets a key, the smallest key wins.
 //!
 //! [`decide`] is one pass over borrowed rows, O(pools), without allocation. [`rank_best`] keeps the k best of the same
-//! pass. [`explain`] is apart from both, so that deciding stays lean: it counts, compares and measures what it needs
+//! pass; [`shortlist`] also counts, for backends that look at many jobs at once, and [`conclude`] makes a decision of
+//! what they found. [`explain`] is apart from both, so that deciding stays lean: it counts, compares and measures what it needs
 //! for an answer to "why?".
 //!
 //! Invariants: the same input gives the same decision for any order of visits (the minimum of a total order); nothing
@@ -29,10 +30,14 @@ mod candidate;
 mod decide;
 mod decision;
 mod explain;
+mod lane;
+mod shortlist;
 
-pub use decide::{PlacementInput, decide, rank_best};
+pub use decide::{PlacementInput, conclude, decide, keys_of, rank_best};
 pub use decision::{Assignment, PlacementDecision, WireCode};
 pub use explain::{
     Decided, Explanation, KeyPart, NearestMiss, PoolVerdict, RejectionCounts, Shortfall, Standing, Unfit, Unit,
     compare, explain, explain_pool, inspect,
 };
+pub use lane::{ClassScorer, pool_lane};
+pub use shortlist::{Shortlist, shortlist};

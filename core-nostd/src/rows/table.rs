@@ -140,6 +140,16 @@ impl PoolTable<'_> {
         PoolRef { rank, row, table: self }
     }
 
+    /// Whether a class of pools serves `model`: it lists it, or lists none.
+    pub(crate) fn serves(&self, class: &PoolClass, model: NameId) -> bool {
+        !class.flags.has(ClassFlags::MODELS_LISTED) || contains(class.models.of(self.models), &model)
+    }
+
+    /// Whether a class of pools has `digest`.
+    pub(crate) fn has_digest(&self, class: &PoolClass, digest: NameId) -> bool {
+        contains(class.digests.of(self.digests), &digest)
+    }
+
     /// All pools in rank order.
     #[inline]
     pub(crate) fn pools(&self) -> impl Iterator<Item = PoolRef<'_>> {
@@ -156,6 +166,11 @@ pub(crate) struct PoolRef<'a> {
 }
 
 impl<'a> PoolRef<'a> {
+    /// The table that the pool is in.
+    pub(crate) const fn table(&self) -> &'a PoolTable<'a> {
+        self.table
+    }
+
     /// What rarely changes about the pool.
     pub(crate) fn class(&self) -> &'a PoolClass {
         // Owners keep every class number inside the table; a stray one would be a class that nothing fits.
@@ -164,17 +179,6 @@ impl<'a> PoolRef<'a> {
 
     fn lists(&self) -> PoolLists {
         self.table.lists.get(index(self.rank)).copied().unwrap_or_default()
-    }
-
-    /// Whether the pool serves `model`: it lists it, or lists none.
-    pub(crate) fn serves(&self, model: NameId) -> bool {
-        let class = self.class();
-        !class.flags.has(ClassFlags::MODELS_LISTED) || contains(class.models.of(self.table.models), &model)
-    }
-
-    /// Whether the pool has `digest`.
-    pub(crate) fn has_digest(&self, digest: NameId) -> bool {
-        contains(self.class().digests.of(self.table.digests), &digest)
     }
 
     /// Whether the pool has every one of `labels`.

@@ -12,7 +12,9 @@ use core::cell::Cell;
 use super::devices::{count_with_free, eligible, share_bytes};
 use super::rejection::Rejection;
 use crate::policy::Policy;
-use crate::rows::{ClassFlags, JobFlags, JobQuery, JobRow, NameId, PoolClass, PoolFlags, PoolRef, PoolRow, RankRange};
+use crate::rows::{
+    ClassFlags, JobFlags, JobQuery, JobRow, NameId, PoolClass, PoolFlags, PoolRef, PoolRow, PoolTable, RankRange,
+};
 use crate::values::index::index;
 
 /// All rules for one job under one policy.
@@ -50,7 +52,8 @@ impl<'a> Checker<'a> {
         if self.has_hints {
             self.check_hints(pool)?;
         }
-        let of_class = self.classes.get_or(pool.row.class, || check_class(pool, self.job.row).err());
+        let of_class =
+            self.classes.get_or(pool.row.class, || check_class(pool.table(), pool.class(), self.job.row).err());
         if let Some(rejection) = of_class {
             return Err(rejection);
         }
@@ -67,7 +70,7 @@ impl<'a> Checker<'a> {
     #[inline(always)] // See `check`.
     pub(crate) fn may_fit(&self, pool: &PoolRef<'_>) -> bool {
         let row = pool.row;
-        let of_class = self.classes.get_or(row.class, || check_class(pool, self.job.row).err());
+        let of_class = self.classes.get_or(row.class, || check_class(pool.table(), pool.class(), self.job.row).err());
         of_class.is_none()
             & (row.age_us <= self.stale_after_us)
             & row.flags.has(PoolFlags::READY)
@@ -106,7 +109,13 @@ impl<'a> Checker<'a> {
         if job.flags.has(JobFlags::NO_FALLBACK) && !self.is_preferred(pool.rank) {
             return Err(Rejection::NotPreferred);
         }
-        if job.flags.has(JobFlags::FOREIGN_LABEL) || !(hints.labels.is_empty() || pool.has_labels(hints.labels)) {
+        self.check_required(pool)
+    }
+
+    /// What stage 1 asks of a pool itself, wherever it stands in the job's lists of pools. FEAS-4, FEAS-5.
+    pub(crate) fn check_required(&self, pool: &PoolRef<'_>) -> Result<(), Rejection> {
+        let (job, labels) = (self.job.row, self.job.hints.labels);
+        if job.flags.has(JobFlags::FOREIGN_LABEL) || !(labels.is_empty() || pool.has_labels(labels)) {
             return Err(Rejection::LabelMissing);
         }
         let required = job.require_device_mask;
@@ -116,24 +125,54 @@ impl<'a> Checker<'a> {
         Ok(())
     }
 
+    /// Stages 2 to 6 and the slots of stage 7: all but the job's lists of pools and VRAM. FEAS-4 to FEAS-22.
+    pub(crate) fn check_closed(&self, pool: &PoolRef<'_>) -> Result<(), Rejection> {
+        self.check_required(pool)?;
+        let of_class =
+            self.classes.get_or(pool.row.class, || check_class(pool.table(), pool.class(), self.job.row).err());
+        if let Some(rejection) = of_class {
+            return Err(rejection);
+        }
+        check_split(pool, self.job.row)?;
+        check_open(pool.row, self.stale_after_us, self.backlog)
+    }
+
     /// Stages 5 to 7: freshness, readiness and capacity. FEAS-19 to FEAS-23.
     #[inline(always)] // See `check`.
     fn check_dynamic(&self, pool: &PoolRef<'_>, resident: bool) -> Result<(), Rejection> {
-        let row = pool.row;
-        if row.age_us > self.stale_after_us {
-            Err(Rejection::Stale)
-        } else if !row.flags.has(PoolFlags::READY) {
-            Err(Rejection::NotReady)
-        } else if row.flags.has(PoolFlags::DRAINING) {
-            Err(Rejection::Draining)
-        } else if row.slots_free == 0 && !self.backlog.has_room(row) {
-            Err(Rejection::Slots)
-        } else if !has_free_vram(pool, self.job.row, self.job.row.need_bytes(resident)) {
-            Err(Rejection::Vram)
-        } else {
-            Ok(())
-        }
+        check_open(pool.row, self.stale_after_us, self.backlog)?;
+        let has_room = has_free_vram(pool, self.job.row, self.job.row.need_bytes(resident));
+        if has_room { Ok(()) } else { Err(Rejection::Vram) }
     }
+}
+
+/// Whether the pool takes jobs, as long as their VRAM fits. FEAS-19 to FEAS-22.
+#[inline(always)] // See `Checker::check`.
+fn check_open(row: &PoolRow, stale_after_us: u64, backlog: Backlog) -> Result<(), Rejection> {
+    if row.age_us > stale_after_us {
+        Err(Rejection::Stale)
+    } else if !row.flags.has(PoolFlags::READY) {
+        Err(Rejection::NotReady)
+    } else if row.flags.has(PoolFlags::DRAINING) {
+        Err(Rejection::Draining)
+    } else if row.slots_free == 0 && !backlog.has_room(row) {
+        Err(Rejection::Slots)
+    } else {
+        Ok(())
+    }
+}
+
+/// What stages 2 to 4, but for the devices of a split, say of a class of pools to a job: a class is asked once for all its
+/// pools. FEAS-6 to FEAS-17.
+#[must_use]
+pub fn class_rejection(pools: &PoolTable<'_>, class: &PoolClass, job: &JobRow) -> Option<Rejection> {
+    check_class(pools, class, job).err()
+}
+
+/// What keeps a pool from taking jobs now, whatever their VRAM and their class. FEAS-19 to FEAS-22.
+#[must_use]
+pub fn closed_rejection(row: &PoolRow, job: &JobRow, policy: &Policy) -> Option<Rejection> {
+    check_open(row, policy.stale_after_us(), Backlog::of(job, policy)).err()
 }
 
 /// Whether a pool takes jobs at all now: where none does, no job finds a place, whatever it asks for. FEAS-19 to FEAS-22,
@@ -176,10 +215,9 @@ impl Backlog {
 }
 
 /// Stages 2 to 4 but for the devices of a split: what the pool's class decides. FEAS-6 to FEAS-17.
-fn check_class(pool: &PoolRef<'_>, job: &JobRow) -> Result<(), Rejection> {
-    let class = pool.class();
+fn check_class(pools: &PoolTable<'_>, class: &PoolClass, job: &JobRow) -> Result<(), Rejection> {
     check_engine(class, job)?;
-    check_model(pool, class, job)?;
+    check_model(pools, class, job)?;
     check_capability(class, job)
 }
 
@@ -196,10 +234,10 @@ fn check_engine(class: &PoolClass, job: &JobRow) -> Result<(), Rejection> {
     }
 }
 
-fn check_model(pool: &PoolRef<'_>, class: &PoolClass, job: &JobRow) -> Result<(), Rejection> {
-    if !pool.serves(job.model) {
+fn check_model(pools: &PoolTable<'_>, class: &PoolClass, job: &JobRow) -> Result<(), Rejection> {
+    if !pools.serves(class, job.model) {
         Err(Rejection::ModelNotServed)
-    } else if job.digest != NameId::NONE && !pool.has_digest(job.digest) {
+    } else if job.digest != NameId::NONE && !pools.has_digest(class, job.digest) {
         Err(Rejection::ModelDigest)
     } else if job.flags.has(JobFlags::FOREIGN_QUANTIZATION) || job.quantization & !class.quantizations != 0 {
         Err(Rejection::Quantization)

@@ -78,6 +78,13 @@ impl Key {
         Self { words: [word0, 0, 0], rank: parts.rank, reserved: 0 }
     }
 
+    /// The key of a pool whose words a backend has made (`rule::lane`).
+    #[inline]
+    #[must_use]
+    pub const fn from_words(words: [u64; 3], rank: u32) -> Self {
+        Self { words, rank, reserved: 0 }
+    }
+
     /// The most significant word.
     #[inline]
     pub(crate) const fn first_word(&self) -> u64 {

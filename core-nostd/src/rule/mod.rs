@@ -4,7 +4,7 @@
 //! pools are visited, which cannot matter because the winner is the minimum of a total order.
 //!
 //! Read them in this order: [`feasibility`] (may this pool take the job?), [`score`] (when would it end?),
-//! [`key`] (which pool is best?). [`devices`] serves splits, [`rejection`] names what went wrong.
+//! [`key`] (which pool is best?). [`lane`] has the same arithmetic for columns. [`devices`] serves splits, [`rejection`] names what went wrong.
 //!
 //! ```
 //! use orchestrator_core::rule::score::ScoreTerms;
@@ -24,5 +24,6 @@
 pub mod devices;
 pub mod feasibility;
 pub mod key;
+pub mod lane;
 pub mod rejection;
 pub mod score;

@@ -4,7 +4,8 @@
 //! here overflows stands in [`crate::limits`]; operations below saturate only where a rule says `min`.
 
 use crate::limits::{END_UNKNOWN_US, TIME_MAX_US};
-use crate::policy::Weights;
+use crate::policy::{Policy, Weights};
+use crate::rows::PoolRow;
 
 /// The summands of a predicted end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +26,25 @@ pub struct ScoreTerms {
 }
 
 impl ScoreTerms {
+    /// What a pool's row says, with the policy's defaults for what it leaves open, without weights. SCORE-1, SCORE-4,
+    /// WAIT-2.
+    #[inline(always)] // Once per feasible pool of every scan.
+    #[must_use]
+    pub fn of(row: &PoolRow, policy: &Policy, resident: bool) -> Self {
+        let known_first_token = row.first_token_us != PoolRow::FIRST_TOKEN_UNKNOWN;
+        let first_token_us = if known_first_token { Some(row.first_token_us) } else { policy.default_first_token_us() };
+        let decode_q10 = if row.decode_q10 == 0 { policy.default_decode_q10() } else { Some(row.decode_q10) };
+        let aware = policy.performance_aware();
+        Self {
+            admission_latency_us: row.admission_latency_us,
+            load_us: if resident { 0 } else { row.model_load_us },
+            first_token_us: first_token_us.filter(|_| aware),
+            prefill_q10: row.prefill_q10,
+            decode_q10: decode_q10.filter(|_| aware),
+            waves: if row.slots_free == 0 { waves(row.waiting, row.slots_total) } else { 0 },
+        }
+    }
+
     /// The predicted start in µs, known even where the end is not. SCORE-1.
     #[inline]
     #[must_use]

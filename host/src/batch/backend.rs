@@ -1,0 +1,87 @@
+//! What every backend is: a way to find, for many jobs, the best pools of one snapshot.
+
+use std::fmt;
+
+use orchestrator_core::rows::{JobQuery, PoolTable};
+use orchestrator_core::{Policy, Shortlist};
+
+/// What the jobs of a batch are decided on: all of them see the same.
+#[derive(Debug, Clone, Copy)]
+pub struct World<'a> {
+    /// The pools.
+    pub table: PoolTable<'a>,
+    /// The policy that the pools were prepared for.
+    pub policy: &'a Policy,
+}
+
+/// Which backend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum BackendName {
+    /// The core's own decision, pool by pool.
+    Scalar,
+    /// Vector units and threads.
+    Simd,
+}
+
+impl BackendName {
+    /// All backends of this build.
+    pub const ALL: [Self; 2] = [Self::Scalar, Self::Simd];
+
+    /// Its name on the command line and in reports.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Scalar => "scalar",
+            Self::Simd => "simd",
+        }
+    }
+}
+
+impl fmt::Display for BackendName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A backend that did not answer: its caller falls back to another one.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BackendError {
+    /// It ran and did not finish.
+    #[error("{backend}: {why}")]
+    Failed {
+        /// Which backend.
+        backend: BackendName,
+        /// What went wrong.
+        why: String,
+    },
+}
+
+/// Finds the best pools of many jobs. All backends find the same: DET-1.
+///
+/// A backend may keep what it derives from a world between calls: it is told what changed since.
+pub trait Backend: fmt::Debug + Send {
+    /// Which one it is.
+    fn name(&self) -> BackendName;
+
+    /// What it runs on, for people: vector units, threads, device.
+    fn description(&self) -> String;
+
+    /// Anything may have changed since the last call: pools, classes, policy.
+    fn snapshot_changed(&mut self);
+
+    /// The rows and lists of the pool at `rank` changed, its class did not: a commit or a release.
+    fn pool_changed(&mut self, rank: u32);
+
+    /// Finds every job's best pools. `lists` has a list per job, whose depth stands and whose content is replaced.
+    ///
+    /// # Errors
+    /// When it cannot answer; the lists then hold nothing of use.
+    fn shortlists(
+        &mut self,
+        world: &World<'_>,
+        jobs: &[JobQuery<'_>],
+        lists: &mut [Shortlist],
+    ) -> Result<(), BackendError>;
+}

@@ -1,0 +1,33 @@
+//! Many jobs against many pools: backends that find every job's best pools, and the layers that make decisions of them.
+//!
+//! ```text
+//! jobs ─ dedup ─▶ Backend::shortlists ─▶ cross-check ─▶ Shortlist per job ─▶ independent │ sequential ─▶ decisions
+//!                   scalar │ simd
+//! ```
+//! A [`Backend`] never returns what each pool is to each job: per job the best few keys and the number of feasible pools
+//! ([`Shortlist`]). [`Scalar`] is the core's own function, and the oracle of all others. `docs/batch.md` has the whole
+//! picture.
+//!
+//! ```
+//! use orchestrator_core::{JobSpec, Policy, PoolSnapshot, Shortlist};
+//! use orchestrator_host::batch::{Backend, Scalar, World};
+//! use orchestrator_host::fleet::FleetBuilder;
+//!
+//! let mut builder = FleetBuilder::default();
+//! for (line, id) in (1..).zip(["a", "b", "c"]) {
+//!     builder.add(line, &PoolSnapshot::new(id, "vllm", 8, 8, 1 << 36, 1 << 36).validate().unwrap()).unwrap();
+//! }
+//! let (fleet, policy) = (builder.finish().fleet, Policy::default());
+//! let job = JobSpec::new("job", "vllm", "some/model").validate(&policy, None).unwrap().resolve(&fleet);
+//!
+//! let mut lists = [Shortlist::new(2)];
+//! Scalar.shortlists(&World { table: fleet.table(), policy: &policy }, &[job.query(None)], &mut lists).unwrap();
+//! assert_eq!(lists[0].feasible(), 3);
+//! assert_eq!(lists[0].keys().iter().map(|key| key.rank()).collect::<Vec<_>>(), [0, 1]);
+//! ```
+
+mod backend;
+mod scalar;
+
+pub use backend::{Backend, BackendError, BackendName, World};
+pub use scalar::Scalar;
