@@ -103,9 +103,8 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
             self.queue.get_mut(ticket)?.refused_in = Some(epoch);
             return None;
         };
-        let busy_since_us = self.queue.busy_since_us();
         self.queue.serve(ticket)?;
-        self.drain.served(self.now_us, busy_since_us);
+        self.drain.served(self.now_us);
         self.class_left(work.priority);
         let action = self.lease(spec, work, committed, observer);
         self.observe_depth(spec.engine, work.priority, observer);

@@ -6,11 +6,12 @@
 //! use orchestrator_core::scheduler::{DrainRate, SchedulerPolicy, retry_after_seconds};
 //!
 //! let mut drain = DrainRate::default();
-//! drain.served(1_000_000, 0);
+//! drain.served(1_000_000);
 //! assert_eq!(drain.interval_us(), None); // one service has no distance to another
-//! drain.served(3_500_000, 0); // jobs waited since 0, without a gap
+//! drain.served(3_500_000); // jobs waited in between, without a gap
 //! assert_eq!(drain.interval_us(), Some(2_500_000));
-//! drain.served(9_000_000, 8_000_000); // the queue was empty in between: no sample
+//! drain.ran_empty();
+//! drain.served(9_000_000); // the queue was empty in between: no sample
 //! assert_eq!(drain.interval_us(), Some(2_500_000));
 //!
 //! let rules = SchedulerPolicy::default().admission;
@@ -46,19 +47,24 @@ impl DrainRate {
         self.interval_us
     }
 
-    /// The time of the last service.
+    /// The time of the last service, unless the queue is known to have run empty since.
     #[must_use]
     pub const fn last_service_us(&self) -> Option<u64> {
         self.last_service_us
     }
 
-    /// A waiting job was served at `now_us`; at least one job had waited since `busy_since_us` without a gap
-    /// ([`Queue::busy_since_us`](super::Queue::busy_since_us), asked before or after the job was taken). ADMIT-3.
+    /// A job is about to enter an empty queue: the service before it begins no sample. ADMIT-3.
+    ///
+    /// Times alone do not tell: a queue can run empty and fill within the µs of a service.
+    pub const fn ran_empty(&mut self) {
+        self.last_service_us = None;
+    }
+
+    /// A waiting job was served at `now_us`. ADMIT-3.
     ///
     /// Jobs that leave otherwise say nothing about how fast the queue is served, and are not reported here.
-    pub fn served(&mut self, now_us: u64, busy_since_us: u64) {
-        let last_service_us = self.last_service_us.replace(now_us);
-        let Some(last_us) = last_service_us.filter(|&last_us| last_us >= busy_since_us) else { return };
+    pub fn served(&mut self, now_us: u64) {
+        let Some(last_us) = self.last_service_us.replace(now_us) else { return };
         let sample_us = now_us.saturating_sub(last_us).min(SAMPLE_MAX_US);
         self.interval_us = Some(self.interval_us.map_or(sample_us, |mean_us| nearer(mean_us, sample_us)));
     }
@@ -113,11 +119,11 @@ mod tests {
             [(0, None), (800, Some(800)), (1_600, Some(900)), (901, Some(901)), (902, Some(902)), (901, Some(901))];
         for (since_us, mean_us) in samples.into_iter().chain([(0, Some(788)), (1, Some(689))]) {
             now_us += since_us;
-            drain.served(now_us, 0);
+            drain.served(now_us);
             assert_eq!(drain.interval_us(), mean_us);
         }
         let mut slow = DrainRate::from_parts(None, Some(0));
-        slow.served(u64::MAX, 0);
+        slow.served(u64::MAX);
         assert_eq!((slow.interval_us(), slow.last_service_us()), (Some(1 << 40), Some(u64::MAX)));
     }
 
@@ -125,15 +131,31 @@ mod tests {
     #[test]
     fn idle_gaps_are_no_samples() {
         let mut drain = DrainRate::default();
-        drain.served(100, 50);
-        drain.served(300, 200); // empty between 100 and 200
+        drain.served(100);
+        drain.ran_empty();
+        drain.served(300);
         assert_eq!(drain.interval_us(), None);
-        drain.served(340, 200);
+        drain.served(340);
         assert_eq!(drain.interval_us(), Some(40));
-        drain.served(1_000, 341);
+        drain.ran_empty();
+        drain.served(1_000);
         assert_eq!(drain.interval_us(), Some(40));
-        drain.served(1_000, 1_000); // a queue that filled at the very time of the last service had no gap
+        drain.ran_empty(); // within the µs of the last service
+        drain.served(1_000);
+        assert_eq!(drain.interval_us(), Some(40));
+        drain.served(1_000); // two of those that wait at once
         assert_eq!(drain.interval_us(), Some(35));
+    }
+
+    /// ADMIT-3: however many jobs come to an empty queue at the same time, each served at once, there is no sample.
+    #[test]
+    fn a_burst_without_waiting_is_no_sample() {
+        let mut drain = DrainRate::default();
+        for _ in 0..100 {
+            drain.ran_empty();
+            drain.served(7);
+        }
+        assert_eq!((drain.interval_us(), drain.last_service_us()), (None, Some(7)));
     }
 
     /// ADMIT-4.
@@ -172,11 +194,11 @@ mod tests {
         ) {
             let mut drain = DrainRate::default();
             let mut now_us = 0u64;
-            drain.served(now_us, 0);
+            drain.served(now_us);
             for sample_us in samples {
                 now_us += sample_us;
                 let before = drain.interval_us();
-                drain.served(now_us, 0);
+                drain.served(now_us);
                 let (after, sample_us) = (drain.interval_us().unwrap(), sample_us.min(1 << 40));
                 let before = before.unwrap_or(sample_us);
                 prop_assert!(before.min(sample_us) <= after && after <= before.max(sample_us));

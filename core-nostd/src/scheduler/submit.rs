@@ -164,6 +164,9 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
             tenant: spec.tenant_id.unwrap_or_default(),
         };
         let refused_in = if outlook == Outlook::Now { None } else { Some(self.epoch) };
+        if self.queue.is_empty() {
+            self.drain.ran_empty();
+        }
         let Ok(enqueued) = self.queue.enqueue(&arrival, WaitingJob { work, refused_in }, self.now_us) else {
             // The queue does what its admission said: this answers a disagreement that cannot be.
             self.settle(&work, &UsageFacts::default());

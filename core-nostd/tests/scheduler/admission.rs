@@ -274,21 +274,79 @@ fn the_drain_interval_tells_times() {
             ),
             (0, Submit(&batch("b")), "accepted 0/0; fits not b; enqueued b; batch 1"),
             (1, Submit(&batch("c")), "accepted 1/1; fits not c; enqueued c; batch 2"),
+            // Nobody waited when `a` was served: no sample.
             (
-                2000,
+                1000,
                 Finished { job_id: "a", tokens_out: 1 },
                 "done; finished a 100+1 in 0; fits b; dispatched b to p; batch 1; DISPATCH b p",
             ),
-            (2000, Submit(&batch("d")), "accepted 1/1 start 6000000; fits not d; enqueued d; batch 2"),
+            (1000, Submit(&batch("d")), "accepted 1/1; fits not d; enqueued d; batch 2"),
             (
-                2000,
+                1000,
                 Submit(&batch("e")),
-                "refused ADMISSION_REJECT reject 6000ms; fits not e; refused e ADMISSION_REJECT",
+                "refused ADMISSION_REJECT reject 1000ms; fits not e; refused e ADMISSION_REJECT",
+            ),
+            // `c` waited from the service of `b` on.
+            (
+                3000,
+                Finished { job_id: "b", tokens_out: 1 },
+                "done; finished b 100+1 in 0; fits c; dispatched c to p; batch 1; DISPATCH c p",
+            ),
+            (3000, Submit(&batch("e")), "accepted 1/1 start 7000000; fits not e; enqueued e; batch 2"),
+            (
+                3000,
+                Submit(&batch("f")),
+                "refused ADMISSION_REJECT reject 6000ms; fits not f; refused f ADMISSION_REJECT",
             ),
             (
+                3000,
+                Submit(&chat("g")),
+                "refused ADMISSION_REJECT reject 2000ms; fits not g; refused g ADMISSION_REJECT",
+            ),
+        ],
+    );
+}
+
+/// ADMIT-3, ADMIT-4, FORECAST-2: jobs that found the queue empty and a pool free say nothing of how fast it drains, also
+/// where they come at the same time.
+#[test]
+fn a_burst_into_an_idle_fleet_is_no_sample() {
+    let at_once = |id: &str| {
+        format!(
+            "accepted 0/0; fits {id}; enqueued {id}; batch 1; fits {id}; dispatched {id} to p; batch 0; DISPATCH {id} p"
+        )
+    };
+    check(
+        &limited(2, FullPolicy::Reject),
+        &[
+            (0, Snapshot(&pool("p", 3)), "done; pool p credited 0"),
+            (0, Submit(&batch("a")), &at_once("a")),
+            (0, Submit(&batch("b")), &at_once("b")),
+            (0, Submit(&batch("c")), &at_once("c")),
+            (0, Submit(&batch("d")), "accepted 0/0; fits not d; enqueued d; batch 1"),
+            (0, Submit(&batch("e")), "accepted 1/1; fits not e; enqueued e; batch 2"),
+            (
                 2000,
-                Submit(&chat("f")),
-                "refused ADMISSION_REJECT reject 2000ms; fits not f; refused f ADMISSION_REJECT",
+                Finished { job_id: "a", tokens_out: 1 },
+                "done; finished a 100+1 in 0; fits d; dispatched d to p; batch 1; DISPATCH d p",
+            ),
+            (2000, Submit(&batch("f")), "accepted 1/1; fits not f; enqueued f; batch 2"),
+            (
+                2000,
+                Submit(&batch("g")),
+                "refused ADMISSION_REJECT reject 1000ms; fits not g; refused g ADMISSION_REJECT",
+            ),
+            // The first sample, and it stands as it is: 4 s.
+            (
+                6000,
+                Finished { job_id: "b", tokens_out: 1 },
+                "done; finished b 100+1 in 0; fits e; dispatched e to p; batch 1; DISPATCH e p",
+            ),
+            (6000, Submit(&batch("g")), "accepted 1/1 start 14000000; fits not g; enqueued g; batch 2"),
+            (
+                6000,
+                Submit(&batch("h")),
+                "refused ADMISSION_REJECT reject 12000ms; fits not h; refused h ADMISSION_REJECT",
             ),
         ],
     );

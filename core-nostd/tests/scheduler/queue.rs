@@ -239,10 +239,16 @@ fn an_interactive_job_that_leaves_is_told_of_its_own_class() {
                 "accepted 0/0; fits a; enqueued a; batch 1; fits a; dispatched a to p; batch 0; DISPATCH a p",
             ),
             (0, Submit(&chat("b")), "accepted 0/0; fits not b; enqueued b; interactive 1"),
+            (0, Submit(&chat("b2")), "accepted 1/1; fits not b2; enqueued b2; interactive 2"),
+            (
+                0,
+                Finished { job_id: "a", tokens_out: 0 },
+                "done; finished a 0+0 in 0; fits b; dispatched b to p; interactive 1; DISPATCH b p",
+            ),
             (
                 4000,
-                Finished { job_id: "a", tokens_out: 0 },
-                "done; finished a 0+0 in 0; fits b; dispatched b to p; interactive 0; DISPATCH b p",
+                Finished { job_id: "b", tokens_out: 0 },
+                "done; finished b 0+0 in 0; fits b2; dispatched b2 to p; interactive 0; DISPATCH b2 p",
             ),
             (4000, Submit(&chat("c")), "accepted 0/0 start 8000000; fits not c; enqueued c; interactive 1"),
             (4000, Submit(&batch("d")), "accepted 1/0 start 12000000; fits not d; enqueued d; batch 1"),

@@ -90,7 +90,6 @@ pub struct Queue<'a, T> {
     counts: ByClass<Count>,
     arrivals: u64,
     now_us: u64,
-    busy_since_us: u64,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -129,7 +128,6 @@ impl<'a, T> Queue<'a, T> {
             counts: ByClass::default(),
             arrivals: 0,
             now_us: 0,
-            busy_since_us: 0,
         }
     }
 
@@ -178,12 +176,6 @@ impl<'a, T> Queue<'a, T> {
         ClassState { jobs, tokens, oldest_tokens: oldest.map_or(0, |job| job.tokens) }
     }
 
-    /// Since when at least one job has waited without a gap; where none waits, since when one last did. In µs.
-    #[must_use]
-    pub const fn busy_since_us(&self) -> u64 {
-        self.busy_since_us
-    }
-
     /// Whether a job may enter: [`admission_policy`] of this queue; [`Queue::enqueue`] does what it says. O(1). ADMIT-1.
     pub fn admission(
         &self,
@@ -219,9 +211,6 @@ impl<'a, T> Queue<'a, T> {
         };
         self.pass_time(now_us);
         self.end_pass();
-        if self.is_empty() {
-            self.busy_since_us = self.now_us;
-        }
         let evicted = self.take(victim, Exit::OutOfTurn);
         let job = Waiting::new(arrival, tenant, self.arrivals, self.now_us, payload);
         let ticket = self.jobs.insert(arrival.id, job).map_err(|error| match error {

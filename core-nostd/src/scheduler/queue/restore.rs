@@ -89,7 +89,7 @@ impl<T> Queue<'_, T> {
     }
 
     /// Goes on with the service order after the last job was put back; says whether it can be that of these jobs.
-    pub(in crate::scheduler) fn resume(&mut self, order: &OrderRecord, busy_since_us: u64, now_us: u64) -> bool {
+    pub(in crate::scheduler) fn resume(&mut self, order: &OrderRecord, now_us: u64) -> bool {
         let newest = [self.order.arrivals.interactive.last, self.order.arrivals.batch.last];
         let is_before = |job: &Waiting<T>| job.arrival < order.arrivals;
         if !newest.into_iter().filter_map(|at| self.jobs.in_slot(at)).all(is_before) {
@@ -103,7 +103,6 @@ impl<T> Queue<'_, T> {
             self.order.tenants.set_rounds(ByClass { interactive: order.interactive_round, batch: order.batch_round });
         }
         self.arrivals = order.arrivals;
-        self.busy_since_us = busy_since_us;
         self.pass_time(now_us);
         true
     }

@@ -78,9 +78,8 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
     }
 
     fn measured(&self) -> Measured {
-        // A service before the queue last ran empty begins no sample. ADMIT-3.
-        let busy_since_us = if self.queue.is_empty() { self.now_us } else { self.queue.busy_since_us() };
-        let last_service_us = self.drain.last_service_us().filter(|&last_us| last_us >= busy_since_us);
+        // A service before the queue ran empty begins no sample. ADMIT-3.
+        let last_service_us = self.drain.last_service_us().filter(|_| !self.queue.is_empty());
         // A forecast that is past holds no other back. FORECAST-2.
         let ahead_us = |last_us: u64| last_us.saturating_sub(self.now_us);
         Measured {

@@ -186,9 +186,7 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
         if !self.sessions.all_are_of_use() {
             return Err(contradiction("a session without jobs is not idle"));
         }
-        let last_service_us = prelude.measured.last_service_age_us.and_then(|age_us| clock.at_age(age_us));
-        let busy_since_us = last_service_us.unwrap_or(clock.now_us);
-        if !self.queue.resume(&prelude.order, busy_since_us, clock.now_us) {
+        if !self.queue.resume(&prelude.order, clock.now_us) {
             return Err(contradiction("no such turn or arrival"));
         }
         Ok(pools)
