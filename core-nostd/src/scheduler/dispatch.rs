@@ -151,11 +151,14 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
         if let Some(session) = work.session {
             work.held = self.sessions.turn_started(session, work.held, run_us, now_us);
         }
+        // LEASE-5: it was sent to wait there.
+        let pool_wait_us = if self.fleet.export_lease(&held).waits { assignment.start_us } else { 0 };
         let lease = NewLease {
             pool,
             held,
             admitted_at_us: work.admitted_at_us,
             predicted_end_us,
+            pool_wait_us,
             prompt_tokens: work.prompt_tokens,
             job: work,
         };

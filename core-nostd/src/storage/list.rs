@@ -59,15 +59,26 @@ impl<K> List<K> {
     where
         K: Linked<S>,
     {
-        let last = self.last;
+        self.insert_after(store, self.last, at);
+    }
+
+    /// Behind an entry; behind [`NONE`] is in front of all.
+    pub(crate) fn insert_after<S>(&mut self, store: &mut S, previous: u32, at: u32)
+    where
+        K: Linked<S>,
+    {
+        let next = K::links(store, previous).map_or(self.first, |links| links.next);
         if let Some(links) = K::links_mut(store, at) {
-            *links = Links { previous: last, next: NONE };
+            *links = Links { previous, next };
         }
-        match K::links_mut(store, last) {
+        match K::links_mut(store, previous) {
             Some(links) => links.next = at,
             None => self.first = at,
         }
-        self.last = at;
+        match K::links_mut(store, next) {
+            Some(links) => links.previous = at,
+            None => self.last = at,
+        }
     }
 
     pub(crate) fn unlink<S>(&mut self, store: &mut S, at: u32)

@@ -22,7 +22,8 @@ fn reserve(fleet: &mut Fleet, leases: &mut Own<'_>, id: &str, now_us: u64) -> Ti
     job.est_kv_bytes = Some(100);
     let held = PoolRegistry::commit(fleet, &job.validate(&Policy::default(), None).unwrap(), 0).unwrap();
     let pool = fleet.at_rank(0).unwrap();
-    let lease = NewLease { pool, held, admitted_at_us: 0, predicted_end_us: None, prompt_tokens: 0, job: () };
+    let lease =
+        NewLease { pool, held, admitted_at_us: 0, predicted_end_us: None, pool_wait_us: 0, prompt_tokens: 0, job: () };
     leases.reserve(id, lease, now_us).unwrap()
 }
 

@@ -302,12 +302,21 @@ impl World<'_> {
             }
             None => Ok(()),
         };
-        let lease = NewLease { pool, held, admitted_at_us: 0, predicted_end_us: None, prompt_tokens: 1, job: known };
+        let pool_wait_us = if waits { kv as u64 % 60 } else { 0 };
+        let lease = NewLease {
+            pool,
+            held,
+            admitted_at_us: 0,
+            predicted_end_us: None,
+            pool_wait_us,
+            prompt_tokens: 1,
+            job: known,
+        };
         match self.leases.reserve(id, lease, self.now_us) {
             Ok(ticket) => {
                 prop_assert_eq!(expected, Ok(()));
                 self.tickets.insert(id.to_owned(), ticket);
-                self.model.reserve(id, known, bytes, waits, self.now_us);
+                self.model.reserve(id, known, bytes, waits.then_some(pool_wait_us), self.now_us);
             }
             Err(refused) => {
                 prop_assert_eq!(expected, Err(refused.why));

@@ -50,7 +50,15 @@ pub(crate) const POOL: PoolHandle = PoolHandle { slot: 0, generation: 1 };
 
 /// A lease of nothing, for tests of what happens without a fleet.
 pub(crate) fn lease_on(pool: PoolHandle) -> NewLease<&'static str, u32> {
-    NewLease { pool, held: "held", admitted_at_us: 3, predicted_end_us: Some(99), prompt_tokens: 10, job: 42 }
+    NewLease {
+        pool,
+        held: "held",
+        admitted_at_us: 3,
+        predicted_end_us: Some(99),
+        pool_wait_us: 0,
+        prompt_tokens: 10,
+        job: 42,
+    }
 }
 
 /// A pool with 4 slots and 1,000 bytes, observed `age_us` ago.

@@ -16,6 +16,7 @@ pub(crate) struct ModelLease {
     pub(crate) pool: usize,
     pub(crate) bytes: Vec<i64>,
     pub(crate) waits: bool,
+    pub(crate) pool_wait_us: u64,
     pub(crate) counted: bool,
     pub(crate) reserved_us: u64,
     pub(crate) started: Option<(u64, u64)>,
@@ -108,12 +109,13 @@ impl Model {
         retaken
     }
 
-    pub(crate) fn reserve(&mut self, id: &str, pool: usize, bytes: Vec<i64>, waits: bool, now_us: u64) {
+    pub(crate) fn reserve(&mut self, id: &str, pool: usize, bytes: Vec<i64>, wait_us: Option<u64>, now_us: u64) {
         self.leases.push(ModelLease {
             id: id.to_owned(),
             pool,
             bytes,
-            waits,
+            waits: wait_us.is_some(),
+            pool_wait_us: wait_us.unwrap_or(0),
             counted: true,
             reserved_us: now_us,
             started: None,
@@ -145,7 +147,7 @@ impl Model {
                 }
             };
             match lease.started {
-                None => limit(0, rules.start_timeout_us, (lease.reserved_us, at as u64)),
+                None => limit(0, rules.start_timeout_us, (lease.reserved_us + lease.pool_wait_us, at as u64)),
                 Some(started) => {
                     limit(1, rules.wall_limit_us, started);
                     limit(2, rules.idle_limit_us, lease.report);

@@ -4,7 +4,7 @@ use orchestrator_core::scheduler::Input::{
     Cancel, Drain, Failed, Finished, FirstToken, Progress, RemovePool, Snapshot, Started, Submit, Tick,
 };
 use orchestrator_core::scheduler::{CancelCause, FailureCause, SchedulerPolicySpec};
-use orchestrator_core::{JobSpec, PoolSnapshot};
+use orchestrator_core::{JobSpec, PolicySpec, PoolSnapshot};
 
 use crate::table::{Row, Rules, batch, check, full, pool};
 
@@ -119,6 +119,40 @@ fn the_watchdog_ends_what_is_silent_or_too_long() {
             (5, Progress { job_id: "a", tokens_out: 2 }, "done; started a"),
             (24, Progress { job_id: "a", tokens_out: 1 }, "repeated"),
             (25, Finished { job_id: "a", tokens_out: 3 }, "done; finished a 100+3 in 20000"),
+        ],
+    );
+}
+
+/// LEASE-5, WAIT-2: a job that was sent to wait in its pool has its start timeout from the predicted start on; one that
+/// took a slot later expires before it.
+#[test]
+fn the_start_timeout_counts_from_the_predicted_start() {
+    let placement = PolicySpec {
+        pool_backlog: 1,
+        default_tokens_per_s: Some(10.0),
+        default_first_token_ms: Some(100.0),
+        ..PolicySpec::default()
+    };
+    let scheduler = SchedulerPolicySpec { start_timeout_ms: 10.0, ..SchedulerPolicySpec::default() };
+    let (q, d) = (pool("q", 1), batch("d"));
+    let dispatched =
+        |id: &str, pool: &str| format!("fits {id}; dispatched {id} to {pool}; batch 0; DISPATCH {id} {pool}");
+    let accepted =
+        |id: &str, pool: &str| format!("accepted 0/0; fits {id}; enqueued {id}; batch 1; {}", dispatched(id, pool));
+    check(
+        &Rules { placement, scheduler },
+        &[
+            (0, Snapshot(&pool("p", 1)), "done; pool p credited 0"),
+            (1, Submit(&batch("a")), &accepted("a", "p")),
+            (2, Started { job_id: "a" }, "done; started a"),
+            // It starts when `a` ends: in 1,100 ms.
+            (2, Submit(&batch("b")), &accepted("b", "p")),
+            (5, Snapshot(&q), "done; pool q credited 0"),
+            (5, Submit(&d), &accepted("d", "q")),
+            (14, Tick, "done"),
+            (15, Tick, "done; expired d on q not_started; ABORT d q expired not_started"),
+            (1111, Tick, "done"),
+            (1112, Tick, "done; expired b on p not_started; ABORT b p expired not_started"),
         ],
     );
 }

@@ -27,6 +27,8 @@ pub struct NewLease<L, P> {
     pub admitted_at_us: u64,
     /// When it will probably end, not counted from now.
     pub predicted_end_us: Option<u64>,
+    /// How long it will probably wait in its pool before it starts; 0 where it takes a slot. LEASE-5.
+    pub pool_wait_us: u64,
     /// Tokens of its prompt.
     pub prompt_tokens: u32,
     /// What else the scheduler keeps of the job: nothing here reads it.
@@ -55,6 +57,8 @@ pub struct Leased<L, P> {
     pub last_report_us: u64,
     /// When it will probably end, as seen at its dispatch.
     pub predicted_end_us: Option<u64>,
+    /// How long it will probably wait in its pool, as seen at its dispatch. LEASE-5.
+    pub pool_wait_us: u64,
     /// Tokens of its prompt.
     pub prompt_tokens: u32,
     /// Tokens produced, as far as was reported.
@@ -66,7 +70,7 @@ pub struct Leased<L, P> {
 
 impl<L, P> Leased<L, P> {
     pub(in crate::scheduler) fn new(lease: NewLease<L, P>, now_us: u64) -> Self {
-        let NewLease { pool, held, admitted_at_us, predicted_end_us, prompt_tokens, job } = lease;
+        let NewLease { pool, held, admitted_at_us, predicted_end_us, pool_wait_us, prompt_tokens, job } = lease;
         Self {
             pool,
             held,
@@ -77,6 +81,7 @@ impl<L, P> Leased<L, P> {
             first_token_at_us: None,
             last_report_us: now_us,
             predicted_end_us,
+            pool_wait_us,
             prompt_tokens,
             tokens_out: 0,
             job,
@@ -92,6 +97,11 @@ impl<L, P> Leased<L, P> {
             (Some(_), None) => LeaseState::Running,
             (Some(_), Some(_)) => LeaseState::Streaming,
         }
+    }
+
+    /// When it should start: its start timeout counts from then. LEASE-5.
+    pub(super) const fn expected_start_us(&self) -> u64 {
+        self.reserved_at_us.saturating_add(self.pool_wait_us)
     }
 
     /// What the job used if it ends now. BUDGET-2.

@@ -3,12 +3,12 @@
 //! | list | order | read by |
 //! |---|---|---|
 //! | of its pool | reservation | credit (LEASE-3), the end of a pool (LEASE-4) |
-//! | reserved leases, then started ones | reservation, start | start timeout, wall limit (LEASE-5) |
+//! | reserved leases, then started ones | expected start, start | start timeout, wall limit (LEASE-5) |
 //! | started leases | last report | idle limit (LEASE-5) |
 
 use super::lease::Leased;
 use super::restore::WatchOrder;
-use crate::storage::list::{Linked, Links, List, next};
+use crate::storage::list::{Linked, Links, List, next, previous};
 use crate::storage::{IdTable, Ticket};
 
 type Table<'a, L, P> = IdTable<'a, Leased<L, P>>;
@@ -77,7 +77,7 @@ pub(super) struct StateLists {
 impl StateLists {
     pub(super) const EMPTY: Self = Self { reserved: List::EMPTY, started: List::EMPTY, reports: List::EMPTY };
 
-    /// The lease that was reserved first of those that did not start.
+    /// The lease that is expected to start first of those that did not.
     pub(super) fn first_reserved<L, P>(&self, table: &Table<'_, L, P>) -> Option<Ticket> {
         table.at(self.reserved.first)
     }
@@ -95,7 +95,7 @@ impl StateLists {
     /// The slot of the first lease of an order.
     pub(super) const fn first(&self, order: WatchOrder) -> u32 {
         match order {
-            WatchOrder::Reservation => self.reserved.first,
+            WatchOrder::ExpectedStart => self.reserved.first,
             WatchOrder::Start => self.started.first,
             WatchOrder::Report => self.reports.first,
         }
@@ -104,7 +104,7 @@ impl StateLists {
     /// The slot of its last one.
     pub(super) const fn last(&self, order: WatchOrder) -> u32 {
         match order {
-            WatchOrder::Reservation => self.reserved.last,
+            WatchOrder::ExpectedStart => self.reserved.last,
             WatchOrder::Start => self.started.last,
             WatchOrder::Report => self.reports.last,
         }
@@ -113,7 +113,7 @@ impl StateLists {
     /// The slot that follows in an order.
     pub(super) fn next<L, P>(table: &Table<'_, L, P>, order: WatchOrder, at: u32) -> u32 {
         match order {
-            WatchOrder::Reservation | WatchOrder::Start => next::<_, InState>(table, at),
+            WatchOrder::ExpectedStart | WatchOrder::Start => next::<_, InState>(table, at),
             WatchOrder::Report => next::<_, InReports>(table, at),
         }
     }
@@ -121,7 +121,7 @@ impl StateLists {
     /// Puts a lease last in an order; says whether it was not in it.
     pub(super) fn push_back<L, P>(&mut self, table: &mut Table<'_, L, P>, order: WatchOrder, at: u32) -> bool {
         let links = match order {
-            WatchOrder::Reservation | WatchOrder::Start => InState::links(table, at),
+            WatchOrder::ExpectedStart | WatchOrder::Start => InState::links(table, at),
             WatchOrder::Report => InReports::links(table, at),
         };
         // Alone in a list it has no neighbours either.
@@ -129,15 +129,21 @@ impl StateLists {
             return false;
         }
         match order {
-            WatchOrder::Reservation => self.reserved.push_back(table, at),
+            WatchOrder::ExpectedStart => self.reserved.push_back(table, at),
             WatchOrder::Start => self.started.push_back(table, at),
             WatchOrder::Report => self.reports.push_back(table, at),
         }
         true
     }
 
+    /// O(1), or O(leases that are expected to start later, because they wait in their pools).
     pub(super) fn reserve<L, P>(&mut self, table: &mut Table<'_, L, P>, ticket: Ticket) {
-        self.reserved.push_back(table, ticket.slot());
+        let expected_us = |at| table.in_slot(at).map(Leased::expected_start_us);
+        let mut before = self.reserved.last;
+        while expected_us(before) > expected_us(ticket.slot()) {
+            before = previous::<_, InState>(table, before);
+        }
+        self.reserved.insert_after(table, before, ticket.slot());
     }
 
     pub(super) fn start<L, P>(&mut self, table: &mut Table<'_, L, P>, ticket: Ticket) {

@@ -34,7 +34,15 @@
 //!
 //! let job = JobSpec::new("j", "vllm", "m").validate(&Policy::default(), None).unwrap();
 //! let held = PoolRegistry::commit(&mut fleet, &job, 0).unwrap();
-//! let new = NewLease { pool, held, admitted_at_us: 0, predicted_end_us: None, prompt_tokens: 10, job: () };
+//! let new = NewLease {
+//!     pool,
+//!     held,
+//!     admitted_at_us: 0,
+//!     predicted_end_us: None,
+//!     pool_wait_us: 0,
+//!     prompt_tokens: 10,
+//!     job: (),
+//! };
 //! let ticket = leases.reserve("j", new, 5).unwrap();
 //! assert_eq!(leases.first_token(ticket, 9), Reported::Taken { starts: true });
 //! assert_eq!(leases.started(ticket, 9), Reported::Repeated);
@@ -206,7 +214,7 @@ impl<'a, L, P> Leases<'a, L, P> {
         self.of_pool(pool).next()
     }
 
-    /// Makes a lease. LEASE-1. O(1) expected.
+    /// Makes a lease. LEASE-1. O(1) expected, and O(leases that wait in their pools and are to start later). LEASE-5.
     ///
     /// Here and below `now_us` is in µs and never goes back; an earlier time than before counts as that one.
     ///
@@ -219,8 +227,8 @@ impl<'a, L, P> Leases<'a, L, P> {
         }
         let leased = Leased::new(lease, self.advance(now_us));
         let ticket = self.table.insert_or_return(job_id, leased).map_err(|(error, leased)| {
-            let Leased { pool, held, admitted_at_us, predicted_end_us, prompt_tokens, job, .. } = leased;
-            let lease = NewLease { pool, held, admitted_at_us, predicted_end_us, prompt_tokens, job };
+            let Leased { pool, held, admitted_at_us, predicted_end_us, pool_wait_us, prompt_tokens, job, .. } = leased;
+            let lease = NewLease { pool, held, admitted_at_us, predicted_end_us, pool_wait_us, prompt_tokens, job };
             NotReserved { why: ReserveError::Insert(error), lease }
         })?;
         if let Some(PoolLeases(list)) = self.pools.get_mut(index(pool.slot)) {

@@ -7,8 +7,8 @@ use crate::values::index::index;
 /// An order in which the watchdog looks at leases. LEASE-5.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::scheduler) enum WatchOrder {
-    /// Leases that did not start, by reservation.
-    Reservation,
+    /// Leases that did not start, by expected start.
+    ExpectedStart,
     /// Started ones, by start.
     Start,
     /// Started ones, by last report.
@@ -17,16 +17,16 @@ pub(in crate::scheduler) enum WatchOrder {
 
 impl WatchOrder {
     /// All orders.
-    pub(in crate::scheduler) const ALL: [Self; 3] = [Self::Reservation, Self::Start, Self::Report];
+    pub(in crate::scheduler) const ALL: [Self; 3] = [Self::ExpectedStart, Self::Start, Self::Report];
 
     /// Whether a lease has a place in it.
     const fn has<L, P>(self, lease: &Leased<L, P>) -> bool {
-        lease.started_at_us.is_some() == !matches!(self, Self::Reservation)
+        lease.started_at_us.is_some() == !matches!(self, Self::ExpectedStart)
     }
 
     fn time_us<L, P>(self, lease: &Leased<L, P>) -> Option<u64> {
         match self {
-            Self::Reservation => Some(lease.reserved_at_us),
+            Self::ExpectedStart => Some(lease.expected_start_us()),
             Self::Start => lease.started_at_us,
             Self::Report => Some(lease.last_report_us),
         }

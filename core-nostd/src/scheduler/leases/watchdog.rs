@@ -1,6 +1,7 @@
 //! Which leases end by themselves. LEASE-5.
 //!
-//! Time never goes back, so leases that wait for their start are in order of their start timeout, and started ones in
+//! Leases that wait for their start are kept in order of the time at which they should start; that is their reservation,
+//! but for those that wait in their pools. Time never goes back, so started ones are in
 //! order of their wall limit, and of their idle limit once every report moves its lease to the end: whatever the limits
 //! are, what expires first is the head of one of three lists.
 
@@ -29,7 +30,7 @@ impl<L, P> Leases<'_, L, P> {
     fn first_expiry(&self, rules: &WatchdogRules) -> Option<(u64, (Ticket, ExpiryCause))> {
         let (states, table) = (&self.states, &self.table);
         let not_started = states.first_reserved(table).and_then(|ticket| {
-            let at_us = limit_end(table.get(ticket)?.reserved_at_us, rules.start_timeout_us)?;
+            let at_us = limit_end(table.get(ticket)?.expected_start_us(), rules.start_timeout_us)?;
             Some((at_us, (ticket, ExpiryCause::NotStarted)))
         });
         let too_long = states.first_started(table).and_then(|ticket| {

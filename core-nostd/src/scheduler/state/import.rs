@@ -71,6 +71,7 @@ fn leased<L, P>(record: &LeaseRecord<'_>, clock: Clock, pool: PoolHandle, held: 
         held,
         admitted_at_us: clock.at_age(record.work.admitted_age_us)?,
         predicted_end_us: record.predicted_end.and_then(|moment| clock.at(moment)),
+        pool_wait_us: record.pool_wait_us,
         prompt_tokens: record.work.prompt_tokens,
         job,
     };

@@ -235,6 +235,8 @@ pub(super) struct LeaseRecord<'a> {
     pub(super) first_token_age_us: Option<u64>,
     pub(super) last_report_age_us: u64,
     pub(super) predicted_end: Option<Moment>,
+    /// From its reservation on.
+    pub(super) pool_wait_us: u64,
     pub(super) tokens_out: u32,
     pub(super) taken: Lease,
 }
@@ -249,6 +251,7 @@ coded_struct!(LeaseRecord<'a> {
     first_token_age_us,
     last_report_age_us,
     predicted_end,
+    pool_wait_us,
     tokens_out,
     taken,
 });
