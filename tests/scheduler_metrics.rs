@@ -85,9 +85,9 @@ fn a_job_that_waits_and_finishes() {
             "latency_decode_ms_sum vllm,1,p,interactive 100",
             "latency_first_token_ms_count vllm,1,p,interactive 1",
             "latency_first_token_ms_sum vllm,1,p,interactive 30",
-            // Asked at each admission, at the dispatch of `a` and of `b`; in between no pool takes jobs.
+            // One at each dispatch, and one in vain when `b` comes.
             "placement_candidates_considered  1",
-            "placement_decisions_total assigned,false,false 3",
+            "placement_decisions_total assigned,false,false 2",
             "placement_decisions_total no_capacity,false,false 1",
             "predicted_end_ms_count vllm,1,p,batch 1",
             "predicted_end_ms_count vllm,1,p,interactive 1",
@@ -159,7 +159,7 @@ fn cancels_refusals_and_failures() {
         &[
             "admission_latency_ms_count vllm,1,p,batch 2",
             "placement_candidates_considered  1",
-            "placement_decisions_total assigned,false,false 4",
+            "placement_decisions_total assigned,false,false 2",
             "placement_decisions_total no_capacity,false,false 2",
             "predicted_end_ms_count vllm,1,p,batch 2",
             "predicted_end_ms_sum vllm,1,p,batch 140",
@@ -202,7 +202,7 @@ fn timeouts_and_lost_pools() {
             "admission_latency_ms_count vllm,1,q,batch 2",
             "admission_latency_ms_sum vllm,1,q,batch 31",
             "placement_candidates_considered  1",
-            "placement_decisions_total assigned,false,false 5",
+            "placement_decisions_total assigned,false,false 3",
             "placement_decisions_total no_capacity,false,false 2",
             "predicted_end_ms_count vllm,1,p,batch 1",
             "predicted_end_ms_count vllm,1,q,batch 2",

@@ -108,9 +108,14 @@ fn the_first_difference_is_shown() {
     // The last byte of the fourth outcome is one of its last item.
     let outcome = frames[8].clone();
     let ran = replay(&desk, &forged(&bytes, &outcome, outcome.end - 1)).expect(1);
-    for shown in
-        ["input 4 at ", "\"answer\":\"accepted\"", " differs\n", "\n  recorded: ", "\n  replayed: Action(Dispatch"]
-    {
+    for shown in [
+        "input 4 at ",
+        "\"answer\":\"accepted\"",
+        " differs\n",
+        "\n  recorded: ",
+        "\n  replayed: Action(Dispatch",
+        "\ndifferent: this outcome is not the recorded one\n",
+    ] {
         assert!(ran.out.contains(shown), "{shown}: {}", ran.out);
     }
     // An input that was changed gives other outcomes: a job of another name is dispatched.

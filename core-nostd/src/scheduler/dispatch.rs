@@ -104,7 +104,10 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
             return None;
         };
         self.queue.serve(ticket)?;
-        self.drain.served(self.now_us);
+        // ADMIT-3: one that did not wait says nothing of how long the others will.
+        if work.admitted_at_us < self.now_us {
+            self.drain.served(self.now_us);
+        }
         self.class_left(work.priority);
         let action = self.lease(spec, work, committed, observer);
         self.observe_depth(spec.engine, work.priority, observer);
@@ -126,7 +129,8 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
             return Err(self.no_storage(work.priority));
         };
         self.queue.overtake_first(self.now_us);
-        let forecast = WaitForecast { predicted_start_us: Some(self.now_us), ..WaitForecast::default() };
+        let forecast = self.forecast.wait(work.priority, 0, 0, self.drain.interval_us(), self.now_us);
+        self.class_left(work.priority);
         let facts = facts_of(job.spec(), work.prompt_tokens, work.output_tokens);
         observer.observe(self.now_us, &Event::JobEnqueued { job: facts, forecast });
         self.todo.held = self.lease(job.spec(), work, committed, observer);
@@ -213,7 +217,7 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
         });
     }
 
-    /// FORECAST-2: a class that ran empty starts its forecasts anew.
+    /// FORECAST-2: a class that is empty starts its forecasts anew.
     fn class_left(&mut self, class: Priority) {
         if self.queue.state().class(class).jobs == 0 {
             self.forecast.class_emptied(class);

@@ -252,7 +252,7 @@ pub enum Event<'a> {
         /// How long it waited, in µs.
         waited_us: u64,
     },
-    /// A placement was asked for, at admission or in a pass; what follows from it is an event of its own.
+    /// A placement was decided: at admission where no pool can take the job, else when it is dispatched or passed over.
     PlacementDecided {
         /// The job.
         job: JobFacts<'a>,

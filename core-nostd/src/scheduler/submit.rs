@@ -15,6 +15,7 @@ use crate::fleet::PoolRegistry;
 use crate::input::{JobSpec, PlacementMode, Priority, ValidJob};
 use crate::placement::{PlacementDecision, WireCode};
 use crate::rows::JobRow;
+use crate::values::index::index;
 
 impl Refusal {
     const fn of(code: RefusalCode) -> Self {
@@ -113,7 +114,8 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
         let too_large =
             |field, max: u32| Refusal::invalid(FieldError::new(field, Problem::TooLarge { max: max.into() }));
         if facts.deadline_us == 0 {
-            let field = FieldError::new("deadline_ms", Problem::Malformed { expected: "a time to come" });
+            let why = "must be above 0: a deadline of 0 has passed already";
+            let field = FieldError::new("deadline_ms", Problem::Contradiction { why });
             return Err(Refusal { code: RefusalCode::DeadlineUnmet, ..Refusal::invalid(field) });
         }
         if whole_tokens(facts) > rules.max_job_tokens {
@@ -125,7 +127,7 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
         // Without any room to wait nothing is kept of a job: it is dispatched at once or not at all. QUEUE-14.
         if self.queue.capacity() > 0 && !self.jobs.fits(job.spec()) {
             let field = FieldError::new("job", Problem::TooLong { max_bytes: self.jobs.room() });
-            return Err(Refusal { code: RefusalCode::AdmissionReject, ..Refusal::invalid(field) });
+            return Err(Refusal::invalid(field));
         }
         Ok(())
     }
@@ -135,11 +137,14 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
         let session = job.spec().session_id.and_then(|id| self.session_entry(self.sessions.find(id)?));
         let decision = self.fleet.decide(job, &self.placement, session);
         let facts = job.facts();
-        let event = Event::PlacementDecided {
-            job: facts_of(job.spec(), facts.prompt_tokens, facts.output_tokens),
-            decision: decision_facts(&decision, job, self.fleet.len()),
-        };
-        observer.observe(self.now_us, &event);
+        // What can be assigned is decided, and said, when it is dispatched. METRIC-4.
+        if decision.assignment().is_none() {
+            let event = Event::PlacementDecided {
+                job: facts_of(job.spec(), facts.prompt_tokens, facts.output_tokens),
+                decision: decision_facts(&decision, job, self.fleet.len()),
+            };
+            observer.observe(self.now_us, &event);
+        }
         match decision {
             PlacementDecision::Assigned(_) => Ok(Outlook::Now),
             PlacementDecision::NoCapacity { reason, .. } if reason.is_retryable() => Ok(Outlook::Later),
@@ -200,7 +205,11 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
             Some(session_id) => {
                 let admitted = self.sessions.admit(session_id, job.budget(), held, self.now_us);
                 let admitted = admitted.map_err(|refusal| match refusal {
-                    SessionRefusal::Full => self.no_storage(spec.priority),
+                    SessionRefusal::Full => {
+                        let problem = Problem::StorageFull { capacity: index(self.sessions.capacity()) };
+                        let field = Some(FieldError::new("session_id", problem));
+                        Refusal { field, ..self.no_storage(spec.priority) }
+                    }
                     SessionRefusal::Field(field) => Refusal::invalid(field),
                 })?;
                 if let Some(evicted) = admitted.evicted {

@@ -1,6 +1,6 @@
 //! What becomes of a newcomer: taken at once, made to wait, refused, or at another's expense.
 
-use orchestrator_core::scheduler::Input::{Cancel, Finished, RemovePool, Snapshot, Submit, Tick};
+use orchestrator_core::scheduler::Input::{Cancel, Finished, RemovePool, SetPolicies, Snapshot, Submit, Tick};
 use orchestrator_core::scheduler::{CancelCause, FullPolicy, SchedulerPolicySpec, WaitLimit};
 use orchestrator_core::{Budget, JobSpec, PlacementHints, PolicySpec};
 
@@ -21,7 +21,7 @@ fn a_job_is_dispatched_at_once_or_when_another_ends() {
             (
                 10,
                 Submit(&batch("a")),
-                "accepted 0/0; fits a; enqueued a; batch 1; fits a; dispatched a to p; batch 0; DISPATCH a p",
+                "accepted 0/0; enqueued a; batch 1; fits a; dispatched a to p; batch 0; DISPATCH a p",
             ),
             (20, Submit(&chat("b")), "accepted 0/0; fits not b; enqueued b; interactive 1"),
             (30, Submit(&batch("c")), "accepted 1/0; fits not c; enqueued c; batch 1"),
@@ -108,11 +108,7 @@ fn a_filling_queue_sheds_batch_jobs() {
 fn a_queue_without_room_takes_what_a_pool_takes_at_once() {
     let rows = [
         (0, Snapshot(&pool("p", 1)), "done; pool p credited 0"),
-        (
-            10,
-            Submit(&batch("a")),
-            "accepted 0/0 start 10000; fits a; fits a; enqueued a; dispatched a to p; DISPATCH a p",
-        ),
+        (10, Submit(&batch("a")), "accepted 0/0; fits a; enqueued a; dispatched a to p; DISPATCH a p"),
         (20, Submit(&batch("b")), "refused ADMISSION_REJECT reject 1000ms; fits not b; refused b ADMISSION_REJECT"),
         (30, Finished { job_id: "a", tokens_out: 0 }, "done; finished a 0+0 in 0"),
     ];
@@ -127,9 +123,9 @@ fn without_room_for_leases_jobs_wait() {
         &Rules::default(),
         &[
             (0, Snapshot(&pool("p", 1)), "done; pool p credited 0"),
-            (1, Submit(&batch("a")), "accepted 0/0; fits a; enqueued a; batch 1"),
-            (2, Submit(&batch("b")), "accepted 1/1; fits b; enqueued b; batch 2"),
-            (3, Submit(&batch("c")), "refused ADMISSION_REJECT reject 1000ms; fits c; refused c ADMISSION_REJECT"),
+            (1, Submit(&batch("a")), "accepted 0/0; enqueued a; batch 1"),
+            (2, Submit(&batch("b")), "accepted 1/1; enqueued b; batch 2"),
+            (3, Submit(&batch("c")), "refused ADMISSION_REJECT reject 1000ms; refused c ADMISSION_REJECT"),
         ],
     );
 }
@@ -163,7 +159,7 @@ fn guardrails_refuse_before_the_queue() {
             (
                 4,
                 Submit(&JobSpec { model_id: &long, engine: &long, ..batch("d") }),
-                "refused ADMISSION_REJECT job; refused d ADMISSION_REJECT",
+                "refused INVALID_PARAMS job; refused d INVALID_PARAMS",
             ),
             (
                 5,
@@ -175,7 +171,7 @@ fn guardrails_refuse_before_the_queue() {
             (
                 7,
                 Submit(&JobSpec { prompt_tokens: 990, deadline_ms: Some(0.001), ..batch("f") }),
-                "accepted 0/0; fits f; enqueued f; batch 1; fits f; dispatched f to p; batch 0; DISPATCH f p",
+                "accepted 0/0; enqueued f; batch 1; fits f; dispatched f to p; batch 0; DISPATCH f p",
             ),
         ],
     );
@@ -222,7 +218,7 @@ fn an_id_is_there_once() {
             (
                 1,
                 Submit(&batch("a")),
-                "accepted 0/0; fits a; enqueued a; batch 1; fits a; dispatched a to p; batch 0; DISPATCH a p",
+                "accepted 0/0; enqueued a; batch 1; fits a; dispatched a to p; batch 0; DISPATCH a p",
             ),
             (2, Submit(&batch("a")), "duplicate_job"),
             (3, Submit(&batch("b")), "accepted 0/0; fits not b; enqueued b; batch 1"),
@@ -270,7 +266,7 @@ fn the_drain_interval_tells_times() {
             (
                 0,
                 Submit(&batch("a")),
-                "accepted 0/0; fits a; enqueued a; batch 1; fits a; dispatched a to p; batch 0; DISPATCH a p",
+                "accepted 0/0; enqueued a; batch 1; fits a; dispatched a to p; batch 0; DISPATCH a p",
             ),
             (0, Submit(&batch("b")), "accepted 0/0; fits not b; enqueued b; batch 1"),
             (1, Submit(&batch("c")), "accepted 1/1; fits not c; enqueued c; batch 2"),
@@ -312,9 +308,7 @@ fn the_drain_interval_tells_times() {
 #[test]
 fn a_burst_into_an_idle_fleet_is_no_sample() {
     let at_once = |id: &str| {
-        format!(
-            "accepted 0/0; fits {id}; enqueued {id}; batch 1; fits {id}; dispatched {id} to p; batch 0; DISPATCH {id} p"
-        )
+        format!("accepted 0/0; enqueued {id}; batch 1; fits {id}; dispatched {id} to p; batch 0; DISPATCH {id} p")
     };
     check(
         &limited(2, FullPolicy::Reject),
@@ -352,6 +346,83 @@ fn a_burst_into_an_idle_fleet_is_no_sample() {
     );
 }
 
+/// ADMIT-3: jobs that overtake a stuck one the moment they come say nothing of how long another waits.
+#[test]
+fn jobs_that_did_not_wait_are_no_samples() {
+    let placement = PlacementHints { pin_pool_id: Some("q"), ..PlacementHints::AUTOMATIC };
+    let stuck = JobSpec { placement, ..batch("s") };
+    let at_once = |id: &str| {
+        format!("accepted 1/1; enqueued {id}; batch 2; fits {id}; dispatched {id} to p; batch 1; DISPATCH {id} p")
+    };
+    check(
+        &limited(3, FullPolicy::Reject),
+        &[
+            (0, Snapshot(&pool("p", 2)), "done; pool p credited 0"),
+            (0, Snapshot(&full("q", 1)), "done; pool q credited 0"),
+            (1, Submit(&stuck), "accepted 0/0; fits not s; enqueued s; batch 1"),
+            (2, Submit(&batch("a")), &at_once("a")),
+            (3, Submit(&batch("b")), &at_once("b")),
+            (4, Submit(&batch("c")), "accepted 1/1; fits not c; enqueued c; batch 2"),
+            (5, Submit(&batch("d")), "accepted 2/2; fits not d; enqueued d; batch 3"),
+            (
+                10,
+                Finished { job_id: "a", tokens_out: 0 },
+                "done; finished a 0+0 in 0; fits not s; fits c; dispatched c to p; batch 2; DISPATCH c p",
+            ),
+            (
+                2010,
+                Finished { job_id: "b", tokens_out: 0 },
+                "done; finished b 0+0 in 0; fits not s; fits d; dispatched d to p; batch 1; DISPATCH d p",
+            ),
+            // The first sample: from `c` to `d`.
+            (2010, Submit(&batch("e")), "accepted 1/1 start 6010000; fits not e; enqueued e; batch 2"),
+        ],
+    );
+}
+
+/// ADMIT-3: a job that takes the only place of another leaves no gap between the two.
+#[test]
+fn an_eviction_from_the_only_place_is_no_gap() {
+    let one = SchedulerPolicySpec {
+        queue_total: WaitLimit { jobs: 1, ..WaitLimit::NONE },
+        full: FullPolicy::DropLru,
+        ..SchedulerPolicySpec::default()
+    };
+    let (placement, one) = (PolicySpec::default().validate().unwrap(), one.validate().unwrap());
+    check(
+        &limited(2, FullPolicy::Reject),
+        &[
+            (0, Snapshot(&pool("p", 1)), "done; pool p credited 0"),
+            (
+                0,
+                Submit(&batch("a")),
+                "accepted 0/0; enqueued a; batch 1; fits a; dispatched a to p; batch 0; DISPATCH a p",
+            ),
+            (1, Submit(&batch("b")), "accepted 0/0; fits not b; enqueued b; batch 1"),
+            (2, Submit(&batch("c")), "accepted 1/1; fits not c; enqueued c; batch 2"),
+            (
+                1000,
+                Finished { job_id: "a", tokens_out: 0 },
+                "done; finished a 0+0 in 0; fits b; dispatched b to p; batch 1; DISPATCH b p",
+            ),
+            (1500, SetPolicies { placement: &placement, scheduler: &one }, "done; policies"),
+            (
+                2000,
+                Submit(&batch("d")),
+                "accepted 0/0; fits not d; evicted c after 1998000; batch 1; enqueued d; batch 1; \
+                 DROP c QUEUE_FULL_DROP_LRU drop-lru 1000ms",
+            ),
+            (
+                3000,
+                Finished { job_id: "b", tokens_out: 0 },
+                "done; finished b 0+0 in 0; fits d; dispatched d to p; batch 0; DISPATCH d p",
+            ),
+            // 2 s from the service of `b` to that of `d`.
+            (3000, Submit(&batch("e")), "accepted 0/0 start 5000000; fits not e; enqueued e; batch 1"),
+        ],
+    );
+}
+
 /// WAIT-1, WAIT-3: where the policy declares a backlog, a job may wait in a busy pool whose end is known.
 #[test]
 fn jobs_wait_in_a_pool_with_a_backlog() {
@@ -368,12 +439,12 @@ fn jobs_wait_in_a_pool_with_a_backlog() {
             (
                 1,
                 Submit(&batch("a")),
-                "accepted 0/0; fits a; enqueued a; batch 1; fits a; dispatched a to p; batch 0; DISPATCH a p",
+                "accepted 0/0; enqueued a; batch 1; fits a; dispatched a to p; batch 0; DISPATCH a p",
             ),
             (
                 2,
                 Submit(&batch("b")),
-                "accepted 0/0; fits b; enqueued b; batch 1; fits b; dispatched b to p; batch 0; DISPATCH b p",
+                "accepted 0/0; enqueued b; batch 1; fits b; dispatched b to p; batch 0; DISPATCH b p",
             ),
             (3, Submit(&batch("c")), "accepted 0/0; fits not c; enqueued c; batch 1"),
             (

@@ -8,8 +8,8 @@ use orchestrator_core::{JobSpec, PolicySpec, PoolSnapshot};
 
 use crate::table::{Row, Rules, batch, check, full, pool};
 
-const A: &str = "accepted 0/0; fits a; enqueued a; batch 1; fits a; dispatched a to p; batch 0; DISPATCH a p";
-const B: &str = "accepted 0/0; fits b; enqueued b; batch 1; fits b; dispatched b to p; batch 0; DISPATCH b p";
+const A: &str = "accepted 0/0; enqueued a; batch 1; fits a; dispatched a to p; batch 0; DISPATCH a p";
+const B: &str = "accepted 0/0; enqueued b; batch 1; fits b; dispatched b to p; batch 0; DISPATCH b p";
 
 /// Runs after `a` was dispatched at 1 ms to the pool `p` with 2 slots.
 fn after_a(rules: &Rules, rows: &[Row<'_>]) {
@@ -137,8 +137,7 @@ fn the_start_timeout_counts_from_the_predicted_start() {
     let (q, d) = (pool("q", 1), batch("d"));
     let dispatched =
         |id: &str, pool: &str| format!("fits {id}; dispatched {id} to {pool}; batch 0; DISPATCH {id} {pool}");
-    let accepted =
-        |id: &str, pool: &str| format!("accepted 0/0; fits {id}; enqueued {id}; batch 1; {}", dispatched(id, pool));
+    let accepted = |id: &str, pool: &str| format!("accepted 0/0; enqueued {id}; batch 1; {}", dispatched(id, pool));
     check(
         &Rules { placement, scheduler },
         &[

@@ -30,7 +30,7 @@ fn a_silent_pool_is_asked_for() {
             (
                 200,
                 Submit(&batch("a")),
-                "accepted 0/0; fits a; enqueued a; batch 1; fits a; dispatched a to p; batch 0; DISPATCH a p",
+                "accepted 0/0; enqueued a; batch 1; fits a; dispatched a to p; batch 0; DISPATCH a p",
             ),
             (201, Submit(&batch("b")), "accepted 0/0; fits not b; enqueued b; batch 1"),
             (250, Tick, "done; refresh p 3; REFRESH p 3 250000"),
@@ -151,9 +151,9 @@ fn a_shorter_age_limit_makes_a_pool_stale_at_once() {
             (
                 2,
                 Submit(&batch("b")),
-                "accepted 1/1; fits b; enqueued b; batch 2; fits b; dispatched b to p; batch 1; DISPATCH b p",
+                "accepted 1/1; enqueued b; batch 2; fits b; dispatched b to p; batch 1; DISPATCH b p",
             ),
-            (3, Submit(&batch("c")), "accepted 1/1; fits c; enqueued c; batch 2"),
+            (3, Submit(&batch("c")), "accepted 1/1; enqueued c; batch 2"),
             (100, SetPolicies { placement: &short, scheduler: &relaxed }, "done; policies"),
         ],
     );

@@ -104,9 +104,9 @@ fn a_job_that_may_not_be_overtaken_holds_the_others_until_it_leaves() {
             (
                 2,
                 Submit(&batch("b")),
-                "accepted 1/1; fits b; enqueued b; batch 2; fits b; dispatched b to q; batch 1; DISPATCH b q",
+                "accepted 1/1; enqueued b; batch 2; fits b; dispatched b to q; batch 1; DISPATCH b q",
             ),
-            (3, Submit(&batch("c")), "accepted 1/1; fits c; enqueued c; batch 2"),
+            (3, Submit(&batch("c")), "accepted 1/1; enqueued c; batch 2"),
             (
                 4,
                 Cancel { job_id: "a", cause: CancelCause::Admin },
@@ -126,7 +126,7 @@ fn a_job_that_times_out_lets_those_behind_it_go() {
             (0, Snapshot(&full("p", 1)), "done; pool p credited 0"),
             (0, Snapshot(&pool("q", 4)), "done; pool q credited 0"),
             (1, Submit(&pinned("a", "p")), "accepted 0/0; fits not a; enqueued a; batch 1"),
-            (2, Submit(&batch("b")), "accepted 1/1; fits b; enqueued b; batch 2"),
+            (2, Submit(&batch("b")), "accepted 1/1; enqueued b; batch 2"),
             (
                 11,
                 Tick,
@@ -141,7 +141,7 @@ fn a_job_that_times_out_lets_those_behind_it_go() {
 #[test]
 fn a_newcomer_goes_past_a_full_queue() {
     let queue_total = WaitLimit { jobs: 1, ..WaitLimit::NONE };
-    let at_once = |id: &str| format!("fits {id}; fits {id}; enqueued {id}; dispatched {id} to q; DISPATCH {id} q");
+    let at_once = |id: &str| format!("fits {id}; enqueued {id}; dispatched {id} to q; DISPATCH {id} q");
     for full_policy in [FullPolicy::Reject, FullPolicy::ShedLowPriority] {
         let scheduler = SchedulerPolicySpec {
             queue_total,
@@ -157,12 +157,12 @@ fn a_newcomer_goes_past_a_full_queue() {
                 (0, Snapshot(&full("p", 1)), "done; pool p credited 0"),
                 (0, Snapshot(&pool("q", 4)), "done; pool q credited 0"),
                 (1, Submit(&pinned("a", "p")), "accepted 0/0; fits not a; enqueued a; batch 1"),
-                (2, Submit(&batch("b")), &format!("accepted 0/0 start 2000; {}", at_once("b"))),
-                (3, Submit(&chat("c")), &format!("accepted 0/0 start 3000; {}", at_once("c"))),
+                (2, Submit(&batch("b")), &format!("accepted 0/0; {}", at_once("b"))),
+                (3, Submit(&chat("c")), &format!("accepted 0/0; {}", at_once("c"))),
                 (
                     4,
                     Submit(&chat("d")),
-                    &format!("refused ADMISSION_REJECT {label} 1000ms; fits d; refused d ADMISSION_REJECT"),
+                    &format!("refused ADMISSION_REJECT {label} 1000ms; refused d ADMISSION_REJECT"),
                 ),
             ],
         );
@@ -183,15 +183,11 @@ fn a_newcomer_that_needs_no_room_evicts_nobody() {
             (0, Snapshot(&full("p", 1)), "done; pool p credited 0"),
             (0, Snapshot(&pool("q", 4)), "done; pool q credited 0"),
             (1, Submit(&pinned("a", "p")), "accepted 0/0; fits not a; enqueued a; batch 1"),
-            (
-                2,
-                Submit(&batch("b")),
-                "accepted 0/0 start 2000; fits b; fits b; enqueued b; dispatched b to q; DISPATCH b q",
-            ),
+            (2, Submit(&batch("b")), "accepted 0/0; fits b; enqueued b; dispatched b to q; DISPATCH b q"),
             (
                 3,
                 Submit(&batch("c")),
-                "accepted 0/0; fits c; evicted a after 2000; batch 1; enqueued c; batch 1; \
+                "accepted 0/0; evicted a after 2000; batch 1; enqueued c; batch 1; \
                  DROP a QUEUE_FULL_DROP_LRU drop-lru 1000ms; fits c; dispatched c to q; batch 0; DISPATCH c q",
             ),
         ],
@@ -214,13 +210,9 @@ fn a_refused_newcomer_overtakes_nobody() {
             (
                 2,
                 Submit(&JobSpec { budget, ..batch("b") }),
-                "refused INVALID_PARAMS budget.tokens; fits b; refused b INVALID_PARAMS",
+                "refused INVALID_PARAMS budget.tokens; refused b INVALID_PARAMS",
             ),
-            (
-                3,
-                Submit(&batch("c")),
-                "accepted 0/0 start 3000; fits c; fits c; enqueued c; dispatched c to q; DISPATCH c q",
-            ),
+            (3, Submit(&batch("c")), "accepted 0/0; fits c; enqueued c; dispatched c to q; DISPATCH c q"),
         ],
     );
 }
@@ -236,25 +228,25 @@ fn an_interactive_job_that_leaves_is_told_of_its_own_class() {
             (
                 0,
                 Submit(&batch("a")),
-                "accepted 0/0; fits a; enqueued a; batch 1; fits a; dispatched a to p; batch 0; DISPATCH a p",
+                "accepted 0/0; enqueued a; batch 1; fits a; dispatched a to p; batch 0; DISPATCH a p",
             ),
             (0, Submit(&chat("b")), "accepted 0/0; fits not b; enqueued b; interactive 1"),
             (0, Submit(&chat("b2")), "accepted 1/1; fits not b2; enqueued b2; interactive 2"),
             (
-                0,
+                1,
                 Finished { job_id: "a", tokens_out: 0 },
                 "done; finished a 0+0 in 0; fits b; dispatched b to p; interactive 1; DISPATCH b p",
             ),
             (
-                4000,
+                4001,
                 Finished { job_id: "b", tokens_out: 0 },
                 "done; finished b 0+0 in 0; fits b2; dispatched b2 to p; interactive 0; DISPATCH b2 p",
             ),
-            (4000, Submit(&chat("c")), "accepted 0/0 start 8000000; fits not c; enqueued c; interactive 1"),
-            (4000, Submit(&batch("d")), "accepted 1/0 start 12000000; fits not d; enqueued d; batch 1"),
+            (4001, Submit(&chat("c")), "accepted 0/0 start 8001000; fits not c; enqueued c; interactive 1"),
+            (4001, Submit(&batch("d")), "accepted 1/0 start 12001000; fits not d; enqueued d; batch 1"),
             // Ahead of the next of its class: nobody for the interactive job, nobody for the batch job either.
             (
-                9000,
+                9001,
                 Tick,
                 "done; timed out c after 5000000; interactive 0; DROP c QUEUE_TIMEOUT 4000ms; timed out d after 5000000; \
                  batch 0; DROP d QUEUE_TIMEOUT 4000ms",
@@ -303,7 +295,7 @@ fn what_a_reproducible_stream_needs_decides() {
     };
     let at_once = |id: &str, pool: &str, seed: i64| {
         format!(
-            "accepted 0/0; fits {id}; enqueued {id}; batch 1; fits {id}; dispatched {id} to {pool} seed {seed}; batch 0; \
+            "accepted 0/0; enqueued {id}; batch 1; fits {id}; dispatched {id} to {pool} seed {seed}; batch 0; \
              DISPATCH {id} {pool}"
         )
     };

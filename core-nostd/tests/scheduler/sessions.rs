@@ -14,9 +14,7 @@ fn turn<'a>(id: &'a str, session_id: &'a str) -> JobSpec<'a> {
 
 fn at_once(id: &str, pool: &str) -> String {
     let bare = pool.split(' ').next().unwrap();
-    format!(
-        "accepted 0/0; fits {id}; enqueued {id}; batch 1; fits {id}; dispatched {id} to {pool}; batch 0; DISPATCH {id} {bare}"
-    )
+    format!("accepted 0/0; enqueued {id}; batch 1; fits {id}; dispatched {id} to {pool}; batch 0; DISPATCH {id} {bare}")
 }
 
 /// SESSION-2, SESSION-3, SCORE-3: the second turn is warm where the first one ran; a cold job is not; on another pool
@@ -99,11 +97,11 @@ fn sessions_end_in_three_ways() {
             (
                 111,
                 Submit(&turn("e", "v")),
-                "accepted 0/0; fits e; session t evicted; enqueued e; batch 1; fits e; dispatched e to p; batch 0; \
+                "accepted 0/0; session t evicted; enqueued e; batch 1; fits e; dispatched e to p; batch 0; \
                  DISPATCH e p",
             ),
             // Both places are in use: ADMIT-5.
-            (112, Submit(&turn("f", "w")), "refused ADMISSION_REJECT 1000ms; fits f; refused f ADMISSION_REJECT"),
+            (112, Submit(&turn("f", "w")), "refused ADMISSION_REJECT session_id 1000ms; refused f ADMISSION_REJECT"),
         ],
     );
 }
@@ -126,7 +124,7 @@ fn a_session_that_is_over_is_not_continued() {
             (
                 203,
                 Submit(&turn("c", "s")),
-                "accepted 0/0; session s expired; fits c; enqueued c; batch 1; fits c; dispatched c to p; batch 0; \
+                "accepted 0/0; session s expired; enqueued c; batch 1; fits c; dispatched c to p; batch 0; \
                  DISPATCH c p",
             ),
         ],
@@ -137,7 +135,7 @@ fn a_session_that_is_over_is_not_continued() {
 #[test]
 fn a_session_spends_its_budget() {
     let of = |id, tokens| JobSpec { budget: Budget { tokens, ..Budget::default() }, ..turn(id, "s") };
-    let refused = |id: &str| format!("refused INVALID_PARAMS budget.tokens; fits {id}; refused {id} INVALID_PARAMS");
+    let refused = |id: &str| format!("refused INVALID_PARAMS budget.tokens; refused {id} INVALID_PARAMS");
     check(
         &Rules::default(),
         &[

@@ -63,7 +63,7 @@ fn difference_words(replayed: &Replayed, difference: &Difference) -> String {
     let Difference { item, recorded, replayed: now } = difference;
     let place = item.map_or_else(|| "the digests differ".to_owned(), |item| format!("item {item} differs"));
     format!(
-        "input {} at {}: {}\n{place}\n  recorded: {}\n  replayed: {}",
+        "input {} at {}: {}\n{place}\n  recorded: {}\n  replayed: {}\ndifferent: this outcome is not the recorded one",
         replayed.inputs,
         at(replayed.last_us),
         replayed.last.as_deref().unwrap_or_default(),

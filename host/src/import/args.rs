@@ -52,6 +52,8 @@ Example:
 
 As `import jobs`, but each line is an event with the request's time on the trace's clock:
   {\"event\":\"submit\",\"at_ms\":12,\"job\":{ … }}
+It is half of a run: snapshots and the reports started and finished come from the engines.
+Without them pools go stale after 30 s, and leases end as not_started after 60 s.
 Exit code 1: a row was refused. The rest was written; the rows are named on standard error.")]
     Events(JobsArgs),
 }

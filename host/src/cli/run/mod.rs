@@ -38,7 +38,9 @@ Example:
 
 Events come as JSON Lines on standard input, docs/spec.md section 21; each gets an answer line
 and the lines of its actions, section 22. SIGTERM and SIGINT end the run cleanly.
-Exit code 1: an event line or a row of the fleet was refused; standard error names it.")]
+On the wall clock at_ms of events is not used.
+Exit code 1: a line could not be read, or a row of the fleet was refused; standard error names
+it. Jobs that the scheduler refuses, and what it answers else, do not count.")]
 pub(super) struct RunArgs {
     /// Pools to begin with; others come as events
     #[arg(long, value_name = "JSON")]
@@ -74,7 +76,7 @@ pub(super) struct RunArgs {
     #[arg(long, value_name = "N", default_value_t = Sizes::default().job_bytes)]
     job_bytes: u32,
     /// Jobs that can run
-    #[arg(long, value_name = "N", default_value_t = Sizes::default().running)]
+    #[arg(long, value_name = "N", default_value_t = Sizes::default().running, value_parser = clap::value_parser!(u32).range(1..))]
     max_running: u32,
     /// Sessions that are remembered
     #[arg(long, value_name = "N", default_value_t = Sizes::default().sessions)]
