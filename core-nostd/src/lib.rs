@@ -77,8 +77,8 @@ pub use input::{
 pub use kv::{Attention, KvFormat, KvLayout, ModelDims, SlidingWindow, bytes_per_token, est_kv_bytes};
 pub use placement::{
     Assignment, ClassScorer, Decided, Explanation, KeyPart, NearestMiss, PlacementDecision, PlacementInput,
-    PoolVerdict, RejectionCounts, Shortfall, Shortlist, Standing, Unfit, Unit, WireCode, compare, conclude, decide,
-    explain, explain_pool, inspect, keys_of, pool_lane, rank_best, shortlist,
+    PoolVerdict, RejectionCounts, Shortfall, Shortlist, Standing, Unfit, Unit, WireCode, class_row, compare, conclude,
+    decide, explain, explain_pool, inspect, keys_of, pool_lane, rank_best, shortlist,
 };
 pub use policy::{Order, Policy, PolicySpec, Weights, WeightsSpec};
 pub use rule::rejection::{Reason, Rejection};

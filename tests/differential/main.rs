@@ -4,6 +4,7 @@
 //! get the same worlds: exhaustive small ones ([`worlds`]) and random ones rich in ties ([`strategies`]). Every field
 //! of every outcome must agree, and so must the hashes.
 
+mod backends;
 mod engine;
 mod reference;
 mod strategies;

@@ -6,7 +6,7 @@ use super::bound::Leader;
 use super::candidate::Scorer;
 use super::decision::{Assignment, PlacementDecision};
 use crate::policy::Policy;
-use crate::rows::{JobQuery, PoolRow, PoolTable, TableError};
+use crate::rows::{JobQuery, JobRow, PoolRow, PoolTable, TableError};
 use crate::rule::key::Key;
 use crate::rule::rejection::Rejection;
 use crate::values::index::{index, position};
@@ -39,6 +39,12 @@ impl<'a> PlacementInput<'a> {
     #[must_use]
     pub const fn pools(&self) -> &PoolTable<'a> {
         &self.pools
+    }
+
+    /// The job's numbers.
+    #[must_use]
+    pub const fn job_row(&self) -> &JobRow {
+        self.job.row
     }
 
     pub(crate) fn scorer(&self) -> Scorer<'_> {

@@ -11,7 +11,7 @@ use super::candidate::Scorer;
 use super::decide::PlacementInput;
 use crate::limits::{END_UNKNOWN_US, TIME_MAX_US};
 use crate::policy::{Order, Policy, Weights};
-use crate::rows::{PoolRef, PoolRow};
+use crate::rows::{JobFlags, JobRow, PoolRef, PoolRow};
 use crate::rule::devices::{by_free_vram, eligible};
 use crate::rule::key::{Key, KeyParts};
 use crate::rule::lane::{ClassLane, PoolLane};
@@ -32,6 +32,29 @@ pub fn pool_lane(row: &PoolRow, policy: &Policy) -> PoolLane {
         active_leases: row.slots_total.saturating_sub(row.slots_free),
         slots_free: row.slots_free,
     }
+}
+
+/// What of a job its class keeps, besides its labels and the verdicts of stages 2 to 4: jobs whose rows, labels and
+/// verdicts on all classes of pools are equal have the same lanes.
+#[must_use]
+pub fn class_row(job: &JobRow) -> JobRow {
+    let mut row = JobRow {
+        min_vram_bytes: job.min_vram_bytes,
+        require_device_mask: job.require_device_mask,
+        model: job.model,
+        pool_backlog: job.pool_backlog,
+        split_degree: job.split_degree,
+        ..JobRow::UNNAMED
+    };
+    row.flags.set(JobFlags::FOREIGN_LABEL, job.flags.has(JobFlags::FOREIGN_LABEL));
+    if job.split_degree > 0 {
+        // Which devices may carry a share. DEV-1.
+        row.est_kv_bytes = job.est_kv_bytes;
+        row.device_mask = job.device_mask;
+        row.min_capability = job.min_capability;
+        row.flags.set(JobFlags::MIN_CAPABILITY, job.flags.has(JobFlags::MIN_CAPABILITY));
+    }
+    row
 }
 
 /// What every pool is to the jobs of a class, of which the input's job is one.

@@ -39,5 +39,5 @@ pub use explain::{
     Decided, Explanation, KeyPart, NearestMiss, PoolVerdict, RejectionCounts, Shortfall, Standing, Unfit, Unit,
     compare, explain, explain_pool, inspect,
 };
-pub use lane::{ClassScorer, pool_lane};
+pub use lane::{ClassScorer, class_row, pool_lane};
 pub use shortlist::{Shortlist, shortlist};

@@ -9,7 +9,7 @@ use crate::values::capability::ComputeCapability;
 use crate::values::device_mask::DeviceMask;
 
 /// What a job asks for, as numbers. 112 bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Pod, Zeroable)]
 #[repr(C)]
 pub struct JobRow {
     /// KV cache in bytes.
@@ -63,7 +63,7 @@ impl JobRow {
     pub const NO_DEADLINE: u64 = u64::MAX;
 
     /// A row without facts and names, to build others from.
-    pub(crate) const UNNAMED: Self = Self {
+    pub const UNNAMED: Self = Self {
         est_kv_bytes: 0,
         min_vram_bytes: 0,
         device_mask: DeviceMask::EMPTY,

@@ -28,6 +28,8 @@
 
 mod backend;
 mod scalar;
+mod simd;
 
 pub use backend::{Backend, BackendError, BackendName, World};
 pub use scalar::Scalar;
+pub use simd::{Level, Simd};

@@ -1,0 +1,216 @@
+//! Vector units and threads: pools and jobs in columns, many pairs in a handful of instructions.
+//!
+//! What a class of jobs asks of pools is asked once per class (`classes`), by the core; what is left of a pair is a few
+//! integers in columns (`columns`, `view`) and the arithmetic of `rule::lane` (`scan`). `docs/batch.md` has the proof that
+//! this is the oracle's answer.
+//!
+//! ```
+//! use orchestrator_core::{JobSpec, Policy, PoolSnapshot, Shortlist};
+//! use orchestrator_host::batch::{Backend, Scalar, Simd, World};
+//! use orchestrator_host::fleet::FleetBuilder;
+//!
+//! let mut builder = FleetBuilder::default();
+//! for (line, id) in (1..).zip(["a", "b", "c"]) {
+//!     builder.add(line, &PoolSnapshot::new(id, "vllm", 8, 8, 1 << 36, 1 << 36).validate().unwrap()).unwrap();
+//! }
+//! let (fleet, policy) = (builder.finish().fleet, Policy::default());
+//! let job = JobSpec::new("job", "vllm", "some/model").validate(&policy, None).unwrap().resolve(&fleet);
+//! let world = World { table: fleet.table(), policy: &policy };
+//!
+//! let mut lists = [Shortlist::new(2), Shortlist::new(2)];
+//! let (simd_list, scalar_list) = lists.split_at_mut(1);
+//! Simd::new(1).shortlists(&world, &[job.query(None)], simd_list).unwrap();
+//! Scalar.shortlists(&world, &[job.query(None)], scalar_list).unwrap();
+//! assert_eq!(simd_list, scalar_list);
+//! ```
+//!
+//! Invariants: an answer depends on no number of threads, no vector width and no order of jobs; every view that is read
+//! has seen all changes.
+
+mod classes;
+mod columns;
+mod level;
+mod scan;
+mod segments;
+mod tasks;
+mod view;
+mod warm;
+
+use orchestrator_core::rows::JobQuery;
+use orchestrator_core::{PlacementInput, Shortlist, keys_of};
+use rayon::{ThreadPool, ThreadPoolBuilder};
+
+pub use level::Level;
+
+use self::classes::Classes;
+use self::columns::Columns;
+use self::segments::Segments;
+use self::tasks::{Snapshot, Task};
+use self::warm::WarmIndex;
+use super::backend::{Backend, BackendError, BackendName, World};
+
+/// Jobs that one thread takes at once: enough to have a tile of columns pay off.
+const JOBS_PER_TASK: usize = 32;
+
+/// Columns, vector units and threads.
+#[derive(Debug)]
+pub struct Simd {
+    level: Level,
+    /// None with one thread: then nothing but the caller's thread is used.
+    threads: Option<ThreadPool>,
+    columns: Columns,
+    classes: Classes,
+    warm: WarmIndex,
+    /// Whether anything may have changed since the columns were made.
+    stale: bool,
+    batch: Batch,
+}
+
+/// What one call works with: kept for its memory.
+#[derive(Debug, Default)]
+struct Batch {
+    /// Class and index of every job, by class.
+    order: Vec<(u32, u32)>,
+    /// The lists in that order.
+    lists: Vec<Shortlist>,
+    segments: Segments,
+    tasks: Vec<Task>,
+}
+
+impl Simd {
+    /// The widest vectors of this machine, on so many threads; 0 takes all of them.
+    ///
+    /// Where threads cannot be had, the caller's own does the work.
+    #[must_use]
+    pub fn new(threads: usize) -> Self {
+        Self::with_level(Level::best(), threads)
+    }
+
+    /// Vectors of a certain width.
+    #[must_use]
+    pub fn with_level(level: Level, threads: usize) -> Self {
+        let threads = if threads == 0 { std::thread::available_parallelism().map_or(1, usize::from) } else { threads };
+        let pool = (threads > 1).then(|| ThreadPoolBuilder::new().num_threads(threads).build().ok()).flatten();
+        Self {
+            level,
+            threads: pool,
+            columns: Columns::default(),
+            classes: Classes::default(),
+            warm: WarmIndex::default(),
+            stale: true,
+            batch: Batch::default(),
+        }
+    }
+
+    /// The number of threads.
+    #[must_use]
+    pub fn threads(&self) -> usize {
+        self.threads.as_ref().map_or(1, ThreadPool::current_num_threads)
+    }
+
+    /// The number of classes of jobs seen since the snapshot last changed.
+    #[must_use]
+    pub fn class_count(&self) -> usize {
+        self.classes.len()
+    }
+
+    fn catch_up(&mut self, world: &World<'_>) {
+        if self.stale || self.columns.len() != world.table.len() {
+            self.columns.fill(world);
+            self.warm.fill(&world.table);
+            self.classes.clear();
+            self.stale = false;
+        }
+    }
+
+    /// Puts the jobs in order of their classes and finds out where each looks.
+    fn arrange(&mut self, world: &World<'_>, jobs: &[JobQuery<'_>], lists: &[Shortlist]) {
+        let Batch { order, lists: sorted, segments, .. } = &mut self.batch;
+        self.classes.begin_batch();
+        order.clear();
+        order.extend((0u32..).zip(jobs).map(|(index, job)| (self.classes.of(world, job), index)));
+        order.sort_unstable();
+        sorted.clear();
+        segments.clear();
+        for &(_, index) in &*order {
+            sorted.push(Shortlist::new(lists[index as usize].depth()));
+            segments.add(&jobs[index as usize], self.columns.len());
+        }
+    }
+
+    /// Scans for the jobs of as many classes at a time as there is memory for views.
+    fn scan(&mut self, world: &World<'_>, jobs: &[JobQuery<'_>]) {
+        let Batch { order, lists, segments, tasks } = &mut self.batch;
+        let mut start = 0;
+        while start < order.len() {
+            let end = self.classes.prepare(world, &self.columns, order, start);
+            Task::cut(&order[start..end], start, JOBS_PER_TASK, tasks);
+            let snapshot = Snapshot {
+                level: self.level,
+                world,
+                jobs,
+                order,
+                segments,
+                columns: &self.columns,
+                classes: &self.classes,
+            };
+            let round = &mut lists[start..end];
+            match &self.threads {
+                Some(pool) => pool.install(|| snapshot.run_all(tasks, round, pool.current_num_threads())),
+                None => snapshot.run_all(tasks, round, 1),
+            }
+            start = end;
+        }
+    }
+
+    /// Scores afresh the pools that hold a job's session, and hands the lists out.
+    fn hand_out(&self, world: &World<'_>, jobs: &[JobQuery<'_>], lists: &mut [Shortlist]) -> Result<(), BackendError> {
+        for (&(_, index), found) in self.batch.order.iter().zip(&self.batch.lists) {
+            let (job, list) = (jobs[index as usize], &mut lists[index as usize]);
+            list.clone_from(found);
+            if WarmIndex::concerns(&job) {
+                let input = PlacementInput::new(world.table, job, world.policy)
+                    .map_err(|error| BackendError::Failed { backend: self.name(), why: error.to_string() })?;
+                keys_of(&input, self.warm.pools_of(&job)).for_each(|key| list.offer(key));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Backend for Simd {
+    fn name(&self) -> BackendName {
+        BackendName::Simd
+    }
+
+    fn description(&self) -> String {
+        let threads = self.threads();
+        format!("{}, {threads} thread{}", self.level, if threads == 1 { "" } else { "s" })
+    }
+
+    fn snapshot_changed(&mut self) {
+        self.stale = true;
+    }
+
+    fn pool_changed(&mut self, rank: u32) {
+        self.columns.mark(rank);
+        self.classes.mark(rank);
+    }
+
+    fn shortlists(
+        &mut self,
+        world: &World<'_>,
+        jobs: &[JobQuery<'_>],
+        lists: &mut [Shortlist],
+    ) -> Result<(), BackendError> {
+        world
+            .table
+            .check(world.policy)
+            .map_err(|error| BackendError::Failed { backend: self.name(), why: error.to_string() })?;
+        self.catch_up(world);
+        self.columns.refresh(world);
+        self.arrange(world, jobs, lists);
+        self.scan(world, jobs);
+        self.hand_out(world, jobs, lists)
+    }
+}
