@@ -27,7 +27,13 @@
 //! ```
 
 mod backend;
+mod choice;
+mod cross_check;
+mod headline;
 mod scalar;
 
 pub use backend::{Backend, BackendError, BackendName, World};
+pub use choice::{BackendChoice, Unavailable, open};
+pub use cross_check::{CrossCheck, Divergence, Guarded, Incident, UnknownCrossCheck};
+pub use headline::Headlines;
 pub use scalar::Scalar;
