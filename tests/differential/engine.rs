@@ -155,7 +155,7 @@ fn with_pool<R>(pool: &RefPool, visit: impl FnOnce(&PoolSnapshot<'_>) -> R) -> R
     })
 }
 
-fn with_job<R>(job: &RefJob, visit: impl FnOnce(&JobSpec<'_>) -> R) -> R {
+pub(crate) fn with_job<R>(job: &RefJob, visit: impl FnOnce(&JobSpec<'_>) -> R) -> R {
     let (prefer, avoid) = (texts(&job.prefer_pools), texts(&job.avoid_pools));
     let (extensions, labels) = (texts(&job.required_extensions), pairs(&job.require_labels));
     visit(&JobSpec {
@@ -213,7 +213,7 @@ fn with_job<R>(job: &RefJob, visit: impl FnOnce(&JobSpec<'_>) -> R) -> R {
     })
 }
 
-fn policy(policy: &RefPolicy) -> Policy {
+pub(crate) fn policy(policy: &RefPolicy) -> Policy {
     let RefWeights { admission, model_load, first_token, prefill, decode } = policy.weights;
     PolicySpec {
         order: match policy.order {
