@@ -3,6 +3,7 @@
 //! Every test has a folder of its own, and every run is checked for what must hold for any input (`support::Ran`): no
 //! panic, a known exit code, a message with every failure.
 
+mod backends;
 mod bad_input;
 #[path = "../closed_loop/mod.rs"]
 mod closed_loop;

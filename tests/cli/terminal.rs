@@ -6,13 +6,14 @@ use serde_json::Value;
 
 use super::support::{BINARY, Desk, Ran, fleet_of, job, keys, lines_of, pool, repository};
 
-const SUBCOMMANDS: [&[&str]; 11] = [
+const SUBCOMMANDS: [&[&str]; 12] = [
     &[],
     &["place"],
     &["explain"],
     &["run"],
     &["replay"],
     &["kv"],
+    &["backends"],
     &["capabilities"],
     &["import"],
     &["import", "fleet"],

@@ -27,9 +27,15 @@
 //! ```
 
 mod backend;
+mod choice;
+mod cross_check;
+mod headline;
 mod scalar;
 mod simd;
 
 pub use backend::{Backend, BackendError, BackendName, World};
+pub use choice::{BackendChoice, Unavailable, open};
+pub use cross_check::{CrossCheck, Divergence, Guarded, Incident, UnknownCrossCheck};
+pub use headline::Headlines;
 pub use scalar::Scalar;
 pub use simd::{Level, Simd};

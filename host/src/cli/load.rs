@@ -195,6 +195,11 @@ pub(super) fn job_lines(path: &Path) -> Result<(LineReader<BufReader<File>>, Opt
     Ok((LineReader::new(BufReader::with_capacity(1 << 16, file)), bytes))
 }
 
+/// As many threads as this process may use at once.
+pub(super) fn available_threads() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get)
+}
+
 pub(super) fn say_warnings(warnings: &Warnings) {
     if !warnings.is_empty() {
         let text = warnings.to_string();

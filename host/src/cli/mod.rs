@@ -2,6 +2,7 @@
 //!
 //! Exit codes: 0 fine, 1 some input lines were refused, 2 usage or unreadable input.
 
+mod backends;
 mod capabilities;
 mod explain;
 mod kv;
@@ -48,6 +49,8 @@ enum Command {
     Replay(replay::ReplayArgs),
     /// Estimate KV cache bytes from a model's dimensions
     Kv(kv::KvArgs),
+    /// Show what this build can decide with on this machine
+    Backends(backends::BackendsArgs),
     /// Print versions, limits and policies as JSON
     #[command(after_help = "\
 Example:
@@ -87,6 +90,7 @@ pub fn run() -> ExitCode {
         Command::Run(args) => run::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Kv(args) => kv::run(&args),
+        Command::Backends(args) => backends::run(&args),
         Command::Capabilities => capabilities::run(),
         Command::Import(args) => import(&args),
     };

@@ -1,6 +1,8 @@
-//! `orchestrator place`: a stream of jobs in, one line per job out.
+//! `orchestrator place`: a stream of jobs in, one line per job out. Jobs are decided in chunks of lines, so that memory is
+//! bounded whatever the file, and lines come out in the order of the file.
 
 use std::io::{self, Write};
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -10,8 +12,9 @@ use orchestrator_core::{FieldError, JobSpec, KvLayout};
 
 use super::load::{self, LoadedModels};
 use super::{Completion, Failure, terminal};
+use crate::batch::{Backend, BackendChoice, CrossCheck, Guarded};
 use crate::input::{Line, RefusedJob, Warnings, read_job_line};
-use crate::place::{DecisionDigest, Mode, Placed, Placer, Summary, Wanted};
+use crate::place::{BatchPlacer, DecisionDigest, Mode, Placed, Summary, Wanted};
 use crate::report::{DecisionLine, Hashes, Refusal, TABLE_HEADER, table_row};
 
 /// Place jobs on a fleet.
@@ -47,9 +50,42 @@ pub(super) struct PlaceArgs {
     /// One JSON object per line, or columns for people
     #[arg(long, value_enum, default_value_t = Format::Jsonl)]
     format: Format,
+    /// What decides: all backends decide the same
+    #[arg(long, value_enum, default_value_t = BackendArg::Auto)]
+    backend: BackendArg,
+    /// Decide no jobs, one in N, or all by the scalar backend as well: off, sample(N) or full
+    #[arg(long, value_name = "CHECK", default_value_t = CrossCheck::Off)]
+    cross_check: CrossCheck,
+    /// Threads of the backend at most; without it as many as the machine has
+    #[arg(long, value_name = "N")]
+    threads: Option<NonZeroUsize>,
     /// Write here instead of to standard output
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
+}
+
+/// Lines that are read before they are decided.
+const CHUNK_LINES: usize = 4096;
+
+/// Bytes of lines after which a chunk is decided, however few they are.
+const CHUNK_BYTES: usize = 8 << 20;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum BackendArg {
+    // No doc comments: see below.
+    Auto,
+    Scalar,
+    Simd,
+}
+
+impl BackendArg {
+    const fn choice(self) -> BackendChoice {
+        match self {
+            Self::Auto => BackendChoice::Auto,
+            Self::Scalar => BackendChoice::Scalar,
+            Self::Simd => BackendChoice::Simd,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -73,6 +109,8 @@ pub(super) fn run(args: &PlaceArgs) -> Result<Completion, Failure> {
     }
     let policy = load::policy(args.policy.as_deref())?;
     let models = args.models.as_deref().map(load::models).transpose()?;
+    let threads = args.threads.map_or_else(load::available_threads, NonZeroUsize::get);
+    let backend = args.backend.choice().open(threads).map_err(|why| format!("--backend: {why}"))?;
     let loaded = load::fleet(&args.fleet)?;
     let (pools, refused_pools) = (loaded.fleet.len(), loaded.refused);
     let mode = match args.mode {
@@ -82,7 +120,10 @@ pub(super) fn run(args: &PlaceArgs) -> Result<Completion, Failure> {
     let mut run = Run {
         policy_hash: hex(policy.content_hash()),
         snapshot_hash: hex(loaded.fleet.content_hash()),
-        placer: Placer::new(loaded.fleet, policy, mode),
+        placer: BatchPlacer::new(loaded.fleet, policy, mode, Guarded::new(backend, args.cross_check)),
+        waiting: Vec::new(),
+        waiting_bytes: 0,
+        placed: Vec::new(),
         models: models.as_ref(),
         wanted: Wanted { explanation: args.explain, best: args.k.into() },
         format: args.format,
@@ -100,7 +141,12 @@ pub(super) fn run(args: &PlaceArgs) -> Result<Completion, Failure> {
 
 /// One run over a job file.
 struct Run<'a> {
-    placer: Placer,
+    placer: BatchPlacer,
+    /// The lines of the chunk.
+    waiting: Vec<Read>,
+    waiting_bytes: usize,
+    /// What became of the chunk's jobs.
+    placed: Vec<Placed>,
     models: Option<&'a LoadedModels>,
     wanted: Wanted,
     format: Format,
@@ -111,6 +157,16 @@ struct Run<'a> {
     digest: DecisionDigest,
     /// Time spent in decisions, explanations and commits, without reading and writing.
     deciding: Duration,
+}
+
+/// One line that was read.
+struct Read {
+    line: u64,
+    bytes: usize,
+    job_id: Option<String>,
+    has_deadline: bool,
+    /// The field that a refused line breaks a rule with, and which.
+    refused: Option<(String, String)>,
 }
 
 /// What became of one line, with what its report needs.
@@ -128,41 +184,83 @@ impl Run<'_> {
         if self.format == Format::Table {
             writeln!(out, "{TABLE_HEADER}")?;
         }
-        let read_error = |error: io::Error| format!("{}: cannot be read: {error}", path.display());
         let mut refusals = load::Refusals::of(path);
-        while let Some(line) = lines.next_line().map_err(read_error)? {
-            let outcome = self.place_line(&line);
-            self.count(&outcome);
-            if let Err((field, why)) = &outcome.result {
-                progress.suspend(|| refusals.add(line.number(), format_args!("{field}: {why}")));
+        let ended = loop {
+            match lines.next_line() {
+                Ok(Some(line)) => self.read(&line),
+                Ok(None) => break Ok(()),
+                Err(error) => break Err(error),
             }
-            self.write(&mut out, line.number(), &outcome)?;
-            self.show(&progress, line.bytes().len());
-        }
+            if self.waiting.len() >= CHUNK_LINES || self.waiting_bytes >= CHUNK_BYTES {
+                self.place_chunk(&mut *out, &mut refusals, &progress)?;
+            }
+        };
+        // What was read before an error is placed all the same.
+        self.place_chunk(&mut *out, &mut refusals, &progress)?;
+        ended.map_err(|error| format!("{}: cannot be read: {error}", path.display()))?;
         out.flush()?;
         progress.finish_and_clear();
         refusals.finish();
         Ok(())
     }
 
-    fn place_line(&mut self, line: &Line<'_>) -> Outcome {
-        let Self { placer, models, wanted, warnings, deciding, .. } = self;
-        let place = |job: &JobSpec<'_>| {
+    /// Adds a line to the chunk.
+    fn read(&mut self, line: &Line<'_>) {
+        let Self { placer, models, warnings, deciding, .. } = self;
+        let (number, bytes) = (line.number(), line.bytes().len());
+        let add = |job: &JobSpec<'_>| {
             let dims = models.and_then(|models| models.table.models.get(job.model_id));
             let start = Instant::now();
-            let placed = placer.place(job, dims.map(|dims| (dims, KvLayout::default())), *wanted);
+            let added = placer.add(job, dims.map(|dims| (dims, KvLayout::default())));
             *deciding += start.elapsed();
-            Outcome {
+            Read {
+                line: number,
+                bytes,
                 job_id: Some(job.id.to_owned()),
                 has_deadline: job.deadline_ms.is_some(),
-                result: placed.map_err(|FieldError { field, problem }| (field.to_owned(), problem.to_string())),
+                refused: added.err().map(|FieldError { field, problem }| (field.to_owned(), problem.to_string())),
             }
         };
-        read_job_line(line, warnings, place).unwrap_or_else(|RefusedJob { id, error }| Outcome {
+        let read = read_job_line(line, warnings, add).unwrap_or_else(|RefusedJob { id, error }| Read {
+            line: number,
+            bytes,
             job_id: id,
             has_deadline: false,
-            result: Err((error.field.into_owned(), error.why.to_string())),
-        })
+            refused: Some((error.field.into_owned(), error.why.to_string())),
+        });
+        self.waiting.push(read);
+        self.waiting_bytes += bytes;
+    }
+
+    /// Decides the chunk and writes its lines.
+    fn place_chunk(
+        &mut self,
+        out: &mut dyn Write,
+        refusals: &mut load::Refusals<'_>,
+        progress: &ProgressBar,
+    ) -> Result<(), Failure> {
+        let mut placed = std::mem::take(&mut self.placed);
+        let start = Instant::now();
+        self.placer.place(self.wanted, &mut placed);
+        self.deciding += start.elapsed();
+        let mut decided = placed.drain(..);
+        let mut waiting = std::mem::take(&mut self.waiting);
+        for Read { line, bytes, job_id, has_deadline, refused } in waiting.drain(..) {
+            let result = match refused {
+                Some(refused) => Err(refused),
+                None => Ok(decided.next().expect("every job that was added is placed")),
+            };
+            let outcome = Outcome { job_id, has_deadline, result };
+            self.count(&outcome);
+            if let Err((field, why)) = &outcome.result {
+                progress.suspend(|| refusals.add(line, format_args!("{field}: {why}")));
+            }
+            self.write(out, line, &outcome)?;
+            self.show(progress, bytes);
+        }
+        drop(decided);
+        (self.placed, self.waiting, self.waiting_bytes) = (placed, waiting, 0);
+        Ok(())
     }
 
     fn count(&mut self, outcome: &Outcome) {
@@ -207,7 +305,7 @@ impl Run<'_> {
         }
     }
 
-    fn say_summary(&self, pools: usize, refused_pools: u64) {
+    fn say_summary(&mut self, pools: usize, refused_pools: u64) {
         let mode = self.placer.mode().name();
         let per_second = per_second(self.summary.decided(), self.deciding);
         let classes = self.placer.fleet().class_count();
@@ -215,7 +313,13 @@ impl Run<'_> {
             "fleet: {pools} pools, {refused_pools} rows refused; mode {mode}; {classes} classes of pools"
         ));
         terminal::say(&self.summary);
-        terminal::say(format_args!("decisions: {per_second} per second, reading and writing not counted"));
+        if let Some(incident) = self.placer.backend_mut().take_incident() {
+            terminal::say(format_args!("backend: {incident}; the scalar backend decided from there on"));
+        }
+        let (backend, runs_on) = (self.placer.backend().name(), self.placer.backend().description());
+        terminal::say(format_args!(
+            "decisions: {per_second} per second, reading and writing not counted; backend {backend}: {runs_on}"
+        ));
         terminal::say(format_args!("policy hash:   {}\nsnapshot hash: {}", self.policy_hash, self.snapshot_hash));
         terminal::say(format_args!("decision digest: {}", hex(self.digest.finish())));
     }

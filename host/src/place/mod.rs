@@ -21,14 +21,16 @@
 //! assert!(matches!(second, PlacementDecision::NoCapacity { .. }));
 //! ```
 
+mod batch;
 mod digest;
 mod summary;
 
+pub use batch::BatchPlacer;
 pub use digest::DecisionDigest;
 pub use summary::Summary;
 
 use orchestrator_core::commit::committed_tokens;
-use orchestrator_core::rows::JobRow;
+use orchestrator_core::rows::{JobQuery, JobRow};
 use orchestrator_core::{
     Assignment, Directory, Explanation, FieldError, JobSpec, KvLayout, ModelDims, PlacementDecision, PlacementInput,
     Policy, PoolVerdict, ResolvedJob, Standing, Unfit, ValidJob, decide, explain, inspect, rank_best,
@@ -185,15 +187,7 @@ impl Placer {
     }
 
     fn decide(&self, valid: &ValidJob<'_>, resolved: &ResolvedJob, wanted: Wanted) -> Placed {
-        self.with_input(valid, resolved, |input| {
-            let mut best = vec![None; wanted.best];
-            rank_best(input, &mut best);
-            Placed {
-                decision: decide(input),
-                explanation: wanted.explanation.then(|| explain(input)),
-                best: best.into_iter().flatten().collect(),
-            }
-        })
+        self.with_input(valid, resolved, |input| answer(input, decide(input), wanted))
     }
 
     fn with_input<R>(
@@ -203,17 +197,36 @@ impl Placer {
         answer: impl FnOnce(&PlacementInput<'_>) -> R,
     ) -> R {
         let session = valid.spec().session_id.and_then(|id| self.sessions.get(id));
-        let input = PlacementInput::new(self.fleet.table(), resolved.query(session), &self.policy)
-            .expect("the fleet was prepared for this policy when the run began");
-        answer(&input)
+        answer(&self.input(resolved.query(session)))
+    }
+
+    fn input<'a>(&'a self, query: JobQuery<'a>) -> PlacementInput<'a> {
+        PlacementInput::new(self.fleet.table(), query, &self.policy)
+            .expect("the fleet was prepared for this policy when the run began")
     }
 
     fn commit(&mut self, valid: &ValidJob<'_>, mut job: JobRow, rank: u32) {
         // A model that no pool named needs a number before it can become resident.
         job.model = self.fleet.intern_model(valid.spec().model_id);
-        self.fleet.commit(&job, rank).expect("nothing came between the decision and its commit");
-        if let Some(session_id) = valid.spec().session_id {
-            self.sessions.record(session_id, rank, committed_tokens(&job));
+        self.commit_row(&job, valid.spec().session_id, rank);
+    }
+
+    /// Commits a job whose model has a number.
+    fn commit_row(&mut self, job: &JobRow, session_id: Option<&str>, rank: u32) {
+        self.fleet.commit(job, rank).expect("nothing came between the decision and its commit");
+        if let Some(session_id) = session_id {
+            self.sessions.record(session_id, rank, committed_tokens(job));
         }
+    }
+}
+
+/// A decision with what is wanted besides.
+fn answer(input: &PlacementInput<'_>, decision: PlacementDecision, wanted: Wanted) -> Placed {
+    let mut best = vec![None; wanted.best];
+    rank_best(input, &mut best);
+    Placed {
+        decision,
+        explanation: wanted.explanation.then(|| explain(input)),
+        best: best.into_iter().flatten().collect(),
     }
 }
