@@ -10,6 +10,7 @@ mod place;
 mod replay;
 mod run;
 mod terminal;
+mod verify;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -46,6 +47,8 @@ enum Command {
     Run(Box<run::RunArgs>),
     /// Run a recording again and compare every outcome
     Replay(replay::ReplayArgs),
+    /// Compare all backends on adversarial and random worlds, or on files
+    Verify(verify::VerifyArgs),
     /// Estimate KV cache bytes from a model's dimensions
     Kv(kv::KvArgs),
     /// Print versions, limits and policies as JSON
@@ -86,6 +89,7 @@ pub fn run() -> ExitCode {
         Command::Explain(args) => explain::run(&args),
         Command::Run(args) => run::run(&args),
         Command::Replay(args) => replay::run(&args),
+        Command::Verify(args) => verify::run(&args),
         Command::Kv(args) => kv::run(&args),
         Command::Capabilities => capabilities::run(),
         Command::Import(args) => import(&args),
