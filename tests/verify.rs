@@ -3,6 +3,7 @@
 //! Each planted backend is the core's own function with one mistake that vector code makes easily.
 
 use std::collections::HashSet;
+use std::process::Command;
 use std::time::Instant;
 
 use orchestrator_core::rows::{JobQuery, PoolRow, PoolTable};
@@ -176,6 +177,22 @@ fn ten_million_pairs_agree() {
         (worlds, pairs, seed) = (worlds + report.worlds, pairs + report.pairs, seed + 1);
     }
     say(&format!("{pairs} pairs in {worlds} worlds over {} backends, {:?}", backends.len(), start.elapsed()));
+}
+
+/// The command: the same seed gives the same line; what makes no sense is refused.
+#[test]
+fn the_command_repeats_itself_and_refuses_what_makes_no_sense() {
+    let ran = |args: &[&str]| {
+        let run = Command::new(env!("CARGO_BIN_EXE_orchestrator")).arg("verify").args(args).output().expect("it runs");
+        (run.status.code(), String::from_utf8(run.stdout).expect("text"))
+    };
+    let small = ["--fleet", "65", "--jobs", "4", "--cases", "12", "--seed", "7"];
+    assert_eq!(ran(&small), ran(&small));
+    let (code, digests) = ran(&small);
+    assert_eq!((code, digests.starts_with("scalar ")), (Some(0), true), "{digests}");
+    for args in [&["--fleet", "3", "--jobs", "jobs.jsonl"][..], &["--backends", "abacus"], &["--policy", "p.toml"]] {
+        assert_eq!(ran(args).0, Some(2), "{args:?}");
+    }
 }
 
 /// A count that shows in every run: the test harness keeps what `println!` says of a test that passes.

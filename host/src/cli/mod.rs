@@ -1,6 +1,6 @@
 //! The command `orchestrator`: arguments in, results on standard output, talk on standard error.
 //!
-//! Exit codes: 0 fine, 1 some input lines were refused, 2 usage or unreadable input.
+//! Exit codes: 0 fine, 1 some input lines were refused or a comparison found a difference, 2 usage or unreadable input.
 
 mod capabilities;
 mod explain;

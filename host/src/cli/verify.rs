@@ -75,7 +75,7 @@ pub(super) fn run(args: &VerifyArgs) -> Result<Completion, Failure> {
     };
     say_report(&report, start)?;
     if let Some(found) = &report.found {
-        say_found(found, &args.case_out)?;
+        say_found(found, args)?;
     }
     Ok(Completion::from_refusals(report.found.is_some()))
 }
@@ -153,14 +153,30 @@ fn say_report(report: &Report, start: Instant) -> Result<(), Failure> {
     Ok(())
 }
 
-fn say_found(found: &Found, folder: &Path) -> Result<(), Failure> {
+fn say_found(found: &Found, args: &VerifyArgs) -> Result<(), Failure> {
     let Found { world, difference, case } = found;
-    verify::write_case(case, folder)?;
-    let (pools, jobs, folder) = (case.pools.len(), case.jobs.len(), folder.display());
+    let (pools, jobs) = (case.pools.len(), case.jobs.len());
     terminal::say(format_args!("DIFFERENT in world {world}: {difference}"));
-    terminal::say(format_args!("smallest case: {pools} pools, {jobs} jobs. Run it again:"));
+    terminal::say(format_args!("smallest case: {pools} pools, {jobs} jobs"));
+    if let Err(is_input) = check_case_out(args) {
+        terminal::say(format_args!("not written: {is_input}"));
+        return Ok(());
+    }
+    verify::write_case(case, &args.case_out)?;
+    let folder = args.case_out.display();
     terminal::say(format_args!(
-        "  orchestrator verify --fleet {folder}/fleet.json --jobs {folder}/jobs.jsonl --policy {folder}/policy.toml"
+        "run it again: orchestrator verify --fleet {folder}/fleet.json --jobs {folder}/jobs.jsonl --policy {folder}/policy.toml"
     ));
     Ok(())
+}
+
+/// A case that is run again stays as it is.
+fn check_case_out(args: &VerifyArgs) -> Result<(), Failure> {
+    let files = [&args.fleet, &args.jobs].into_iter().filter_map(|source| match source {
+        Some(Source::File(path)) => Some(path),
+        _ => None,
+    });
+    let inputs: Vec<_> = files.chain(&args.policy).collect();
+    let mut outputs = verify::CASE_FILES.iter().map(|name| args.case_out.join(name));
+    outputs.try_for_each(|output| load::check_output(inputs.iter().copied(), Some(&output)))
 }

@@ -11,6 +11,9 @@ use serde_json::Value;
 use super::case::Case;
 use crate::input::{FleetFileError, FleetReader, LineReader, Warnings};
 
+/// The names of a case's files in its folder: fleet, jobs, policy.
+pub const CASE_FILES: [&str; 3] = ["fleet.json", "jobs.jsonl", "policy.toml"];
+
 /// Case files that cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -39,7 +42,7 @@ pub enum CaseFileError {
 /// When a file cannot be written.
 pub fn write_case(case: &Case, folder: &Path) -> Result<(), CaseFileError> {
     fs::create_dir_all(folder).map_err(in_file(folder))?;
-    let (fleet, jobs, policy) = (folder.join("fleet.json"), folder.join("jobs.jsonl"), folder.join("policy.toml"));
+    let [fleet, jobs, policy] = CASE_FILES.map(|name| folder.join(name));
     write_fleet(case, &fleet).map_err(in_file(&fleet))?;
     write_lines(case.jobs.iter(), &jobs).map_err(in_file(&jobs))?;
     let lines = if case.policy.is_empty() { &["version = 1".to_owned()][..] } else { &case.policy };

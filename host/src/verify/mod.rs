@@ -30,7 +30,7 @@ mod shrink;
 mod worlds;
 
 pub use case::{Case, VerifyError};
-pub use case_files::{CaseFileError, read_case, write_case};
+pub use case_files::{CASE_FILES, CaseFileError, read_case, write_case};
 pub use compare::Difference;
 pub use worlds::Plan;
 
