@@ -111,7 +111,7 @@ impl<'r> Run<'r> {
     }
 
     /// Runs all rounds, until a backend differs.
-    pub(super) fn compare(&mut self) -> Result<(), Difference> {
+    pub(super) fn compare(&mut self) -> Result<(), Box<Difference>> {
         self.tell(|backend| backend.snapshot_changed());
         self.round(0)?;
         for round in 1..=CHANGED_ROUNDS {
@@ -129,7 +129,7 @@ impl<'r> Run<'r> {
         self.backends.iter_mut().for_each(|backend| what(backend.as_mut()));
     }
 
-    fn round(&mut self, round: u32) -> Result<(), Difference> {
+    fn round(&mut self, round: u32) -> Result<(), Box<Difference>> {
         let looked_up = self.setup.look_up();
         let queries: Vec<_> = looked_up.iter().map(LookedUp::query).collect();
         let world = World { table: self.setup.fleet.table(), policy: &self.setup.policy };
@@ -207,8 +207,9 @@ impl Asked<'_> {
         queries: &[JobQuery<'_>],
         expected: &[Shortlist],
         call: usize,
-    ) -> Result<(), Difference> {
-        let depth_of = |job: usize| DEPTHS[if self.round % 2 == 0 { call } else { (call + job) % DEPTHS.len() }];
+    ) -> Result<(), Box<Difference>> {
+        let depth_of =
+            |job: usize| DEPTHS[if self.round.is_multiple_of(2) { call } else { (call + job) % DEPTHS.len() }];
         let mut lists: Vec<_> = (0..queries.len()).map(|job| Shortlist::new(depth_of(job))).collect();
         let answered = self.backend.shortlists(world, queries, &mut lists);
         answered.map_err(|error| self.difference(None, None, Err(error)))?;
@@ -227,9 +228,9 @@ impl Asked<'_> {
         job: Option<usize>,
         expected: Option<Shortlist>,
         found: Result<Shortlist, BackendError>,
-    ) -> Difference {
+    ) -> Box<Difference> {
         let (backend, backend_index, round) = (self.backend.name(), self.backend_index, self.round);
-        Difference { backend, backend_index, round, job, expected, found }
+        Box::new(Difference { backend, backend_index, round, job, expected, found })
     }
 }
 

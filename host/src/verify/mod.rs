@@ -83,7 +83,7 @@ pub fn run(
         let compared = run.compare();
         report.pairs += run.pairs();
         if let Err(difference) = compared {
-            let (case, difference) = shrink::shrink(case, difference, backends);
+            let (case, difference) = shrink::shrink(case, *difference, backends);
             report.found = Some(Found { world: report.worlds, difference, case });
         }
         report.worlds += 1;

@@ -108,7 +108,7 @@ impl Shrinker<'_> {
         let backend = &mut self.backends[self.index..=self.index];
         let mut digest = [BackendDigest::of(self.difference.backend)];
         let mut run = Run::new(setup, backend, &mut digest);
-        let difference = run.compare().err();
+        let difference = run.compare().err().map(|difference| *difference);
         self.pairs = self.pairs.saturating_sub(run.pairs().max(1));
         difference
     }

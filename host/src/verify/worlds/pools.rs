@@ -13,6 +13,9 @@ const VRAM_TOTAL: i64 = 1 << 36;
 /// Just below the limit of times, in milliseconds, and halves of it: sums saturate.
 const LONG_MS: [f64; 3] = [70_368_744_177.0, 35_184_372_088.0, 1e9];
 
+/// What a feature does to a pool.
+type Setter = fn(&mut Random, &mut Value);
+
 /// Ids of pools, in the order of ranks: so many replicas share one.
 pub(super) struct Names {
     size: usize,
@@ -46,7 +49,7 @@ pub(super) fn pool(random: &mut Random, features: Features, names: &Names, place
     });
     set_slots(random, features, &mut pool);
     set_rates(random, features, &mut pool);
-    let optional: [(Feature, fn(&mut Random, &mut Value)); 8] = [
+    let optional: [(Feature, Setter); 8] = [
         (Feature::Hints, |random, pool| set(pool, "labels", json!({"zone": random.pick(&["a", "b"])}))),
         (Feature::Splits, set_devices),
         (Feature::Residency, set_residency),
