@@ -30,4 +30,5 @@ pub mod input;
 pub mod observe;
 pub mod place;
 pub mod report;
+pub mod verify;
 pub mod wire;

@@ -1,6 +1,6 @@
 //! The command `orchestrator`: arguments in, results on standard output, talk on standard error.
 //!
-//! Exit codes: 0 fine, 1 some input lines were refused, 2 usage or unreadable input.
+//! Exit codes: 0 fine, 1 some input lines were refused or a comparison found a difference, 2 usage or unreadable input.
 
 mod backends;
 mod capabilities;
@@ -11,6 +11,7 @@ mod place;
 mod replay;
 mod run;
 mod terminal;
+mod verify;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -47,6 +48,8 @@ enum Command {
     Run(Box<run::RunArgs>),
     /// Run a recording again and compare every outcome
     Replay(replay::ReplayArgs),
+    /// Compare all backends on adversarial and random worlds, or on files
+    Verify(verify::VerifyArgs),
     /// Estimate KV cache bytes from a model's dimensions
     Kv(kv::KvArgs),
     /// Show what this build can decide with on this machine
@@ -89,6 +92,7 @@ pub fn run() -> ExitCode {
         Command::Explain(args) => explain::run(&args),
         Command::Run(args) => run::run(&args),
         Command::Replay(args) => replay::run(&args),
+        Command::Verify(args) => verify::run(&args),
         Command::Kv(args) => kv::run(&args),
         Command::Backends(args) => backends::run(&args),
         Command::Capabilities => capabilities::run(),

@@ -13,12 +13,20 @@ pub(super) fn say(line: impl Display) {
 
 /// A bar over `bytes` of input; hidden when standard error is no terminal.
 pub(super) fn progress_over(bytes: Option<u64>) -> ProgressBar {
-    let bar = bytes.map_or_else(ProgressBar::new_spinner, ProgressBar::new);
+    progress(bytes, "{bar:40} {bytes}/{total_bytes} {elapsed} (ETA {eta}) {msg}")
+}
+
+/// A bar over `count` pieces of work; hidden when standard error is no terminal.
+pub(super) fn progress_of(count: u64) -> ProgressBar {
+    progress(Some(count), "{bar:40} {pos}/{len} {elapsed} (ETA {eta}) {msg}")
+}
+
+fn progress(length: Option<u64>, template: &str) -> ProgressBar {
+    let bar = length.map_or_else(ProgressBar::new_spinner, ProgressBar::new);
     if !stderr().is_terminal() {
         bar.set_draw_target(ProgressDrawTarget::hidden());
         return bar;
     }
-    let template = "{bar:40} {bytes}/{total_bytes} {elapsed} (ETA {eta}) {msg}";
     if let Ok(style) = ProgressStyle::with_template(template) {
         bar.set_style(style);
     }

@@ -1,0 +1,97 @@
+//! All backends on the same worlds: whatever one of them finds differently is reported as the smallest case that shows it.
+//!
+//! A fast backend is worth having only if nobody can tell it from the slow one. Tests beside a backend look where its
+//! author looked; these worlds are made of what the rules can meet, and of where lanes, blocks and tiles end.
+//!
+//! ```text
+//! Plan ─ seed ─▶ Case ─ build ─▶ Setup ─ rounds of commits ─▶ every backend against the core ─▶ Report
+//!                 ▲                                                   │ a difference
+//!                 └──────────── smaller cases ◀─ shrink ◀─────────────┘──▶ case files
+//! ```
+//!
+//! ```
+//! use orchestrator_host::batch::{Backend, Scalar};
+//! use orchestrator_host::verify::{Plan, run};
+//!
+//! let plan = Plan { cases: 3, ..Plan::default() };
+//! let mut backends: [Box<dyn Backend>; 1] = [Box::new(Scalar)];
+//! let report = run(&mut backends, plan.cases(), |_| ()).unwrap();
+//! assert!(report.found.is_none());
+//! assert_eq!(report.worlds, 3);
+//! ```
+//!
+//! Invariants: a plan's cases depend on its numbers alone; a case written to files and read back is the same case.
+
+mod case;
+mod case_files;
+mod compare;
+mod random;
+mod shrink;
+mod worlds;
+
+pub use case::{Case, VerifyError};
+pub use case_files::{CASE_FILES, CaseFileError, read_case, write_case};
+pub use compare::Difference;
+pub use worlds::Plan;
+
+use crate::batch::{Backend, BackendName, Scalar};
+use compare::{BackendDigest, Run};
+
+/// What came of a run.
+#[derive(Debug, Clone, Default)]
+pub struct Report {
+    /// Worlds that were compared.
+    pub worlds: u64,
+    /// Pools times jobs, each counted once per state of the pools that it was compared in.
+    pub pairs: u64,
+    /// One digest per backend over all its answers.
+    pub digests: Vec<(BackendName, u64)>,
+    /// The first difference; the run ended there.
+    pub found: Option<Found>,
+}
+
+/// A difference, and the smallest case found that shows it.
+#[derive(Debug, Clone)]
+pub struct Found {
+    /// Which world of the run, from 0.
+    pub world: u64,
+    /// The difference that the smallest case shows.
+    pub difference: Difference,
+    /// The smallest case.
+    pub case: Case,
+}
+
+/// The backends that this build has.
+#[must_use]
+pub fn available_backends() -> Vec<Box<dyn Backend>> {
+    vec![Box::new(Scalar)]
+}
+
+/// Compares the answers of `backends` on every case with the core's, until one differs. `on_world` sees the report grow.
+///
+/// # Errors
+/// A case that makes no world.
+pub fn run(
+    backends: &mut [Box<dyn Backend>],
+    cases: impl IntoIterator<Item = Case>,
+    mut on_world: impl FnMut(&Report),
+) -> Result<Report, VerifyError> {
+    let mut digests: Vec<_> = backends.iter().map(|backend| BackendDigest::of(backend.name())).collect();
+    let mut report = Report::default();
+    for case in cases {
+        let mut run = Run::new(case.build()?, backends, &mut digests);
+        let compared = run.compare();
+        report.pairs += run.pairs();
+        if let Err(difference) = compared {
+            let (case, difference) = shrink::shrink(case, *difference, backends);
+            report.found = Some(Found { world: report.worlds, difference, case });
+        }
+        report.worlds += 1;
+        on_world(&report);
+        if report.found.is_some() {
+            break;
+        }
+    }
+    report.digests = digests.iter().map(BackendDigest::finish).collect();
+    Ok(report)
+}
