@@ -10,8 +10,9 @@
 //! nothing depends on when a line came; whatever ends the run, the recording is whole and the summary is said.
 
 mod feed;
+mod output;
 
-use std::io::{self, Write};
+use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -20,15 +21,13 @@ use clap::{Args, ValueEnum};
 use orchestrator_core::scheduler::{Answer, Input};
 
 use self::feed::{Feed, Next};
+use self::output::Output;
 use super::{Completion, Failure, load, terminal};
 use crate::daemon::{Driver, HostStorage, OUTCOME_BYTES, RecordingFile, Said, Sizes};
 use crate::fleet::LiveFleet;
 use crate::input::{EventText, Line, Warnings};
 use crate::observe::{LogFormat, LogObserver, MetricsObserver, MetricsServer, init_logs, serve_metrics};
-use crate::wire::{ActionLine, AnswerLine, RefusedLine};
-
-/// Output is written at the latest when there is this much of it.
-const OUTPUT_BYTES: usize = 1 << 16;
+use crate::wire::RefusedLine;
 
 /// Run a scheduler.
 #[derive(Debug, Args)]
@@ -123,7 +122,7 @@ pub(super) fn run(args: &RunArgs) -> Result<Completion, Failure> {
     let mut run = Run {
         driver,
         clock: Time { start: Instant::now(), kind: args.clock },
-        out: Output { target: load::open_output(args.output.as_deref())?, kept: Vec::new() },
+        out: Output::open(args.output.as_deref())?,
         warnings: Warnings::default(),
         refusals: load::Refusals::of(Path::new("<stdin>")),
     };
@@ -192,46 +191,12 @@ impl Time {
     }
 }
 
-/// Lines to be written: whole ones, and none in the middle of an input.
-struct Output {
-    target: Box<dyn Write>,
-    kept: Vec<u8>,
-}
-
-impl Output {
-    fn line(&mut self, line: &impl serde::Serialize) {
-        serde_json::to_writer(&mut self.kept, line).expect("lines are JSON, and memory takes everything");
-        self.kept.push(b'\n');
-    }
-
-    fn say(&mut self, said: &Said<'_>) {
-        match *said {
-            Said::Answer { now_us, input, answer } => self.line(&AnswerLine::new(now_us, input, answer)),
-            Said::Action { now_us, action } => self.line(&ActionLine::new(now_us, action)),
-        }
-    }
-
-    /// Writes what is there, once it is much.
-    fn write_much(&mut self) -> io::Result<()> {
-        if self.kept.len() < OUTPUT_BYTES { Ok(()) } else { self.write() }
-    }
-
-    fn write(&mut self) -> io::Result<()> {
-        self.target.write_all(&self.kept)?;
-        self.kept.clear();
-        Ok(())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.write()?;
-        self.target.flush()
-    }
-}
-
 type Observers = (Option<MetricsObserver>, Option<LogObserver>);
 
+type RunDriver<'a> = Driver<'a, LiveFleet, Observers>;
+
 struct Run<'a> {
-    driver: Driver<'a, LiveFleet, Observers>,
+    driver: RunDriver<'a>,
     clock: Time,
     out: Output,
     warnings: Warnings,
@@ -263,20 +228,20 @@ impl Run<'_> {
                 }
             };
             match next {
-                Next::Line(line) => self.take_line(&line.as_line())?,
+                Next::Line(line) => self.take_line(&line.as_line(), &feed)?,
                 Next::Nothing => self.let_timers_fire()?,
                 Next::Failed(error) => return Err(format!("standard input cannot be read: {error}").into()),
-                Next::Stop => return Ok(self.flush()?),
+                Next::Stop => return self.flush(),
                 Next::End => break,
             }
         }
         if drain {
             self.drain(&feed)?;
         }
-        Ok(self.flush()?)
+        self.flush()
     }
 
-    fn take_line(&mut self, line: &Line<'_>) -> Result<(), Failure> {
+    fn take_line(&mut self, line: &Line<'_>, feed: &Feed) -> Result<(), Failure> {
         let Self { driver, clock, out, warnings, refusals } = self;
         match EventText::read(line, warnings) {
             Err(refused) => {
@@ -287,8 +252,11 @@ impl Run<'_> {
                 let at_us = clock.of_event(event.at_us(), driver.scheduler().now_us());
                 // Timer by timer: a long time without events may be full of them.
                 while let Some(due_us) = driver.next_timer_us().filter(|&due_us| due_us <= at_us) {
+                    if feed.is_stopping() {
+                        return Ok(());
+                    }
                     driver.tick_until(due_us, &mut |said| out.say(&said));
-                    out.write_much()?;
+                    write_much(driver, out)?;
                     if driver.next_timer_us().is_some_and(|next_us| next_us <= due_us) {
                         break;
                     }
@@ -299,7 +267,7 @@ impl Run<'_> {
                 });
             }
         }
-        Ok(self.out.write_much()?)
+        write_much(&mut self.driver, &mut self.out)
     }
 
     /// When the next timer fires, on the wall clock: those of the events' clock fire when an event says so.
@@ -313,7 +281,7 @@ impl Run<'_> {
             let Self { driver, clock, out, .. } = self;
             driver.tick_until(clock.now_us(), &mut |said| out.say(&said));
         }
-        Ok(self.out.write_much()?)
+        write_much(&mut self.driver, &mut self.out)
     }
 
     /// Goes on without events while jobs are left that end by themselves.
@@ -329,7 +297,7 @@ impl Run<'_> {
                     let Some(due_us) = self.driver.next_timer_us() else { break };
                     let out = &mut self.out;
                     self.driver.tick_until(due_us, &mut |said| out.say(&said));
-                    self.out.write_much()?;
+                    write_much(&mut self.driver, &mut self.out)?;
                 }
             }
         }
@@ -337,10 +305,8 @@ impl Run<'_> {
     }
 
     /// Nothing is held back while nothing comes.
-    fn flush(&mut self) -> io::Result<()> {
-        if let Some(recording) = self.driver.recording_mut() {
-            recording.flush();
-        }
+    fn flush(&mut self) -> Result<(), Failure> {
+        flush_recording(&mut self.driver);
         self.out.flush()
     }
 
@@ -373,5 +339,21 @@ impl Run<'_> {
             (Some(why), Some(path)) => Err(format!("{}: the recording is not whole: {why}", path.display()).into()),
             _ => Ok(Completion::from_refusals(refused > 0)),
         }
+    }
+}
+
+/// Writes what is to be said, once it is much.
+fn write_much(driver: &mut RunDriver<'_>, out: &mut Output) -> Result<(), Failure> {
+    if !out.is_much() {
+        return Ok(());
+    }
+    flush_recording(driver);
+    out.write()
+}
+
+/// An input is in the recording before anybody reads its answer. RECORD-1.
+fn flush_recording(driver: &mut RunDriver<'_>) {
+    if let Some(recording) = driver.recording_mut() {
+        recording.flush();
     }
 }
