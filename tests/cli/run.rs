@@ -359,6 +359,37 @@ fn the_recording_is_ahead_of_the_answers() {
     assert!(inputs >= answers, "{answers} answers, but {inputs} inputs: {}", replayed.err);
 }
 
+// RECORD-1: a start that fails leaves a recording as it was, and no run writes into another's.
+#[test]
+fn a_recording_is_never_lost_to_a_start_that_fails() {
+    let desk = Desk::new();
+    desk.write("keep.rec", "kept");
+    for args in [
+        &["--record", "keep.rec", "--fleet", "nofile.json"][..],
+        &["--record", "keep.rec", "-o", "./keep.rec"],
+        &["--record", "keep.rec", "-o", "no/folder"],
+        &["--record", "keep.rec", "--metrics-addr", "0.0.0.0:0"],
+    ] {
+        desk.feed(&[&EVENTS[..], args].concat(), "").expect(2).says(":");
+        assert_eq!(desk.read("keep.rec"), "kept", "{args:?}");
+    }
+    desk.feed(&[&EVENTS[..], &["--record", "new.rec", "-o", "./new.rec"]].concat(), "").expect(2).says("one file");
+    let record = [&EVENTS[..], &["--record", "keep.rec"]].concat();
+    let input = Command::new(BINARY)
+        .args(&record)
+        .current_dir(desk.path(""))
+        .stdin(std::fs::File::open(desk.path("keep.rec")).unwrap())
+        .output();
+    Ran::of(&input.unwrap()).expect(2).says("keep.rec: is an input");
+    assert_eq!(desk.read("keep.rec"), "kept");
+    let mut running = Running::start(&desk, &record);
+    running.tell(&snapshot(0, "a"));
+    running.next();
+    desk.feed(&record, "").expect(2).says("another run records to it");
+    running.finish().expect(0);
+    desk.run(["replay", "keep.rec"]).expect(0);
+}
+
 /// A long time without events is full of timers: a wish to end is heard in between.
 #[cfg(unix)]
 #[test]

@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
 use orchestrator_core::scheduler::{Answer, Input};
+use same_file::Handle;
 
 use self::feed::{Feed, Next};
 use self::output::Output;
@@ -114,8 +115,7 @@ pub(super) fn run(args: &RunArgs) -> Result<Completion, Failure> {
     let mut driver = Driver::new(fleet, storage.storage(), &policies, None, observers);
     let mut outcome = Vec::new();
     if let Some(path) = &args.record {
-        let file =
-            RecordingFile::create(path).map_err(|error| format!("{}: cannot be written: {error}", path.display()))?;
+        let file = args.open_recording(path)?;
         outcome.resize(OUTCOME_BYTES, 0);
         driver.record(file, &mut outcome, sizes, &policies);
     }
@@ -137,12 +137,24 @@ impl RunArgs {
         let inputs = || self.fleet.iter().chain(&self.policy);
         load::check_output(inputs(), self.record.as_deref())?;
         load::check_output(inputs(), self.output.as_deref())?;
-        match (&self.record, &self.output) {
-            (Some(record), Some(output)) if is_one_file(record, output) => {
-                Err(format!("{}: the recording and the output cannot be one file", output.display()).into())
+        Ok(())
+    }
+
+    /// Compared with everything else once it is there, so that no link hides that they are one.
+    fn open_recording(&self, path: &Path) -> Result<RecordingFile, Failure> {
+        let in_file = |why: &dyn std::fmt::Display| format!("{}: {why}", path.display());
+        let file = RecordingFile::open(path).map_err(|error| in_file(&format_args!("cannot be written: {error}")))?;
+        if path.is_file() {
+            let recording = Handle::from_path(path)?;
+            let is = |handle: io::Result<Handle>| handle.is_ok_and(|other| other == recording);
+            if is(Handle::stdin()) {
+                return Err(in_file(&"is an input; name another file for the recording").into());
             }
-            _ => Ok(()),
+            if is(self.output.as_ref().map_or_else(Handle::stdout, Handle::from_path)) {
+                return Err(in_file(&"the recording and the output cannot be one file").into());
+            }
         }
+        Ok(file)
     }
 
     fn sizes(&self) -> Sizes {
@@ -163,11 +175,6 @@ impl RunArgs {
         terminal::say(format_args!("metrics: http://{}/metrics", server.address()));
         Ok(Some(server))
     }
-}
-
-/// Also where neither is there yet.
-fn is_one_file(one: &Path, other: &Path) -> bool {
-    one == other || same_file::is_same_file(one, other).unwrap_or(false)
 }
 
 /// What time it is.
@@ -355,5 +362,8 @@ fn write_much(driver: &mut RunDriver<'_>, out: &mut Output) -> Result<(), Failur
 fn flush_recording(driver: &mut RunDriver<'_>) {
     if let Some(recording) = driver.recording_mut() {
         recording.flush();
+        if let Some(error) = recording.untold_failure() {
+            terminal::say(format_args!("warning: the recording ends here: {error}"));
+        }
     }
 }
