@@ -103,7 +103,7 @@ impl Backend for Faulty {
 }
 
 fn backends_with(fault: Fault) -> Vec<Box<dyn Backend>> {
-    let mut backends = available_backends();
+    let mut backends = available_backends().expect("threads for a test");
     backends.push(Box::new(Faulty { fault, rows: None }));
     backends
 }
@@ -169,7 +169,7 @@ fn a_backend_without_a_fault_passes_and_has_the_same_digest() {
 #[test]
 fn ten_million_pairs_agree() {
     let start = Instant::now();
-    let mut backends = available_backends();
+    let mut backends = available_backends().expect("threads for a test");
     let (mut worlds, mut pairs, mut seed) = (0, 0, 1_000);
     while pairs < 10_000_000 {
         let report = run(&mut backends, Plan { seed, ..Plan::default() }.cases(), |_| ()).expect("worlds");

@@ -278,7 +278,7 @@ fn prices_limit_budgets() {
 }
 
 #[test]
-fn a_reader_that_goes_away_is_no_failure() {
+fn a_reader_that_goes_away_is_a_failure() {
     let desk = Desk::new();
     let mut running = Running::start(&desk, &[&EVENTS[..], &["--record", "run.rec"]].concat());
     running.tell(&snapshot(0, "a"));
@@ -293,7 +293,7 @@ fn a_reader_that_goes_away_is_no_failure() {
             break;
         }
     }
-    running.finish().expect(0).does_not_say("ipe");
+    running.finish().expect(2).says("standard output: nobody reads the answers any more");
     desk.run(["replay", "run.rec"]).expect(0);
 }
 
@@ -328,4 +328,86 @@ fn a_recording_that_cannot_be_written_is_said_at_the_end() {
     let ran = desk.feed(&[&EVENTS[..], &["--record", "/dev/full"]].concat(), lines_of([snapshot(0, "a")])).expect(2);
     assert_eq!(names(&ran.lines()), ["done"]);
     ran.says("run digest: ").says("/dev/full: the recording is not whole: ");
+}
+
+/// Answers that cannot be written: the file is named.
+#[cfg(target_os = "linux")]
+#[test]
+fn an_output_that_cannot_be_written_is_named() {
+    let desk = Desk::new();
+    let args = [&EVENTS[..], &["-o", "/dev/full"]].concat();
+    desk.feed(&args, lines_of([snapshot(0, "a")])).expect(2).says("/dev/full: cannot be written: ");
+}
+
+// RECORD-1: whoever reads an answer finds its input in the recording, also where the answers are too many to keep.
+#[test]
+fn the_recording_is_ahead_of_the_answers() {
+    let desk = Desk::new();
+    let mut running = Running::start(&desk, &[&EVENTS[..], &["--record", "run.rec"]].concat());
+    let mut stdin = running.stdin.take().unwrap();
+    let feeder = thread::spawn(move || {
+        let ticks = (0..200_000).map(|at_ms| format!("{}\n", json!({ "event": "tick", "at_ms": at_ms })));
+        let _ = ticks.map(String::into_bytes).try_for_each(|line| stdin.write_all(&line));
+    });
+    running.next();
+    running.child.kill().unwrap();
+    feeder.join().unwrap();
+    let answers = running.out.iter().filter(|line| serde_json::from_str::<Value>(line).is_ok()).count() as u64 + 1;
+    running.child.wait().unwrap();
+    let replayed = desk.run(["replay", "run.rec"]);
+    let inputs: u64 = replayed.out.split_whitespace().nth(1).unwrap().parse().unwrap();
+    assert!(inputs >= answers, "{answers} answers, but {inputs} inputs: {}", replayed.err);
+}
+
+// RECORD-1: a start that fails leaves a recording as it was, and no run writes into another's.
+#[test]
+fn a_recording_is_never_lost_to_a_start_that_fails() {
+    let desk = Desk::new();
+    desk.write("keep.rec", "kept");
+    for args in [
+        &["--record", "keep.rec", "--fleet", "nofile.json"][..],
+        &["--record", "keep.rec", "-o", "./keep.rec"],
+        &["--record", "keep.rec", "-o", "no/folder"],
+        &["--record", "keep.rec", "--metrics-addr", "0.0.0.0:0"],
+    ] {
+        desk.feed(&[&EVENTS[..], args].concat(), "").expect(2).says(":");
+        assert_eq!(desk.read("keep.rec"), "kept", "{args:?}");
+    }
+    desk.feed(&[&EVENTS[..], &["--record", "new.rec", "-o", "./new.rec"]].concat(), "").expect(2).says("one file");
+    let record = [&EVENTS[..], &["--record", "keep.rec"]].concat();
+    let input = Command::new(BINARY)
+        .args(&record)
+        .current_dir(desk.path(""))
+        .stdin(std::fs::File::open(desk.path("keep.rec")).unwrap())
+        .output();
+    Ran::of(&input.unwrap()).expect(2).says("keep.rec: is an input");
+    assert_eq!(desk.read("keep.rec"), "kept");
+    let mut running = Running::start(&desk, &record);
+    running.tell(&snapshot(0, "a"));
+    running.next();
+    desk.feed(&record, "").expect(2).says("another run records to it");
+    running.finish().expect(0);
+    desk.run(["replay", "keep.rec"]).expect(0);
+}
+
+/// A long time without events is full of timers: a wish to end is heard in between.
+#[cfg(unix)]
+#[test]
+fn timers_of_one_line_do_not_outlast_a_signal() {
+    let desk = Desk::new();
+    let mut running = Running::start(&desk, &["run", "--clock", "events", "-o", "out.jsonl"]);
+    (0..100).for_each(|at_ms| running.tell(&snapshot(at_ms, &format!("p{at_ms}"))));
+    running.tell(&json!({ "event": "tick", "at_ms": 86_400_000_u64 * 300 }));
+    thread::sleep(Duration::from_millis(500));
+    let kill = Command::new("kill").arg(running.child.id().to_string()).status().unwrap();
+    assert!(kill.success());
+    let ended = (0..100).any(|_| {
+        thread::sleep(Duration::from_millis(50));
+        running.child.try_wait().unwrap().is_some()
+    });
+    if !ended {
+        running.child.kill().unwrap();
+    }
+    assert!(ended, "it goes on");
+    running.finish().expect(0);
 }

@@ -17,7 +17,8 @@ const DEPTHS: [u8; 3] = [1, 2, 16];
 pub(crate) fn backends() -> Vec<Box<dyn Backend>> {
     let levels = Level::available();
     let one_thread = levels.iter().map(|&level| Simd::with_level(level, 1));
-    one_thread.chain([Simd::new(3)]).map(|simd| Box::new(simd) as Box<dyn Backend>).collect()
+    let all = one_thread.chain([Simd::new(3)]);
+    all.map(|simd| Box::new(simd.expect("threads for a test")) as Box<dyn Backend>).collect()
 }
 
 fn resolve(fleet: &Fleet, policy: &Policy, jobs: &[RefJob]) -> Vec<ResolvedJob> {
@@ -105,7 +106,9 @@ fn large_random_fleets() {
         let ids: Vec<String> = pools.iter().map(|pool| pool.id.clone()).collect();
         let mut jobs: Vec<RefJob> = random_worlds.by_ref().take(12).flat_map(|world| world.jobs).collect();
         for (number, job) in jobs.iter_mut().enumerate() {
-            let name = |salt: usize| ids.get((number * 31 + salt * 17) % ids.len().max(1)).cloned().unwrap_or_else(|| "none".into());
+            let name = |salt: usize| {
+                ids.get((number * 31 + salt * 17) % ids.len().max(1)).cloned().unwrap_or_else(|| "none".into())
+            };
             for (salt, id) in job.prefer_pools.iter_mut().chain(&mut job.avoid_pools).enumerate() {
                 *id = name(salt);
             }

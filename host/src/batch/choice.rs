@@ -12,6 +12,7 @@
 
 use super::backend::{Backend, BackendName};
 use super::scalar::Scalar;
+use super::simd::Simd;
 
 /// Which backend to use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -26,12 +27,19 @@ pub enum BackendChoice {
 }
 
 /// Why a backend cannot be used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Unavailable {
-    /// It is no part of this build.
-    #[error("{0}: not part of this build")]
-    NotBuilt(BackendName),
+    /// The threads that it was to run on could not be started.
+    #[error("{backend}: {threads} threads cannot be started: {why}")]
+    NoThreads {
+        /// Which backend.
+        backend: BackendName,
+        /// How many were asked for.
+        threads: usize,
+        /// What the system says.
+        why: String,
+    },
 }
 
 impl BackendChoice {
@@ -52,9 +60,9 @@ impl BackendChoice {
 ///
 /// # Errors
 /// Why it is not available.
-pub fn open(name: BackendName, _threads: usize) -> Result<Box<dyn Backend>, Unavailable> {
+pub fn open(name: BackendName, threads: usize) -> Result<Box<dyn Backend>, Unavailable> {
     match name {
         BackendName::Scalar => Ok(Box::new(Scalar)),
-        BackendName::Simd => Err(Unavailable::NotBuilt(name)),
+        BackendName::Simd => Ok(Box::new(Simd::new(threads)?)),
     }
 }

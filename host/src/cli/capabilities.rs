@@ -6,6 +6,7 @@ use orchestrator_core::{Order, PolicySpec, Reason, Rejection, SCHEMA_VERSION, SE
 use serde_json::{Value, json};
 
 use super::{Completion, Failure};
+use crate::batch::BackendName;
 use crate::place::Mode;
 
 // SEMANTICS_VERSION stands in a text that must be a constant; the test below holds the two together.
@@ -45,7 +46,7 @@ fn document() -> Value {
         },
         "modes": Mode::ALL.map(Mode::name),
         "orders": Order::ALL.map(Order::name),
-        "backends": ["scalar"],
+        "backends": BackendName::ALL.map(BackendName::name),
         "reasons": Rejection::ALL.map(|rejection| json!({
             "stage": rejection.stage(),
             "reason": rejection.reason().name(),

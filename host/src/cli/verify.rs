@@ -81,7 +81,7 @@ pub(super) fn run(args: &VerifyArgs) -> Result<Completion, Failure> {
 }
 
 fn chosen_backends(names: &[String]) -> Result<Vec<Box<dyn Backend>>, Failure> {
-    let mut backends = verify::available_backends();
+    let mut backends = verify::available_backends()?;
     if let Some(unknown) = names.iter().find(|name| !backends.iter().any(|backend| backend.name().name() == **name)) {
         let known: Vec<_> = backends.iter().map(|backend| backend.name().name()).collect();
         return Err(format!("--backends: this build has no `{unknown}`, only: {}", known.join(", ")).into());
@@ -137,7 +137,7 @@ fn run_cases(
     Ok(report)
 }
 
-/// Digests on standard output, the same on every machine; the rest on standard error.
+/// Digests, which are the same on every machine, on standard output; the rest on standard error.
 fn say_report(report: &Report, start: Instant) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
     for (backend, digest) in &report.digests {

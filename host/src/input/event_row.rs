@@ -235,6 +235,10 @@ fn tokens_out(row: &Object<'_>) -> Result<Option<u32>, RowError> {
 fn policies(row: &Object<'_>) -> Result<Policies, RowError> {
     let (path, toml) = (row.text("path")?, row.text("toml")?);
     let (field, read) = match (path, toml) {
+        // A pipe would keep the scheduler waiting.
+        (Some(path), None) if Path::new(&*path).exists() && !Path::new(&*path).is_file() => {
+            return Err(RowError::new("path", Why::Policy { reason: format!("{path}: is no regular file") }));
+        }
         (Some(path), None) => ("path", read_policies(Path::new(&*path))),
         (None, Some(toml)) => ("toml", parse_policies(&toml, Path::new("policy"))),
         (None, None) => return Err(RowError::new("path", Problem::Missing)),

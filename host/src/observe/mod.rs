@@ -20,9 +20,10 @@
 //! | `labels` | label values with a budget; series that are found without allocation |
 //! | `families` | the metrics of the contract (`tests/metrics_contract.json`): names, labels, buckets |
 //! | `metrics` | which event feeds which metric |
-//! | `server` | the metrics page over HTTP |
+//! | `server`, `exchange` | the metrics page over HTTP: connections, and what is said over one |
 //! | `logs`, `log_setup` | events as log lines; where log lines go |
 
+mod exchange;
 mod families;
 mod labels;
 mod log_setup;

@@ -12,18 +12,27 @@
 //! The page tells pool and engine names to whoever asks, so it is served on a loopback address unless the caller says
 //! that anyone may see it.
 //!
-//! Invariants: a request never waits for the scheduler, and the scheduler never for a request; when [`MetricsServer`] is
-//! stopped or dropped, its address is free again.
+//! Invariants: a request never waits for the scheduler, and the scheduler never for a request; no client keeps another
+//! from its answer for longer than an exchange lasts, nor takes more than its share of memory, threads and handles; when
+//! [`MetricsServer`] is stopped or dropped, its address is free again.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::{self, JoinHandle};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
+use std::time::{Duration, Instant};
 
-use tiny_http::{Header, Method, Request, Response, Server};
-
+use super::exchange;
 use super::metrics::MetricsHandle;
+
+/// Clients that are answered at once; others are turned away.
+const CLIENTS_MAX: usize = 16;
+/// Where no connection can be taken, such as for want of handles, the next try is so much later.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// A server that stops waits so long for answers on their way.
+const STOP_WAIT: Duration = Duration::from_secs(1);
 
 /// Why the page is not served.
 #[derive(Debug, thiserror::Error)]
@@ -53,17 +62,8 @@ pub enum ServeError {
 pub struct MetricsServer {
     address: SocketAddr,
     stopping: Arc<AtomicBool>,
-    server: Option<Arc<ServerThread>>,
-    thread: Option<JoinHandle<()>>,
-}
-
-/// The listening server; apart, because `tiny_http::Server` has no `Debug`.
-struct ServerThread(Server);
-
-impl std::fmt::Debug for ServerThread {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("ServerThread")
-    }
+    /// Closed when the last thread has ended.
+    ended: Receiver<()>,
 }
 
 /// Serves the metrics of `handle` at `address`; port 0 takes any free one. `anyone` allows addresses that other machines
@@ -75,15 +75,14 @@ pub fn serve_metrics(address: SocketAddr, anyone: bool, handle: MetricsHandle) -
     if !anyone && !address.ip().is_loopback() {
         return Err(ServeError::NotLoopback { address });
     }
-    let listen_error = |reason: String| ServeError::Listen { address, reason };
-    let server = Server::http(address).map_err(|error| listen_error(error.to_string()))?;
-    let bound = server.server_addr().to_ip().ok_or_else(|| listen_error("not an IP address".to_owned()))?;
-    let server = Arc::new(ServerThread(server));
+    let listen_error = |error: io::Error| ServeError::Listen { address, reason: error.to_string() };
+    let listener = TcpListener::bind(address).map_err(listen_error)?;
+    let bound = listener.local_addr().map_err(listen_error)?;
     let stopping = Arc::new(AtomicBool::new(false));
-    let answering = Answering { server: Arc::clone(&server), stopping: Arc::clone(&stopping), handle };
-    let thread = thread::Builder::new().name("metrics".to_owned()).spawn(move || answering.run());
-    let thread = Some(thread.map_err(ServeError::Thread)?);
-    Ok(MetricsServer { address: bound, stopping, server: Some(server), thread })
+    let (alive, ended) = channel();
+    let accepting = Accepting { listener, stopping: Arc::clone(&stopping), handle, clients: Arc::new(()), alive };
+    thread::Builder::new().name("metrics".to_owned()).spawn(move || accepting.run()).map_err(ServeError::Thread)?;
+    Ok(MetricsServer { address: bound, stopping, ended })
 }
 
 impl MetricsServer {
@@ -93,7 +92,7 @@ impl MetricsServer {
         self.address
     }
 
-    /// Stops serving; requests that came already are answered.
+    /// Stops serving; requests that came already are answered, if their clients take the answer within a second.
     pub fn stop(self) {
         drop(self);
     }
@@ -102,69 +101,87 @@ impl MetricsServer {
 impl Drop for MetricsServer {
     fn drop(&mut self) {
         self.stopping.store(true, Ordering::Release);
-        if let Some(server) = self.server.take() {
-            server.0.unblock();
-        }
-        if let Some(thread) = self.thread.take() {
-            // A thread that panicked has said so already.
-            let _ = thread.join();
-        }
+        let until = Instant::now() + STOP_WAIT;
+        // A connection wakes the thread that waits for one. Where there can be none, it does not sleep for long.
+        let _ = TcpStream::connect_timeout(&reachable(self.address), STOP_WAIT);
+        // Nothing is ever sent: this returns when all threads have ended, or at the time.
+        let _ = self.ended.recv_timeout(until.saturating_duration_since(Instant::now()));
     }
 }
 
-/// What the thread owns. The last reference to the server is dropped with it, which closes the socket.
-struct Answering {
-    server: Arc<ServerThread>,
-    stopping: Arc<AtomicBool>,
-    handle: MetricsHandle,
+/// The address as this machine reaches it.
+fn reachable(mut address: SocketAddr) -> SocketAddr {
+    match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
+        IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
+        _ => {}
+    }
+    address
 }
 
-impl Answering {
+/// What the accepting thread owns. The socket is closed when it ends.
+struct Accepting {
+    listener: TcpListener,
+    stopping: Arc<AtomicBool>,
+    handle: MetricsHandle,
+    /// A copy for each client.
+    clients: Arc<()>,
+    /// A copy for each thread.
+    alive: Sender<()>,
+}
+
+impl Accepting {
     fn run(self) {
-        while !self.stopping.load(Ordering::Acquire) {
-            // An error is a wake-up, or a socket that broke; both end at the flag or at the next request.
-            match self.server.0.recv() {
-                Ok(request) => self.answer(request),
-                Err(error) if self.stopping.load(Ordering::Acquire) => drop(error),
+        let mut is_failing = false;
+        loop {
+            let accepted = self.listener.accept();
+            if self.stopping.load(Ordering::Acquire) {
+                return;
+            }
+            match accepted {
+                Ok((client, _)) => {
+                    is_failing = false;
+                    self.answer(client);
+                }
                 Err(error) => {
-                    tracing::warn!(%error, "the metrics page is no longer served");
-                    return;
+                    if !is_failing {
+                        tracing::warn!(%error, "the metrics page takes no connections for now");
+                    }
+                    is_failing = true;
+                    thread::sleep(ACCEPT_PAUSE);
                 }
             }
         }
     }
 
-    fn answer(&self, request: Request) {
-        let path = request.url().split('?').next().unwrap_or_default();
-        let response = match (path, request.method()) {
-            ("/metrics", Method::Get) => Response::from_string(self.handle.text())
-                .with_header(header("Content-Type", MetricsHandle::CONTENT_TYPE)),
-            ("/metrics", _) => {
-                Response::from_string("only GET\n").with_status_code(405).with_header(header("Allow", "GET"))
-            }
-            _ => Response::from_string("metrics are at /metrics\n").with_status_code(404),
+    /// Answers on a thread of its own; a client that is one too many, or for whom there is no thread, finds its connection
+    /// closed.
+    fn answer(&self, client: TcpStream) {
+        if Arc::strong_count(&self.clients) > CLIENTS_MAX {
+            return;
+        }
+        let (handle, counted, alive) = (self.handle.clone(), Arc::clone(&self.clients), self.alive.clone());
+        let answering = move || {
+            let _held = (counted, alive);
+            // A client that went away, or is slow, needs no answer.
+            let _ = exchange::answer(&client, &handle);
         };
-        // A client that went away needs no answer.
-        let _ = request.respond(response);
+        if let Err(error) = thread::Builder::new().name("metrics client".to_owned()).spawn(answering) {
+            tracing::warn!(%error, "no thread for a client of the metrics page");
+        }
     }
-}
-
-fn header(field: &str, value: &str) -> Header {
-    Header::from_bytes(field, value).expect("both are plain ASCII without line breaks")
 }
 
 #[cfg(test)]
 mod tests {
     use std::io::{Read, Write};
-    use std::net::{Ipv4Addr, TcpListener, TcpStream};
-    use std::time::Duration;
 
     use orchestrator_core::scheduler::{Event, JobFacts, Observer, WaitForecast};
 
     use super::*;
     use crate::observe::MetricsObserver;
 
-    const LOOPBACK: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+    const LOOPBACK: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
     /// Status line and body of one request.
     fn ask(address: SocketAddr, request: &str) -> (String, String) {
@@ -219,12 +236,52 @@ mod tests {
         let silent = TcpStream::connect(address).unwrap();
         server.stop();
         drop(silent);
-        // The accepting thread of the library ends a moment after the server.
-        let again = (0..500).find_map(|_| {
-            thread::sleep(Duration::from_millis(10));
-            TcpListener::bind(address).ok()
+        assert!(TcpListener::bind(address).is_ok(), "{address} is still taken");
+    }
+
+    // One client after another sends what never becomes a request, or reads no answer: the next one is answered.
+    #[test]
+    fn no_client_keeps_others_from_their_answers() {
+        let server = serve_metrics(LOOPBACK, false, MetricsObserver::new().handle()).unwrap();
+        let mut greedy = TcpStream::connect(server.address()).unwrap();
+        greedy.set_write_timeout(Some(Duration::from_secs(5))).unwrap();
+        // Refused at last: the connection is closed behind the first answer.
+        let until = Instant::now() + Duration::from_secs(10);
+        while greedy.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n").is_ok() {
+            assert!(Instant::now() < until, "all of it is taken");
+        }
+        let silent: Vec<_> = (0..CLIENTS_MAX - 2).map(|_| TcpStream::connect(server.address()).unwrap()).collect();
+        assert!(ask(server.address(), "GET /metrics HTTP/1.1").0.starts_with("HTTP/1.1 200 OK"));
+        let start = Instant::now();
+        server.stop();
+        assert!(start.elapsed() < 2 * STOP_WAIT, "{:?}", start.elapsed());
+        drop(silent);
+    }
+
+    #[test]
+    fn clients_beyond_the_limit_are_turned_away() {
+        let server = serve_metrics(LOOPBACK, false, MetricsObserver::new().handle()).unwrap();
+        let connect = || {
+            let client = TcpStream::connect(server.address()).unwrap();
+            client.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
+            client
+        };
+        let silent: Vec<_> = (0..CLIENTS_MAX).map(|_| connect()).collect();
+        assert!(matches!(connect().read(&mut [0]), Ok(0) | Err(_)), "an answer to nothing");
+        let start = Instant::now();
+        assert_eq!(connect().read(&mut [0]).unwrap_or(0), 0);
+        assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
+        drop(silent);
+        // Their places are free again.
+        let answered = (0..100).any(|_| {
+            thread::sleep(Duration::from_millis(20));
+            let mut client = connect();
+            let mut answer = [0; 12];
+            write!(client, "GET /metrics HTTP/1.1\r\n\r\n").is_ok()
+                && client.read_exact(&mut answer).is_ok()
+                && &answer == b"HTTP/1.1 200"
         });
-        assert!(again.is_some(), "{address} is still taken");
+        assert!(answered);
     }
 
     #[test]

@@ -66,16 +66,18 @@ impl fmt::Display for Listed<'_> {
 /// All answers of one backend as a number.
 #[derive(Debug)]
 pub(super) struct BackendDigest {
-    backend: BackendName,
+    /// The backend's name and what it runs on.
+    backend: String,
     hasher: ContentHasher,
 }
 
 impl BackendDigest {
-    pub(super) fn of(backend: BackendName) -> Self {
+    pub(super) fn of(backend: &dyn Backend) -> Self {
+        let backend = format!("{} ({})", backend.name(), backend.description());
         Self { backend, hasher: ContentHasher::new("shortlists") }
     }
 
-    pub(super) fn finish(&self) -> (BackendName, u64) {
+    pub(super) fn finish(self) -> (String, u64) {
         (self.backend, self.hasher.finish())
     }
 

@@ -34,8 +34,11 @@ pub use case_files::{CASE_FILES, CaseFileError, read_case, write_case};
 pub use compare::Difference;
 pub use worlds::Plan;
 
-use crate::batch::{Backend, BackendName, Scalar};
+use crate::batch::{Backend, Level, Scalar, Simd, Unavailable};
 use compare::{BackendDigest, Run};
+
+/// Threads of the backend with several: more than many machines have cores, so that parts end in any order.
+const THREADS: usize = 3;
 
 /// What came of a run.
 #[derive(Debug, Clone, Default)]
@@ -44,8 +47,8 @@ pub struct Report {
     pub worlds: u64,
     /// Pools times jobs, each counted once per state of the pools that it was compared in.
     pub pairs: u64,
-    /// One digest per backend over all its answers.
-    pub digests: Vec<(BackendName, u64)>,
+    /// Every backend, what it runs on, and one digest over all its answers.
+    pub digests: Vec<(String, u64)>,
     /// The first difference; the run ended there.
     pub found: Option<Found>,
 }
@@ -61,10 +64,17 @@ pub struct Found {
     pub case: Case,
 }
 
-/// The backends that this build has.
-#[must_use]
-pub fn available_backends() -> Vec<Box<dyn Backend>> {
-    vec![Box::new(Scalar)]
+/// The backends of this machine: every set of vector instructions on one thread, and the widest on more.
+///
+/// # Errors
+/// When threads cannot be started.
+pub fn available_backends() -> Result<Vec<Box<dyn Backend>>, Unavailable> {
+    let mut backends: Vec<Box<dyn Backend>> = vec![Box::new(Scalar)];
+    for level in Level::available() {
+        backends.push(Box::new(Simd::with_level(level, 1)?));
+    }
+    backends.push(Box::new(Simd::new(THREADS)?));
+    Ok(backends)
 }
 
 /// Compares the answers of `backends` on every case with the core's, until one differs. `on_world` sees the report grow.
@@ -76,7 +86,7 @@ pub fn run(
     cases: impl IntoIterator<Item = Case>,
     mut on_world: impl FnMut(&Report),
 ) -> Result<Report, VerifyError> {
-    let mut digests: Vec<_> = backends.iter().map(|backend| BackendDigest::of(backend.name())).collect();
+    let mut digests: Vec<_> = backends.iter().map(|backend| BackendDigest::of(&**backend)).collect();
     let mut report = Report::default();
     for case in cases {
         let mut run = Run::new(case.build()?, backends, &mut digests);
@@ -92,6 +102,6 @@ pub fn run(
             break;
         }
     }
-    report.digests = digests.iter().map(BackendDigest::finish).collect();
+    report.digests = digests.into_iter().map(BackendDigest::finish).collect();
     Ok(report)
 }

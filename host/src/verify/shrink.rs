@@ -106,7 +106,7 @@ impl Shrinker<'_> {
     fn difference_of(&mut self, case: &Case) -> Option<Difference> {
         let setup = case.build().ok()?;
         let backend = &mut self.backends[self.index..=self.index];
-        let mut digest = [BackendDigest::of(self.difference.backend)];
+        let mut digest = [BackendDigest::of(&*backend[0])];
         let mut run = Run::new(setup, backend, &mut digest);
         let difference = run.compare().err().map(|difference| *difference);
         self.pairs = self.pairs.saturating_sub(run.pairs().max(1));

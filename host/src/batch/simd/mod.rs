@@ -19,7 +19,7 @@
 //!
 //! let mut lists = [Shortlist::new(2), Shortlist::new(2)];
 //! let (simd_list, scalar_list) = lists.split_at_mut(1);
-//! Simd::new(1).shortlists(&world, &[job.query(None)], simd_list).unwrap();
+//! Simd::new(1).unwrap().shortlists(&world, &[job.query(None)], simd_list).unwrap();
 //! Scalar.shortlists(&world, &[job.query(None)], scalar_list).unwrap();
 //! assert_eq!(simd_list, scalar_list);
 //! ```
@@ -36,9 +36,11 @@ mod tasks;
 mod view;
 mod warm;
 
+use std::thread::available_parallelism;
+
 use orchestrator_core::rows::JobQuery;
 use orchestrator_core::{PlacementInput, Shortlist, keys_of};
-use rayon::{ThreadPool, ThreadPoolBuilder};
+use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
 
 pub use level::Level;
 
@@ -48,9 +50,12 @@ use self::segments::Segments;
 use self::tasks::{Snapshot, Task};
 use self::warm::WarmIndex;
 use super::backend::{Backend, BackendError, BackendName, World};
+use super::choice::Unavailable;
 
 /// Jobs that one thread takes at once: enough to have a tile of columns pay off.
 const JOBS_PER_TASK: usize = 32;
+/// Fewer pairs are not worth waking a thread for: they take less than 50 µs.
+const SHARED_PAIRS_MIN: usize = 1 << 16;
 
 /// Columns, vector units and threads.
 #[derive(Debug)]
@@ -80,26 +85,32 @@ struct Batch {
 impl Simd {
     /// The widest vectors of this machine, on so many threads; 0 takes all of them.
     ///
-    /// Where threads cannot be had, the caller's own does the work.
-    #[must_use]
-    pub fn new(threads: usize) -> Self {
+    /// # Errors
+    /// When the threads cannot be started.
+    pub fn new(threads: usize) -> Result<Self, Unavailable> {
         Self::with_level(Level::best(), threads)
     }
 
     /// Vectors of a certain width.
-    #[must_use]
-    pub fn with_level(level: Level, threads: usize) -> Self {
-        let threads = if threads == 0 { std::thread::available_parallelism().map_or(1, usize::from) } else { threads };
-        let pool = (threads > 1).then(|| ThreadPoolBuilder::new().num_threads(threads).build().ok()).flatten();
-        Self {
+    ///
+    /// # Errors
+    /// As [`Simd::new`].
+    pub fn with_level(level: Level, threads: usize) -> Result<Self, Unavailable> {
+        let threads = if threads == 0 { available_parallelism().map_or(1, usize::from) } else { threads };
+        let no_threads = |error: ThreadPoolBuildError| {
+            let backend = BackendName::Simd;
+            Unavailable::NoThreads { backend, threads, why: error.to_string() }
+        };
+        let pool = (threads > 1).then(|| ThreadPoolBuilder::new().num_threads(threads).build()).transpose();
+        Ok(Self {
             level,
-            threads: pool,
+            threads: pool.map_err(no_threads)?,
             columns: Columns::default(),
             classes: Classes::default(),
             warm: WarmIndex::default(),
             stale: true,
             batch: Batch::default(),
-        }
+        })
     }
 
     /// The number of threads.
@@ -155,7 +166,8 @@ impl Simd {
                 classes: &self.classes,
             };
             let round = &mut lists[start..end];
-            match &self.threads {
+            let is_shared = round.len().saturating_mul(self.columns.len()) >= SHARED_PAIRS_MIN;
+            match self.threads.as_ref().filter(|_| is_shared) {
                 Some(pool) => pool.install(|| snapshot.run_all(tasks, round, pool.current_num_threads())),
                 None => snapshot.run_all(tasks, round, 1),
             }

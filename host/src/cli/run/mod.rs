@@ -10,25 +10,25 @@
 //! nothing depends on when a line came; whatever ends the run, the recording is whole and the summary is said.
 
 mod feed;
+mod output;
 
-use std::io::{self, Write};
+use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
 use orchestrator_core::scheduler::{Answer, Input};
+use same_file::Handle;
 
 use self::feed::{Feed, Next};
+use self::output::Output;
 use super::{Completion, Failure, load, terminal};
 use crate::daemon::{Driver, HostStorage, OUTCOME_BYTES, RecordingFile, Said, Sizes};
 use crate::fleet::LiveFleet;
 use crate::input::{EventText, Line, Warnings};
 use crate::observe::{LogFormat, LogObserver, MetricsObserver, MetricsServer, init_logs, serve_metrics};
-use crate::wire::{ActionLine, AnswerLine, RefusedLine};
-
-/// Output is written at the latest when there is this much of it.
-const OUTPUT_BYTES: usize = 1 << 16;
+use crate::wire::RefusedLine;
 
 /// Run a scheduler.
 #[derive(Debug, Args)]
@@ -117,15 +117,14 @@ pub(super) fn run(args: &RunArgs) -> Result<Completion, Failure> {
     let mut driver = Driver::new(fleet, storage.storage(), &policies, None, observers);
     let mut outcome = Vec::new();
     if let Some(path) = &args.record {
-        let file =
-            RecordingFile::create(path).map_err(|error| format!("{}: cannot be written: {error}", path.display()))?;
+        let file = args.open_recording(path)?;
         outcome.resize(OUTCOME_BYTES, 0);
         driver.record(file, &mut outcome, sizes, &policies);
     }
     let mut run = Run {
         driver,
         clock: Time { start: Instant::now(), kind: args.clock },
-        out: Output { target: load::open_output(args.output.as_deref())?, kept: Vec::new() },
+        out: Output::open(args.output.as_deref())?,
         warnings: Warnings::default(),
         refusals: load::Refusals::of(Path::new("<stdin>")),
     };
@@ -140,12 +139,24 @@ impl RunArgs {
         let inputs = || self.fleet.iter().chain(&self.policy);
         load::check_output(inputs(), self.record.as_deref())?;
         load::check_output(inputs(), self.output.as_deref())?;
-        match (&self.record, &self.output) {
-            (Some(record), Some(output)) if is_one_file(record, output) => {
-                Err(format!("{}: the recording and the output cannot be one file", output.display()).into())
+        Ok(())
+    }
+
+    /// Compared with everything else once it is there, so that no link hides that they are one.
+    fn open_recording(&self, path: &Path) -> Result<RecordingFile, Failure> {
+        let in_file = |why: &dyn std::fmt::Display| format!("{}: {why}", path.display());
+        let file = RecordingFile::open(path).map_err(|error| in_file(&format_args!("cannot be written: {error}")))?;
+        if path.is_file() {
+            let recording = Handle::from_path(path)?;
+            let is = |handle: io::Result<Handle>| handle.is_ok_and(|other| other == recording);
+            if is(Handle::stdin()) {
+                return Err(in_file(&"is an input; name another file for the recording").into());
             }
-            _ => Ok(()),
+            if is(self.output.as_ref().map_or_else(Handle::stdout, Handle::from_path)) {
+                return Err(in_file(&"the recording and the output cannot be one file").into());
+            }
         }
+        Ok(file)
     }
 
     fn sizes(&self) -> Sizes {
@@ -166,11 +177,6 @@ impl RunArgs {
         terminal::say(format_args!("metrics: http://{}/metrics", server.address()));
         Ok(Some(server))
     }
-}
-
-/// Also where neither is there yet.
-fn is_one_file(one: &Path, other: &Path) -> bool {
-    one == other || same_file::is_same_file(one, other).unwrap_or(false)
 }
 
 /// What time it is.
@@ -194,46 +200,12 @@ impl Time {
     }
 }
 
-/// Lines to be written: whole ones, and none in the middle of an input.
-struct Output {
-    target: Box<dyn Write>,
-    kept: Vec<u8>,
-}
-
-impl Output {
-    fn line(&mut self, line: &impl serde::Serialize) {
-        serde_json::to_writer(&mut self.kept, line).expect("lines are JSON, and memory takes everything");
-        self.kept.push(b'\n');
-    }
-
-    fn say(&mut self, said: &Said<'_>) {
-        match *said {
-            Said::Answer { now_us, input, answer } => self.line(&AnswerLine::new(now_us, input, answer)),
-            Said::Action { now_us, action } => self.line(&ActionLine::new(now_us, action)),
-        }
-    }
-
-    /// Writes what is there, once it is much.
-    fn write_much(&mut self) -> io::Result<()> {
-        if self.kept.len() < OUTPUT_BYTES { Ok(()) } else { self.write() }
-    }
-
-    fn write(&mut self) -> io::Result<()> {
-        self.target.write_all(&self.kept)?;
-        self.kept.clear();
-        Ok(())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.write()?;
-        self.target.flush()
-    }
-}
-
 type Observers = (Option<MetricsObserver>, Option<LogObserver>);
 
+type RunDriver<'a> = Driver<'a, LiveFleet, Observers>;
+
 struct Run<'a> {
-    driver: Driver<'a, LiveFleet, Observers>,
+    driver: RunDriver<'a>,
     clock: Time,
     out: Output,
     warnings: Warnings,
@@ -265,20 +237,20 @@ impl Run<'_> {
                 }
             };
             match next {
-                Next::Line(line) => self.take_line(&line.as_line())?,
+                Next::Line(line) => self.take_line(&line.as_line(), &feed)?,
                 Next::Nothing => self.let_timers_fire()?,
                 Next::Failed(error) => return Err(format!("standard input cannot be read: {error}").into()),
-                Next::Stop => return Ok(self.flush()?),
+                Next::Stop => return self.flush(),
                 Next::End => break,
             }
         }
         if drain {
             self.drain(&feed)?;
         }
-        Ok(self.flush()?)
+        self.flush()
     }
 
-    fn take_line(&mut self, line: &Line<'_>) -> Result<(), Failure> {
+    fn take_line(&mut self, line: &Line<'_>, feed: &Feed) -> Result<(), Failure> {
         let Self { driver, clock, out, warnings, refusals } = self;
         match EventText::read(line, warnings) {
             Err(refused) => {
@@ -289,8 +261,11 @@ impl Run<'_> {
                 let at_us = clock.of_event(event.at_us(), driver.scheduler().now_us());
                 // Timer by timer: a long time without events may be full of them.
                 while let Some(due_us) = driver.next_timer_us().filter(|&due_us| due_us <= at_us) {
+                    if feed.is_stopping() {
+                        return Ok(());
+                    }
                     driver.tick_until(due_us, &mut |said| out.say(&said));
-                    out.write_much()?;
+                    write_much(driver, out)?;
                     if driver.next_timer_us().is_some_and(|next_us| next_us <= due_us) {
                         break;
                     }
@@ -301,7 +276,7 @@ impl Run<'_> {
                 });
             }
         }
-        Ok(self.out.write_much()?)
+        write_much(&mut self.driver, &mut self.out)
     }
 
     /// When the next timer fires, on the wall clock: those of the events' clock fire when an event says so.
@@ -315,7 +290,7 @@ impl Run<'_> {
             let Self { driver, clock, out, .. } = self;
             driver.tick_until(clock.now_us(), &mut |said| out.say(&said));
         }
-        Ok(self.out.write_much()?)
+        write_much(&mut self.driver, &mut self.out)
     }
 
     /// Goes on without events while jobs are left that end by themselves.
@@ -331,7 +306,7 @@ impl Run<'_> {
                     let Some(due_us) = self.driver.next_timer_us() else { break };
                     let out = &mut self.out;
                     self.driver.tick_until(due_us, &mut |said| out.say(&said));
-                    self.out.write_much()?;
+                    write_much(&mut self.driver, &mut self.out)?;
                 }
             }
         }
@@ -339,10 +314,8 @@ impl Run<'_> {
     }
 
     /// Nothing is held back while nothing comes.
-    fn flush(&mut self) -> io::Result<()> {
-        if let Some(recording) = self.driver.recording_mut() {
-            recording.flush();
-        }
+    fn flush(&mut self) -> Result<(), Failure> {
+        flush_recording(&mut self.driver);
         self.out.flush()
     }
 
@@ -374,6 +347,25 @@ impl Run<'_> {
         match (failure, record) {
             (Some(why), Some(path)) => Err(format!("{}: the recording is not whole: {why}", path.display()).into()),
             _ => Ok(Completion::from_refusals(refused > 0)),
+        }
+    }
+}
+
+/// Writes what is to be said, once it is much.
+fn write_much(driver: &mut RunDriver<'_>, out: &mut Output) -> Result<(), Failure> {
+    if !out.is_much() {
+        return Ok(());
+    }
+    flush_recording(driver);
+    out.write()
+}
+
+/// An input is in the recording before anybody reads its answer. RECORD-1.
+fn flush_recording(driver: &mut RunDriver<'_>) {
+    if let Some(recording) = driver.recording_mut() {
+        recording.flush();
+        if let Some(error) = recording.untold_failure() {
+            terminal::say(format_args!("warning: the recording ends here: {error}"));
         }
     }
 }
