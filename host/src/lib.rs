@@ -14,6 +14,7 @@
 //! | [`fleet`] | the pools of a fleet of any size, and the session table |
 //! | [`place`] | the run: decide, explain, commit; digest and summary |
 //! | [`batch`] | many jobs against many pools: backends, cross-check |
+//! | [`bench`] | how fast backends are, beside the machine's limits |
 //! | [`report`] | decisions as lines and tables |
 //! | [`wire`] | answers and actions of a scheduler as lines, refusals as HTTP, frames for streams |
 //! | [`observe`] | metrics by contract, the metrics page, log lines |
@@ -22,6 +23,7 @@
 //! | [`cli`] | the command `orchestrator` |
 
 pub mod batch;
+pub mod bench;
 pub mod cli;
 pub mod daemon;
 pub mod fleet;
@@ -29,6 +31,7 @@ pub mod import;
 pub mod input;
 pub mod observe;
 pub mod place;
+mod random;
 pub mod report;
 pub mod verify;
 pub mod wire;

@@ -81,3 +81,22 @@ fn backends_are_listed() {
     }
     assert_eq!(listed[0]["backend"], "scalar");
 }
+
+/// All backends of a size have one digest, and every figure is there.
+#[test]
+fn bench_measures_and_agrees() {
+    let bench = |args: &[&str]| run_in(&repository(""), [&["bench"][..], args].concat());
+    let ran = bench(&["--sizes", "65x40", "--at-least-ms", "1", "--format", "json", "--threads", "2"]).expect(0);
+    let figures: Value = serde_json::from_str(&ran.out).expect("one object");
+    let backends = figures["backends"].as_array().expect("a list");
+    assert_eq!(backends.len(), 3);
+    for backend in backends {
+        assert_eq!(backend["digest"], backends[0]["digest"]);
+        for figure in ["pairs_per_s", "jobs_per_s", "single_us", "share_of_bare_scan"] {
+            assert!(backend[figure].as_f64().is_some_and(|value| value > 0.0), "{figure}: {backend}");
+        }
+    }
+    for size in ["10", "0x5", "5x", "9999999x1"] {
+        bench(&["--sizes", size]).expect(2);
+    }
+}

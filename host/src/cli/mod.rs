@@ -3,6 +3,7 @@
 //! Exit codes: 0 fine, 1 some input lines were refused or a comparison found a difference, 2 usage or unreadable input.
 
 mod backends;
+mod bench;
 mod capabilities;
 mod explain;
 mod kv;
@@ -48,6 +49,8 @@ enum Command {
     Run(Box<run::RunArgs>),
     /// Run a recording again and compare every outcome
     Replay(replay::ReplayArgs),
+    /// Measure how fast the backends are, beside the machine's limits
+    Bench(bench::BenchArgs),
     /// Compare all backends on adversarial and random worlds, or on files
     Verify(verify::VerifyArgs),
     /// Estimate KV cache bytes from a model's dimensions
@@ -92,6 +95,7 @@ pub fn run() -> ExitCode {
         Command::Explain(args) => explain::run(&args),
         Command::Run(args) => run::run(&args),
         Command::Replay(args) => replay::run(&args),
+        Command::Bench(args) => bench::run(&args),
         Command::Verify(args) => verify::run(&args),
         Command::Kv(args) => kv::run(&args),
         Command::Backends(args) => backends::run(&args),

@@ -25,7 +25,6 @@
 mod case;
 mod case_files;
 mod compare;
-mod random;
 mod shrink;
 mod worlds;
 

@@ -44,7 +44,7 @@ impl Level {
     }
 
     /// Runs `loops` with the level's instructions.
-    pub(super) fn run<F: NullaryFnOnce>(self, loops: F) -> F::Output {
+    pub(crate) fn run<F: NullaryFnOnce>(self, loops: F) -> F::Output {
         match self.0 {
             Kind::Baseline => loops.call(),
             #[cfg(target_arch = "x86_64")]

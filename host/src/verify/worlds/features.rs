@@ -1,6 +1,6 @@
 //! What a world is rich in.
 
-use crate::verify::random::Random;
+use crate::random::Random;
 
 /// One of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::features::{Feature, Features};
 use super::pools::{KV, Names, WEIGHTS};
 use super::set;
-use crate::verify::random::Random;
+use crate::random::Random;
 
 pub(super) fn job(random: &mut Random, features: Features, names: &Names, place: usize) -> Value {
     let mut job = json!({

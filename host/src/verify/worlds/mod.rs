@@ -20,7 +20,7 @@ mod pools;
 use serde_json::Value;
 
 use super::case::Case;
-use super::random::Random;
+use crate::random::Random;
 use features::Features;
 
 /// Sizes at which lanes, blocks and tiles begin and end.

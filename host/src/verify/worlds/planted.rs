@@ -6,8 +6,8 @@
 use serde_json::{Value, json};
 
 use super::set;
+use crate::random::Random;
 use crate::verify::case::Case;
-use crate::verify::random::Random;
 
 const SIZES: [usize; 18] = [1, 7, 8, 9, 31, 32, 33, 63, 64, 65, 127, 128, 129, 255, 257, 1023, 1024, 1025];
 const EDGES: [usize; 24] =

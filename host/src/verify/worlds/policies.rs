@@ -1,7 +1,7 @@
 //! Policies of random worlds, as lines of a policy file.
 
 use super::features::{Feature, Features};
-use crate::verify::random::Random;
+use crate::random::Random;
 
 pub(super) fn policy(random: &mut Random, features: Features) -> Vec<String> {
     let mut lines = vec!["version = 1".to_owned()];

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::features::{Feature, Features};
 use super::set;
-use crate::verify::random::Random;
+use crate::random::Random;
 
 /// Bytes of weights that jobs ask for, and of KV: the VRAM of pools is set near their sums.
 pub(super) const WEIGHTS: [i64; 3] = [0, 1_000_000_000, 6_000_000_001];

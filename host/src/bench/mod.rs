@@ -1,0 +1,196 @@
+//! How fast backends are on this machine, beside what the machine can do at all.
+//!
+//! A time says nothing alone: every figure stands beside two limits that are measured in the same run, how fast memory is
+//! read and how fast a bare loop does the arithmetic of a pair, and beside the digest of the answers, which is the same for
+//! all backends. Pairs are those that are really evaluated: all jobs differ.
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! use orchestrator_host::bench::{Size, bench};
+//!
+//! let size = Size { pools: 100, jobs: 10 };
+//! let figures = bench(size, 1, Duration::from_millis(1)).unwrap();
+//! assert!(figures.backends.windows(2).all(|pair| pair[0].digest == pair[1].digest));
+//! ```
+
+mod limits;
+mod world;
+
+use std::fmt;
+use std::hint::black_box;
+use std::str::FromStr;
+use std::time::{Duration, Instant};
+
+use orchestrator_core::hash::ContentHasher;
+use orchestrator_core::rows::JobQuery;
+use orchestrator_core::{Policy, Shortlist};
+use serde::Serialize;
+
+pub use limits::{Limits, measure_limits};
+
+use crate::batch::{Backend, Level, Scalar, Simd, Unavailable, World};
+use crate::fleet::Fleet;
+
+/// Bytes that the loops read of a pool for most jobs: two words of the class's view, two rates and the low bits.
+const BYTES_PER_PAIR: u64 = 26;
+/// The oracle is asked for at most so many pairs: it takes some nanoseconds for each.
+const SCALAR_PAIRS_MAX: usize = 1 << 27;
+/// Jobs that are decided one by one, each on its own.
+const SINGLE_JOBS: usize = 64;
+
+/// A number of pools and one of distinct jobs: `10000x1000`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Size {
+    /// Pools.
+    pub pools: usize,
+    /// Jobs.
+    pub jobs: usize,
+}
+
+impl FromStr for Size {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let wanted = "a size is POOLSxJOBS, as in 10000x1000: 1 to 4194304 of each";
+        let (pools, jobs) = text.split_once('x').ok_or(wanted)?;
+        let number = |text: &str| text.parse().ok().filter(|number| (1..=1 << 22).contains(number)).ok_or(wanted);
+        Ok(Self { pools: number(pools)?, jobs: number(jobs)? })
+    }
+}
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}x{}", self.pools, self.jobs)
+    }
+}
+
+/// What one backend did.
+#[derive(Debug, Clone, Serialize)]
+pub struct BackendFigures {
+    /// Its name and what it runs on.
+    pub backend: String,
+    /// Jobs that were decided: fewer than asked for where the oracle would take too long.
+    pub jobs: usize,
+    /// Pairs of pool and job per second, all jobs at once.
+    pub pairs_per_s: f64,
+    /// Jobs per second, all at once.
+    pub jobs_per_s: f64,
+    /// Time of one decision, jobs one by one, in µs.
+    pub single_us: f64,
+    /// Bytes of columns that the pairs take, per second; most come from a cache.
+    pub column_bytes_per_s: f64,
+    /// Its pairs per second as a share of the bare loop's.
+    pub share_of_bare_scan: f64,
+    /// Pairs that would come from memory without tiles, as a share of what memory can bring.
+    pub share_of_memory_read: f64,
+    /// The digest of its answers on the first jobs, which all backends decided.
+    pub digest: u64,
+    /// How many those are.
+    pub digest_jobs: usize,
+}
+
+/// What a size came to.
+#[derive(Debug, Clone, Serialize)]
+pub struct Figures {
+    /// Pools and jobs.
+    pub size: Size,
+    /// Classes of pools.
+    pub pool_classes: usize,
+    /// Classes of jobs.
+    pub job_classes: usize,
+    /// What the machine can do.
+    pub limits: Limits,
+    /// The backends.
+    pub backends: Vec<BackendFigures>,
+}
+
+/// Measures all backends on a fleet and jobs of a size, each for at least `at_least`.
+///
+/// # Errors
+/// When threads cannot be started.
+pub fn bench(size: Size, threads: usize, at_least: Duration) -> Result<Figures, Unavailable> {
+    let policy = Policy::default();
+    let fleet = world::fleet(size.pools);
+    let resolved = world::jobs(size.jobs, &fleet, &policy);
+    let jobs: Vec<JobQuery<'_>> = resolved.iter().map(|job| job.query(None)).collect();
+    let limits = measure_limits(size.pools, at_least);
+    let mut simd = Simd::new(1)?;
+    let mut backends = vec![];
+    let common = jobs.len().min((SCALAR_PAIRS_MAX / size.pools).max(1));
+    backends.push(measure(&mut Scalar, &fleet, &policy, &jobs[..common], common, at_least, limits));
+    backends.push(measure(&mut simd, &fleet, &policy, &jobs, common, at_least, limits));
+    if threads > 1 {
+        backends.push(measure(&mut Simd::new(threads)?, &fleet, &policy, &jobs, common, at_least, limits));
+    }
+    let (pool_classes, job_classes) = (fleet.class_count(), simd.class_count());
+    Ok(Figures { size, pool_classes, job_classes, limits, backends })
+}
+
+fn measure(
+    backend: &mut dyn Backend,
+    fleet: &Fleet,
+    policy: &Policy,
+    jobs: &[JobQuery<'_>],
+    common: usize,
+    at_least: Duration,
+    limits: Limits,
+) -> BackendFigures {
+    let world = World { table: fleet.table(), policy };
+    let mut lists = vec![Shortlist::new(2); jobs.len()];
+    let decide = |backend: &mut dyn Backend, jobs: &[JobQuery<'_>], lists: &mut [Shortlist]| {
+        backend.shortlists(&world, jobs, lists).expect("a fleet that was made for this policy");
+    };
+    // The first time fills columns and views.
+    decide(backend, jobs, &mut lists);
+    let digest = digest(&lists[..common]);
+    let seconds = fastest(at_least, || decide(backend, black_box(jobs), &mut lists));
+    let singles = jobs.len().min(SINGLE_JOBS);
+    let single_seconds = fastest(at_least, || {
+        for (job, list) in jobs[..singles].iter().zip(&mut lists) {
+            decide(backend, black_box(std::slice::from_ref(job)), std::slice::from_mut(list));
+        }
+    });
+    let pairs_per_s = fleet.len() as f64 * jobs.len() as f64 / seconds;
+    let column_bytes_per_s = pairs_per_s * BYTES_PER_PAIR as f64;
+    BackendFigures {
+        backend: format!("{} ({})", backend.name(), backend.description()),
+        jobs: jobs.len(),
+        pairs_per_s,
+        jobs_per_s: jobs.len() as f64 / seconds,
+        single_us: single_seconds * 1e6 / singles as f64,
+        column_bytes_per_s,
+        share_of_bare_scan: pairs_per_s / limits.bare_pairs_per_s,
+        share_of_memory_read: column_bytes_per_s / limits.memory_bytes_per_s,
+        digest,
+        digest_jobs: common,
+    }
+}
+
+/// The least time of several runs, which are as many as `at_least` holds, in seconds.
+fn fastest(at_least: Duration, mut run: impl FnMut()) -> f64 {
+    let (start, mut least) = (Instant::now(), Duration::MAX);
+    while start.elapsed() < at_least || least == Duration::MAX {
+        let before = Instant::now();
+        run();
+        least = least.min(before.elapsed());
+    }
+    least.as_secs_f64()
+}
+
+fn digest(lists: &[Shortlist]) -> u64 {
+    let mut hasher = ContentHasher::new("shortlists");
+    for list in lists {
+        hasher.int(list.feasible().into());
+        for key in list.keys() {
+            key.words().into_iter().for_each(|word| hasher.int(word));
+            hasher.int(key.rank().into());
+        }
+    }
+    hasher.finish()
+}
+
+/// The level that one thread of the backends uses.
+fn level() -> Level {
+    Level::best()
+}

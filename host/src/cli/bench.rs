@@ -1,0 +1,83 @@
+//! `orchestrator bench`: how fast the backends are on this machine, beside the machine's limits.
+
+use std::io::{self, Write};
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+
+use super::{Completion, Failure, load, terminal};
+use crate::bench::{Figures, Size, bench};
+
+/// Measure the backends on this machine.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  orchestrator bench --sizes 10000x1000
+
+Pairs are those of a pool and a job that are evaluated; all jobs differ. `of bare` compares with a
+loop that does nothing but the arithmetic of a pair on one core, `memory` is what a plain read of
+memory gives. A line's digest is of its answers: backends of one size have the same.")]
+pub(super) struct BenchArgs {
+    /// Pools and jobs
+    #[arg(long, value_name = "POOLSxJOBS", value_delimiter = ',', default_value = "1000x1000,10000x1000,100000x256")]
+    sizes: Vec<Size>,
+    /// Threads of the backend with several; 0 takes all cores
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    threads: usize,
+    /// Measure everything for at least so long
+    #[arg(long, value_name = "MS", default_value_t = 500)]
+    at_least_ms: u64,
+    /// Columns for people, or one JSON object per size
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    format: Format,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Table,
+    Json,
+}
+
+pub(super) fn run(args: &BenchArgs) -> Result<Completion, Failure> {
+    let threads = if args.threads == 0 { load::available_threads() } else { args.threads };
+    let progress = terminal::progress_of(args.sizes.len() as u64);
+    let mut out = io::stdout().lock();
+    for &size in &args.sizes {
+        progress.set_message(size.to_string());
+        let figures = bench(size, threads, Duration::from_millis(args.at_least_ms))?;
+        match args.format {
+            Format::Json => writeln!(out, "{}", serde_json::to_string(&figures)?)?,
+            Format::Table => write_table(&mut out, &figures)?,
+        }
+        progress.inc(1);
+    }
+    progress.finish_and_clear();
+    Ok(Completion::Fine)
+}
+
+fn write_table(out: &mut impl Write, figures: &Figures) -> io::Result<()> {
+    let Figures { size, pool_classes, job_classes, limits, backends } = figures;
+    writeln!(
+        out,
+        "{size}: {pool_classes} classes of pools, {job_classes} of jobs; bare scan {:.2} Gpairs/s, memory {:.1} GB/s",
+        limits.bare_pairs_per_s / 1e9,
+        limits.memory_bytes_per_s / 1e9,
+    )?;
+    for row in backends {
+        writeln!(
+            out,
+            "  {:<45} {:>8.3} Gpairs/s {:>6.1} % of bare {:>11.0} jobs/s {:>10.2} us/decision {:>7.1} GB/s of columns \
+             ({:.1} x memory)  digest {:016x} of {}",
+            row.backend,
+            row.pairs_per_s / 1e9,
+            row.share_of_bare_scan * 100.0,
+            row.jobs_per_s,
+            row.single_us,
+            row.column_bytes_per_s / 1e9,
+            row.share_of_memory_read,
+            row.digest,
+            row.digest_jobs,
+        )?;
+    }
+    Ok(())
+}
