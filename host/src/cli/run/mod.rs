@@ -108,7 +108,7 @@ pub(super) fn run(args: &RunArgs) -> Result<Completion, Failure> {
         storage = storage.with_random_hashes();
     }
     if let Some(format) = args.log {
-        init_logs(format, args.log_level.as_deref())?;
+        terminal::say_behind(init_logs(format, args.log_level.as_deref())?);
     }
     let metrics = args.metrics_addr.map(|_| MetricsObserver::new());
     let server = args.serve(metrics.as_ref())?;
