@@ -347,7 +347,7 @@ fn what_cannot_be_used_exits_with_2() {
         (vec!["--fleet", "fleet.json", "-o", "./fleet.json"], "is an input"),
         (vec!["--record", "same", "-o", "same"], "cannot be one file"),
         (vec!["--record", "no/folder.rec"], "cannot be written"),
-        (vec!["--metrics-addr", "0.0.0.0:0"], "loopback"),
+        (vec!["--metrics-addr", "0.0.0.0:0"], "--metrics-public"),
         (vec!["--max-running", "4294967295"], "running jobs: 4294967295 is above"),
         (vec!["--log", "json", "--log-level", "a=b=c"], "--log-level"),
         (vec!["--metrics-public"], "--metrics-addr"),

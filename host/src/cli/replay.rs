@@ -37,6 +37,9 @@ pub(super) fn run(args: &ReplayArgs) -> Result<Completion, Failure> {
     let replayed = replay.run(args.explain).map_err(|error| in_file(&error))?;
     let mut out = io::stdout().lock();
     match &replayed.end {
+        ReplayEnd::Equal if replayed.inputs == 0 => {
+            writeln!(out, "{}\n0 inputs: nothing to compare", summary(&replayed))?
+        }
         ReplayEnd::Equal => writeln!(out, "{}\nequal: every outcome is the recorded one", summary(&replayed))?,
         ReplayEnd::Differs(difference) => writeln!(out, "{}", difference_words(&replayed, difference))?,
         ReplayEnd::BrokenOff(why) => {
