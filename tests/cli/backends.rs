@@ -45,7 +45,7 @@ fn the_examples_keep_their_digests() {
 fn lines_stay_in_order_over_chunks() {
     let line = |number: usize| {
         let row = job(&format!("j{number}"));
-        if number % 1_000 == 0 { with(&row, "prompt_tokens", "-1") } else { row.to_string() }
+        if number.is_multiple_of(1_000) { with(&row, "prompt_tokens", "-1") } else { row.to_string() }
     };
     let jobs = lines_of((0..9_000).map(line));
     for mode in MODES {
