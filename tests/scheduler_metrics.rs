@@ -166,7 +166,8 @@ fn cancels_refusals_and_failures() {
             "tasks_canceled_total vllm,1,p,,client_request 1",
             "tasks_canceled_total vllm,unassigned,unassigned,unassigned,disconnect 1",
             "tasks_enqueued_total vllm,unassigned,unassigned,unassigned,batch 3",
-            "tasks_rejected_total tgi,POOL_UNAVAILABLE 1",
+            // No pool has that engine.
+            "tasks_rejected_total other,POOL_UNAVAILABLE 1",
             "tasks_rejected_total vllm,DEADLINE_UNMET 1",
             "tasks_started_total vllm,1,p,,batch 1",
             // `a` had started, and `c` produced tokens: both spent their prompts.

@@ -60,7 +60,8 @@ fn a_cut_recording_is_replayed_up_to_the_cut() {
     }
     // Behind an input: its outcome is missing.
     replay(&desk, &bytes[..frames[3].end]).expect(1).says("before the outcome of its last input");
-    replay(&desk, &bytes[..header_end]).expect(0);
+    let nothing = replay(&desk, &bytes[..header_end]).expect(0);
+    assert!(nothing.out.contains("0 inputs: nothing to compare") && !nothing.out.contains("equal"), "{}", nothing.out);
 }
 
 // RECORD-1: one byte that changed on the way is seen, wherever it is.
@@ -159,4 +160,48 @@ fn decisions_are_explained() {
     assert!(ticked.contains("no placement was decided"), "{ticked}");
     explain("9999").expect(2).says("no input 9999: the recording has 28");
     explain("0").expect(2);
+}
+
+/// A frame with this payload.
+fn frame(payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).unwrap().to_le_bytes();
+    let checksum = xxh64(&[&length[..], payload].concat(), 0).to_le_bytes();
+    [&length[..], &checksum, payload].concat()
+}
+
+/// The header's seven capacities, replaced by these integers.
+fn with_capacities(bytes: &[u8], capacities: [u32; 7]) -> Vec<u8> {
+    let payload = &bytes[payloads(bytes)[0].clone()];
+    let ends = payload.iter().enumerate().filter(|(_, byte)| **byte < 0x80);
+    let (last, _) = ends.take(7).last().unwrap();
+    let mut header = Vec::new();
+    for mut rest in capacities {
+        while rest >= 0x80 {
+            header.push(rest as u8 | 0x80);
+            rest >>= 7;
+        }
+        header.push(rest as u8);
+    }
+    header.extend(&payload[last + 1..]);
+    [&bytes[..16], &frame(&header)].concat()
+}
+
+// RECORD-2: a recording may come from anybody: it takes no more memory than it may.
+#[test]
+fn a_recording_takes_no_more_memory_than_it_may() {
+    let (desk, bytes) = recorded();
+    let most = 1 << 22;
+    replay(&desk, &with_capacities(&bytes, [most, most, 1024, most, 129, most, most]))
+        .expect(2)
+        .says("the header's capacities take ")
+        .says("may take 2147483648; --max-storage-mib allows more");
+    replay(&desk, &with_capacities(&bytes, [1, 1, 1, 1, 1, 1, 1])).expect(0);
+    desk.run(["replay", "run.rec", "--max-storage-mib", "1"]).expect(2).says("may take 1048576");
+    desk.run(["replay", "run.rec", "--max-storage-mib", "64"]).expect(0);
+    // An input that is larger than any.
+    let mut payload = vec![0; 3 << 20];
+    payload[0] = 1;
+    let header_end = payloads(&bytes)[0].end;
+    let large = [&bytes[..header_end], &frame(&payload)].concat();
+    replay(&desk, &large).expect(1).says(&format!("the frame at byte {header_end} is larger than any input: "));
 }

@@ -155,6 +155,44 @@ fn metrics_are_served_while_it_runs() {
     running.finish().expect(0).says("\"event\":\"job_dispatched\"").says("run digest: ");
 }
 
+/// Runs jobs with log lines to this standard error; the exit code and what is on standard output.
+fn logged(stderr: impl Into<Stdio>, events: &str) -> (Option<i32>, String) {
+    let mut command = Command::new(BINARY);
+    command.args(EVENTS).args(["--log", "json", "--log-level", "info"]).env_remove("RUST_LOG");
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(stderr).spawn().unwrap();
+    let (mut stdin, out, events) =
+        (child.stdin.take().unwrap(), lines(child.stdout.take().unwrap()), events.to_owned());
+    let feeder = thread::spawn(move || stdin.write_all(events.as_bytes()));
+    let ended = (0..600).any(|_| {
+        thread::sleep(Duration::from_millis(50));
+        child.try_wait().unwrap().is_some()
+    });
+    if !ended {
+        child.kill().unwrap();
+    }
+    let _ = feeder.join().unwrap();
+    assert!(ended, "it waits for standard error");
+    (child.wait().unwrap().code(), out.iter().map(|line| line + "\n").collect())
+}
+
+// LOG-1: log lines that nobody reads neither fail nor stop a run.
+#[test]
+fn log_lines_that_nobody_reads_stop_nobody() {
+    let desk = Desk::new();
+    let submits = (0..3000).map(|at_ms| submit(at_ms, &format!("j{at_ms}")).to_string());
+    let events = lines_of(submits.chain(["no event".to_owned()]));
+    let plain = desk.feed(&EVENTS, &events).expect(1);
+    let (read, write) = std::io::pipe().unwrap();
+    drop(read);
+    assert!(logged(write, &events) == (Some(1), plain.out.clone()), "closed");
+    let (mut read, write) = std::io::pipe().unwrap();
+    assert!(logged(write, &events) == (Some(1), plain.out), "not read");
+    // The child was the last that could write.
+    let mut log = String::new();
+    read.read_to_string(&mut log).unwrap();
+    assert!(log.starts_with("{\"timestamp\":"), "{log}");
+}
+
 // RECORD-1: told to end, it writes what is due, closes the recording and exits with 0.
 #[cfg(unix)]
 #[test]
@@ -309,7 +347,7 @@ fn what_cannot_be_used_exits_with_2() {
         (vec!["--fleet", "fleet.json", "-o", "./fleet.json"], "is an input"),
         (vec!["--record", "same", "-o", "same"], "cannot be one file"),
         (vec!["--record", "no/folder.rec"], "cannot be written"),
-        (vec!["--metrics-addr", "0.0.0.0:0"], "loopback"),
+        (vec!["--metrics-addr", "0.0.0.0:0"], "--metrics-public"),
         (vec!["--max-running", "4294967295"], "running jobs: 4294967295 is above"),
         (vec!["--log", "json", "--log-level", "a=b=c"], "--log-level"),
         (vec!["--metrics-public"], "--metrics-addr"),

@@ -8,6 +8,8 @@
 //! ([`Shortlist`]). [`Scalar`] is the core's own function, and the oracle of all others. `docs/batch.md` has the whole
 //! picture.
 //!
+//! [`Shortlist`]: orchestrator_core::Shortlist
+//!
 //! ```
 //! use orchestrator_core::{JobSpec, Policy, PoolSnapshot, Shortlist};
 //! use orchestrator_host::batch::{Backend, Scalar, World};

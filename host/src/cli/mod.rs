@@ -102,6 +102,12 @@ pub fn run() -> ExitCode {
         Command::Capabilities => capabilities::run(),
         Command::Import(args) => import(&args),
     };
+    let code = exit_code(outcome);
+    terminal::finish();
+    code
+}
+
+fn exit_code(outcome: Result<Completion, Failure>) -> ExitCode {
     match outcome {
         Ok(Completion::Fine) => ExitCode::SUCCESS,
         Ok(Completion::SomeRefused) => ExitCode::from(1),

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::{Completion, Failure, terminal};
-use crate::daemon::{Difference, ExplainedDecision, Replay, ReplayEnd, Replayed};
+use crate::daemon::{Difference, ExplainedDecision, REPLAY_STORAGE_BYTES_MAX, Replay, ReplayEnd, Replayed};
 use crate::report::printable;
 
 /// Run a recording again and compare.
@@ -28,15 +28,22 @@ pub(super) struct ReplayArgs {
     /// Stop at input N, counted from 1, and explain its placement decisions
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     explain: Option<u64>,
+    /// MiB that the recorded capacities may take
+    #[arg(long, value_name = "N", default_value_t = REPLAY_STORAGE_BYTES_MAX >> 20)]
+    max_storage_mib: u64,
 }
 
 pub(super) fn run(args: &ReplayArgs) -> Result<Completion, Failure> {
     let in_file = |error: &dyn std::fmt::Display| format!("{}: {error}", args.recording.display());
     let bytes = std::fs::read(&args.recording).map_err(|error| in_file(&format_args!("cannot be read: {error}")))?;
     let replay = Replay::open(&bytes).map_err(|error| in_file(&error))?;
+    let replay = replay.with_storage_bytes_max(args.max_storage_mib.saturating_mul(1 << 20));
     let replayed = replay.run(args.explain).map_err(|error| in_file(&error))?;
     let mut out = io::stdout().lock();
     match &replayed.end {
+        ReplayEnd::Equal if replayed.inputs == 0 => {
+            writeln!(out, "{}\n0 inputs: nothing to compare", summary(&replayed))?
+        }
         ReplayEnd::Equal => writeln!(out, "{}\nequal: every outcome is the recorded one", summary(&replayed))?,
         ReplayEnd::Differs(difference) => writeln!(out, "{}", difference_words(&replayed, difference))?,
         ReplayEnd::BrokenOff(why) => {

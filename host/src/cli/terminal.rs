@@ -2,13 +2,35 @@
 
 use std::fmt::Display;
 use std::io::{IsTerminal, Write, stderr};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::observe::LogWriter;
+
+/// Where lines go while log lines go to standard error: behind those, and no one waits for long.
+static LOG: OnceLock<LogWriter> = OnceLock::new();
+
+/// From now on lines go behind the log's.
+pub(super) fn say_behind(log: LogWriter) {
+    // A process has one log.
+    let _ = LOG.set(log);
+}
+
 /// Says a line on standard error. What no one listens to is no failure: the exit code tells the rest.
 pub(super) fn say(line: impl Display) {
-    let _ = writeln!(stderr().lock(), "{line}");
+    match LOG.get() {
+        Some(log) => log.say(&line.to_string()),
+        None => drop(writeln!(stderr().lock(), "{line}")),
+    }
+}
+
+/// The last lines are written, if somebody reads them.
+pub(super) fn finish() {
+    if let Some(log) = LOG.get() {
+        log.finish();
+    }
 }
 
 /// A bar over `bytes` of input; hidden when standard error is no terminal.

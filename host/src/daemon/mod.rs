@@ -47,6 +47,6 @@ pub use digest::RunDigest;
 pub use driver::{Driver, OUTCOME_BYTES, Said};
 pub use explaining::{ExplainedDecision, ExplainingFleet};
 pub use recording_file::RecordingFile;
-pub use replay::{Difference, Replay, ReplayEnd, ReplayError, Replayed};
+pub use replay::{Difference, REPLAY_STORAGE_BYTES_MAX, Replay, ReplayEnd, ReplayError, Replayed};
 pub use storage::{HostStorage, Sizes, StorageError};
 pub use tally::Tally;

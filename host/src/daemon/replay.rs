@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use orchestrator_core::codec::{Scratch, decode_item};
+use orchestrator_core::commit::Lease;
 use orchestrator_core::scheduler::{
     Damage, DamageCause, Frame, Input, OutcomeDifference, RecordedInput, RecordedOutcome, Recording, RecordingError,
 };
@@ -13,8 +14,15 @@ use super::explaining::{ExplainedDecision, ExplainingFleet};
 use super::setup::prices_of;
 use super::storage::{HostStorage, Sizes, StorageError};
 use crate::fleet::LiveFleet;
-use crate::input::Policies;
+use crate::input::{MAX_LINE_BYTES, Policies};
 use crate::wire::AnswerLine;
+
+/// A header's capacities take at most so many bytes, unless [`Replay::with_storage_bytes_max`] says otherwise: a
+/// recording may come from anybody.
+pub const REPLAY_STORAGE_BYTES_MAX: u64 = 2 << 30;
+
+/// No input has more bytes: rows and lines of events have at most half as many.
+const INPUT_BYTES_MAX: usize = 2 * MAX_LINE_BYTES;
 
 /// A recording that cannot be replayed at all.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +37,14 @@ pub enum ReplayError {
     /// Its header asks for more memory than a scheduler has.
     #[error("the header's capacities cannot be had: {0}")]
     Storage(#[from] StorageError),
+    /// Its header asks for more memory than it may take.
+    #[error("the header's capacities take {bytes} bytes, and may take {max}; --max-storage-mib allows more")]
+    TooMuchStorage {
+        /// What they take.
+        bytes: u64,
+        /// What they may take.
+        max: u64,
+    },
     /// There is no input with this number.
     #[error("no input {wanted}: the recording has {inputs}")]
     NoSuchInput {
@@ -90,18 +106,23 @@ struct Room<'a> {
 }
 
 impl<'a> Room<'a> {
-    /// As many places as an input of so many bytes can need.
+    /// As many places as an input of so many bytes can need: an entry has at least a byte for each of its values.
     fn for_bytes(&mut self, bytes: usize) -> Scratch<'_, 'a> {
-        if bytes > self.texts.len() {
-            const DEVICE: DeviceSnapshot<'static> =
-                DeviceSnapshot { vram_total_bytes: 0, vram_free_bytes: 0, compute_capability: None };
-            self.texts.resize(bytes, "");
-            self.labels.resize(bytes, ("", ""));
-            self.devices.resize(bytes, DEVICE);
-            self.sessions.resize(bytes, WarmSession { session_id: "", cached_tokens: 0 });
-        }
+        const DEVICE: DeviceSnapshot<'static> =
+            DeviceSnapshot { vram_total_bytes: 0, vram_free_bytes: 0, compute_capability: None };
         let Self { texts, labels, devices, sessions } = self;
+        grow(texts, bytes, "");
+        grow(labels, bytes / 2, ("", ""));
+        grow(devices, bytes / 3, DEVICE);
+        grow(sessions, bytes / 2, WarmSession { session_id: "", cached_tokens: 0 });
         Scratch { texts, labels, devices, sessions }
+    }
+}
+
+/// At least so many places.
+fn grow<T: Clone>(list: &mut Vec<T>, places: usize, empty: T) {
+    if places > list.len() {
+        list.resize(places, empty);
     }
 }
 
@@ -169,7 +190,10 @@ pub struct Replay<'a> {
     room: Room<'a>,
     sizes: Sizes,
     policies: Policies,
+    storage_bytes_max: u64,
 }
+
+type ReplayStorage = HostStorage<Lease>;
 
 type ReplayDriver<'d> = Driver<'d, ExplainingFleet<LiveFleet>, ()>;
 
@@ -187,7 +211,23 @@ impl<'a> Replay<'a> {
             prices: prices_of(header.setup)?,
         };
         let sizes = header.capacities.into();
-        Ok(Self { pairs: Pairs { recording, broken: None }, room: Room::default(), sizes, policies })
+        let (pairs, room) = (Pairs { recording, broken: None }, Room::default());
+        Ok(Self { pairs, room, sizes, policies, storage_bytes_max: REPLAY_STORAGE_BYTES_MAX })
+    }
+
+    /// Lets the header's capacities take so many bytes.
+    #[must_use]
+    pub const fn with_storage_bytes_max(mut self, bytes: u64) -> Self {
+        self.storage_bytes_max = bytes;
+        self
+    }
+
+    fn storage(&self) -> Result<ReplayStorage, ReplayError> {
+        let (bytes, max) = (ReplayStorage::bytes_of(&self.sizes), self.storage_bytes_max);
+        if bytes > max {
+            return Err(ReplayError::TooMuchStorage { bytes, max });
+        }
+        Ok(ReplayStorage::new(&self.sizes, &self.policies.prices)?)
     }
 
     /// Replays all of it; with `explained`, up to the input of this number (from 1), whose decisions are explained.
@@ -196,7 +236,7 @@ impl<'a> Replay<'a> {
     /// The header asks for too much, or no input has this number.
     pub fn run(mut self, explained: Option<u64>) -> Result<Replayed, ReplayError> {
         let start = Instant::now();
-        let mut storage = HostStorage::new(&self.sizes, &self.policies.prices)?;
+        let mut storage = self.storage()?;
         let mut outcome = vec![0; OUTCOME_BYTES];
         let fleet = ExplainingFleet::new(LiveFleet::with_capacity(self.sizes.pools));
         let mut driver = Driver::new(fleet, storage.storage(), &self.policies, Some(&mut outcome), ());
@@ -214,7 +254,12 @@ impl<'a> Replay<'a> {
             if is_wanted {
                 driver.scheduler().fleet().begin();
             }
-            let scratch = self.room.for_bytes(input.bytes().len());
+            let input_bytes = input.bytes().len();
+            if input_bytes > INPUT_BYTES_MAX {
+                self.pairs.damaged(at_byte, &format!("is larger than any input: {input_bytes} bytes"));
+                break;
+            }
+            let scratch = self.room.for_bytes(input_bytes);
             let step = input.read(scratch, |now_us, input| step(&mut driver, now_us, &input, recorded, is_wanted));
             let step = match step {
                 Ok(step) => step,

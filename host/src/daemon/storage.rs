@@ -152,6 +152,21 @@ impl<L> HostStorage<L> {
         })
     }
 
+    /// The bytes that [`new`](Self::new) takes for these sizes, but for prices.
+    pub(super) fn bytes_of(sizes: &Sizes) -> u64 {
+        let Sizes { waiting, job_bytes, running, model_name_bytes, sessions, pools, tenants } = *sizes;
+        const BUCKET: usize = size_of::<u32>();
+        let each = [
+            (waiting, size_of::<WaitingSlot<WaitingJob>>() + BUCKET, job_bytes),
+            (running, size_of::<IdSlot<Leased<L, Work>>>() + BUCKET, model_name_bytes),
+            (sessions, size_of::<IdSlot<Session>>() + BUCKET, 0),
+            (pools, size_of::<PoolLeases>() + size_of::<PoolRecord>(), 0),
+            (tenants, size_of::<TenantSlot>() + BUCKET, 0),
+        ];
+        let bytes = each.map(|(count, own, text)| u64::from(count).saturating_mul(own as u64 + u64::from(text)));
+        bytes.into_iter().fold(0, u64::saturating_add)
+    }
+
     /// Hashes ids in a way that nobody outside knows, so that nobody can fill one bucket. No answer depends on it.
     #[must_use]
     pub fn with_random_hashes(mut self) -> Self {
@@ -218,6 +233,24 @@ mod tests {
         assert_eq!((storage.leases.slots.len(), storage.sessions.slots.len()), (5, 7));
         assert_eq!((storage.leases.pools.len(), storage.pools.len()), (2, 2));
         assert_eq!(Sizes::from(Capacities::from(sizes)), sizes);
+    }
+
+    #[test]
+    fn the_bytes_are_those_of_the_tables() {
+        let sizes =
+            Sizes { waiting: 3, job_bytes: 100, running: 5, sessions: 7, pools: 2, tenants: 4, ..Sizes::default() };
+        let mut storage: HostStorage<Lease> = HostStorage::new(&sizes, &[]).unwrap();
+        let SchedulerStorage { queue, job_bytes, leases, model_names, pools, sessions, .. } = storage.storage();
+        let sums = [
+            [size_of_val(queue.jobs), size_of_val(queue.buckets), size_of_val(queue.tenants)],
+            [size_of_val(queue.tenant_buckets), size_of_val(job_bytes), size_of_val(leases.slots)],
+            [size_of_val(leases.buckets), size_of_val(leases.pools), size_of_val(model_names)],
+            [size_of_val(pools), size_of_val(sessions.slots), size_of_val(sessions.buckets)],
+        ];
+        let sum: usize = sums.iter().flatten().sum();
+        assert_eq!(HostStorage::<Lease>::bytes_of(&sizes), sum as u64);
+        let most = Sizes { waiting: u32::MAX, job_bytes: u32::MAX, running: u32::MAX, ..sizes };
+        assert_eq!(HostStorage::<Lease>::bytes_of(&most), u64::MAX);
     }
 
     // A recording may come from anybody: its capacities take no more memory than a scheduler's may.

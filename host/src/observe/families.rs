@@ -11,7 +11,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
-use super::labels::{Label, LabelSet, Series};
+use super::labels::{Label, LabelSet, Number, Series, Vocabulary};
 
 /// Upper ends of the buckets, in milliseconds.
 const FIRST_TOKEN_MS: [f64; 11] = [50., 100., 150., 200., 300., 500., 750., 1000., 1500., 2000., 3000.];
@@ -75,6 +75,23 @@ impl Families {
     /// The counter of a label's values beyond its budget.
     pub(super) fn overflow_of(&self, label: &'static str) -> Counter {
         self.overflow.get_or_create_owned(&[(Label::OverflowOf.name(), label.into())])
+    }
+
+    /// Takes every series with this value out of the exposition.
+    pub(super) fn remove_all(&mut self, vocabulary: &Vocabulary, label: Label, number: Number) {
+        self.enqueued.remove_all(vocabulary, label, number);
+        self.started.remove_all(vocabulary, label, number);
+        self.canceled.remove_all(vocabulary, label, number);
+        self.rejected.remove_all(vocabulary, label, number);
+        self.queue_depth.remove_all(vocabulary, label, number);
+        self.vram_used_bytes.remove_all(vocabulary, label, number);
+        self.first_token_ms.remove_all(vocabulary, label, number);
+        self.decode_ms.remove_all(vocabulary, label, number);
+        self.tokens_in.remove_all(vocabulary, label, number);
+        self.tokens_out.remove_all(vocabulary, label, number);
+        self.backpressure.remove_all(vocabulary, label, number);
+        self.admission_ms.remove_all(vocabulary, label, number);
+        self.predicted_end_ms.remove_all(vocabulary, label, number);
     }
 
     /// A registry of all families. The encoder appends `_total` to counters, and a full stop to help texts.

@@ -9,10 +9,10 @@
 //! "h100-a" ─────────────────────▶ 17 ─┴─ Series::of ──▶ the counter, in a map by small numbers
 //! ```
 //!
-//! Invariants: a label has at most its budget and the three reserved values; a value keeps its number; a series that was
-//! seen before is found without allocation and without a lock.
+//! Invariants: a label has at most its budget and the three reserved values; a value keeps its number until it has gone
+//! and another needs it; a series that was seen before is found without allocation and without a lock.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use prometheus_client::metrics::counter::Counter;
@@ -95,8 +95,16 @@ pub(super) const UNKNOWN_NUMBER: Number = 2;
 struct Values {
     numbers: HashMap<Arc<str>, Number>,
     texts: Vec<Arc<str>>,
+    /// Values that nobody has any more, oldest first: a full label takes their numbers.
+    gone: VecDeque<Number>,
     /// Values that became [`OTHER`].
     overflow: Counter,
+}
+
+impl Values {
+    fn is_full(&self, label: Label) -> bool {
+        self.texts.len() >= RESERVED.len() + usize::from(label.entry().1)
+    }
 }
 
 /// The values of all labels.
@@ -112,6 +120,7 @@ impl Vocabulary {
         let values = |(name, _)| Values {
             numbers: reserved.iter().cloned().zip([OTHER_NUMBER, UNASSIGNED_NUMBER, UNKNOWN_NUMBER]).collect(),
             texts: reserved.to_vec(),
+            gone: VecDeque::new(),
             overflow: overflow(name),
         };
         Self { labels: LABEL_BUDGETS.map(values) }
@@ -123,8 +132,7 @@ impl Vocabulary {
         if let Some(&number) = values.numbers.get(value) {
             return number;
         }
-        let named = values.texts.len() - RESERVED.len();
-        let next = Number::try_from(values.texts.len()).ok().filter(|_| named < usize::from(label.entry().1));
+        let next = Number::try_from(values.texts.len()).ok().filter(|_| !values.is_full(label));
         let Some(next) = next else {
             values.overflow.inc();
             return OTHER_NUMBER;
@@ -133,6 +141,41 @@ impl Vocabulary {
         values.numbers.insert(Arc::clone(&text), next);
         values.texts.push(text);
         next
+    }
+
+    /// The number of a value that came before; of any other, that of [`OTHER`].
+    pub(super) fn known(&self, label: Label, value: &str) -> Number {
+        self.labels[label as usize].numbers.get(value).copied().unwrap_or(OTHER_NUMBER)
+    }
+
+    /// Nobody has this value any more.
+    pub(super) fn mark_gone(&mut self, label: Label, number: Number) {
+        let gone = &mut self.labels[label as usize].gone;
+        if usize::from(number) >= RESERVED.len() && !gone.contains(&number) {
+            gone.push_back(number);
+        }
+    }
+
+    /// Somebody has this value.
+    pub(super) fn mark_present(&mut self, label: Label, number: Number) {
+        self.labels[label as usize].gone.retain(|&gone| gone != number);
+    }
+
+    /// The number that a new value has to take from one that has gone: its series are to be removed before it does.
+    pub(super) fn to_take_over(&self, label: Label, value: &str) -> Option<Number> {
+        let values = &self.labels[label as usize];
+        let gone = *values.gone.front()?;
+        (values.is_full(label) && !values.numbers.contains_key(value)).then_some(gone)
+    }
+
+    /// Gives the number of a value that has gone to a new one.
+    pub(super) fn take_over(&mut self, label: Label, number: Number, value: &str) {
+        let values = &mut self.labels[label as usize];
+        let text: Arc<str> = value.into();
+        let former = std::mem::replace(&mut values.texts[usize::from(number)], Arc::clone(&text));
+        values.numbers.remove(&former);
+        values.numbers.insert(text, number);
+        values.gone.retain(|&gone| gone != number);
     }
 
     fn text(&self, label: Label, number: Number) -> Arc<str> {
@@ -167,6 +210,14 @@ impl<const N: usize, M: Clone, C: MetricConstructor<M> + Clone> Series<N, M, C> 
         self.seen
             .entry(values)
             .or_insert_with(|| self.family.get_or_create_owned(&set(self.labels, vocabulary, values)))
+    }
+
+    /// Takes all series with this value out of the exposition.
+    pub(super) fn remove_all(&mut self, vocabulary: &Vocabulary, label: Label, number: Number) {
+        let Some(at) = self.labels.iter().position(|&own| own == label) else { return };
+        for (values, _) in self.seen.extract_if(|values, _| values[at] == number) {
+            self.family.remove(&set(self.labels, vocabulary, values));
+        }
     }
 
     /// Takes a series out of the exposition.

@@ -11,6 +11,8 @@ use tracing_subscriber::filter::ParseError;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
+use super::log_writer::LogWriter;
+
 /// The level without `--log-level` and `RUST_LOG`.
 const DEFAULT_LEVEL: &str = "warn";
 
@@ -41,20 +43,27 @@ pub enum LogSetupError {
     /// Log lines go somewhere already.
     #[error("log lines go somewhere already: {0}")]
     Again(#[from] TryInitError),
+    /// There is no thread to write them.
+    #[error("no thread for log lines: {0}")]
+    Thread(#[from] io::Error),
 }
 
 /// Sends log lines to standard error from now on, once per process. `level` is the value of `--log-level`.
 ///
+/// A thread writes them: before the process ends, [`LogWriter::finish`] waits for it.
+///
 /// # Errors
-/// The level is none, or log lines go somewhere already.
-pub fn init_logs(format: LogFormat, level: Option<&str>) -> Result<(), LogSetupError> {
+/// The level is none, there is no thread, or log lines go somewhere already.
+pub fn init_logs(format: LogFormat, level: Option<&str>) -> Result<LogWriter, LogSetupError> {
     let from_environment = std::env::var(EnvFilter::DEFAULT_ENV).ok();
     let filter = filter(level, from_environment.as_deref())?;
+    let writer = LogWriter::start(io::stderr())?;
+    let log = writer.clone();
     match format {
-        LogFormat::Json => json_lines(filter, io::stderr).try_init(),
-        LogFormat::Text => text_lines(filter, io::stderr).try_init(),
+        LogFormat::Json => json_lines(filter, move || writer.clone()).try_init(),
+        LogFormat::Text => text_lines(filter, move || writer.clone()).try_init(),
     }?;
-    Ok(())
+    Ok(log)
 }
 
 /// Fields at the top, beside `timestamp` and `level`: that is where collectors look for them.

@@ -17,6 +17,8 @@
 //! Invariants: names, labels and buckets are those of `tests/metrics_contract.json` (METRIC-1, held by
 //! `tests/metrics_contract.rs` against the live exposition); no event allocates for a series that was seen before.
 
+use std::borrow::Cow;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use orchestrator_core::scheduler::{DispatchFacts, Event, JobFacts, Observer, Refusal, UsageFacts};
@@ -33,6 +35,8 @@ pub struct MetricsObserver {
     families: Families,
     vocabulary: Vocabulary,
     registry: Arc<Registry>,
+    /// The labels that a pool's gauge has, by the numbers of its id and replica: its engine or version may change.
+    gauges: HashMap<[Number; 2], [Number; 5]>,
 }
 
 /// Reads the metrics of an observer, on any thread and at any time.
@@ -92,7 +96,7 @@ impl MetricsObserver {
         let families = Families::new();
         let vocabulary = Vocabulary::new(|label| families.overflow_of(label));
         let registry = Arc::new(families.registry());
-        Self { families, vocabulary, registry }
+        Self { families, vocabulary, registry, gauges: HashMap::new() }
     }
 
     /// A reader of the metrics.
@@ -102,15 +106,22 @@ impl MetricsObserver {
     }
 
     fn number(&mut self, label: Label, value: &str) -> Number {
+        if let Some(gone) = self.vocabulary.to_take_over(label, value) {
+            self.families.remove_all(&self.vocabulary, label, gone);
+            self.vocabulary.take_over(label, gone, value);
+        }
         self.vocabulary.number(label, value)
     }
 
     /// Engines are one without regard to case (UNIT-5): they are counted in lower case.
     fn engine(&mut self, engine: &str) -> Number {
-        if engine.bytes().any(|byte| byte.is_ascii_uppercase()) {
-            return self.number(Label::Engine, &engine.to_ascii_lowercase());
-        }
-        self.number(Label::Engine, engine)
+        let engine = in_lower_case(engine);
+        self.number(Label::Engine, &engine)
+    }
+
+    /// Who is refused can ask for any engine: only what a pool or an accepted job had has a name. METRIC-3.
+    fn engine_of_refused(&self, engine: &str) -> Number {
+        self.vocabulary.known(Label::Engine, &in_lower_case(engine))
     }
 
     fn pool(&mut self, pool: PoolFacts<'_>) -> PoolNumbers {
@@ -155,7 +166,7 @@ impl MetricsObserver {
     }
 
     fn refused(&mut self, job: JobFacts<'_>, refusal: Refusal) {
-        let (engine, reason) = (self.engine(job.engine), self.number(Label::Reason, refusal.code.name()));
+        let (engine, reason) = (self.engine_of_refused(job.engine), self.number(Label::Reason, refusal.code.name()));
         self.families.rejected.of(&self.vocabulary, [engine, reason]).inc();
         if let Some(policy) = refusal.policy_label {
             let policy = self.number(Label::Policy, policy);
@@ -215,6 +226,13 @@ impl MetricsObserver {
 
     fn pool_updated(&mut self, pool: PoolFacts<'_>, vram_used_bytes: u64) {
         if let Some(labels) = self.all_devices(pool) {
+            let [_, _, pool_id, replica_id, _] = labels;
+            self.vocabulary.mark_present(Label::PoolId, pool_id);
+            self.vocabulary.mark_present(Label::ReplicaId, replica_id);
+            let former = self.gauges.insert([pool_id, replica_id], labels);
+            if let Some(former) = former.filter(|&former| former != labels) {
+                self.families.vram_used_bytes.remove(&self.vocabulary, former);
+            }
             // Below 2^48 (UNIT-3).
             let bytes = i64::try_from(vram_used_bytes).unwrap_or(i64::MAX);
             self.families.vram_used_bytes.of(&self.vocabulary, labels).set(bytes);
@@ -222,8 +240,15 @@ impl MetricsObserver {
     }
 
     fn pool_removed(&mut self, pool: PoolFacts<'_>) {
-        if let Some(labels) = self.all_devices(pool) {
+        let Some([_, _, pool_id, replica_id, _]) = self.all_devices(pool) else { return };
+        if let Some(labels) = self.gauges.remove(&[pool_id, replica_id]) {
             self.families.vram_used_bytes.remove(&self.vocabulary, labels);
+        }
+        if !self.gauges.keys().any(|&[id, _]| id == pool_id) {
+            self.vocabulary.mark_gone(Label::PoolId, pool_id);
+        }
+        if !self.gauges.keys().any(|&[_, id]| id == replica_id) {
+            self.vocabulary.mark_gone(Label::ReplicaId, replica_id);
         }
     }
 
@@ -286,6 +311,13 @@ pub(super) const fn priority_name(priority: Priority) -> &'static str {
     }
 }
 
+fn in_lower_case(engine: &str) -> Cow<'_, str> {
+    if engine.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        return engine.to_ascii_lowercase().into();
+    }
+    engine.into()
+}
+
 const fn bool_name(value: bool) -> &'static str {
     if value { "true" } else { "false" }
 }
@@ -294,4 +326,67 @@ const fn bool_name(value: bool) -> &'static str {
 #[expect(clippy::cast_precision_loss, reason = "times are below 2^46 (UNIT-1)")]
 fn millis(us: u64) -> f64 {
     us as f64 / 1000.0
+}
+
+#[cfg(test)]
+mod tests {
+    use orchestrator_core::scheduler::RefusalCode;
+
+    use super::*;
+
+    // METRIC-4: a pool has one gauge, under its labels of now, and none once it has gone.
+    #[test]
+    fn a_gauge_follows_the_labels_of_its_pool() {
+        let mut metrics = MetricsObserver::new();
+        let handle = metrics.handle();
+        let gauges = || handle.text().lines().filter(|line| line.starts_with("vram_used_bytes{")).count();
+        let old = PoolFacts { id: "a", engine: "vllm", engine_version: Some("1"), ..PoolFacts::default() };
+        let new = PoolFacts { engine_version: Some("2"), ..old };
+        metrics.pool_updated(old, 1);
+        metrics.pool_updated(new, 2);
+        assert_eq!(gauges(), 1, "{}", handle.text());
+        metrics.pool_removed(old);
+        assert_eq!(gauges(), 0, "{}", handle.text());
+    }
+    fn counts(text: &str, start: &str) -> usize {
+        text.lines().filter(|line| line.starts_with(start)).count()
+    }
+
+    // METRIC-2: strangers who are refused take no engine's name; pools that come later have theirs.
+    #[test]
+    fn refused_jobs_take_no_budget() {
+        let mut metrics = MetricsObserver::new();
+        let code = RefusalCode::InvalidParams;
+        let refusal = Refusal { code, field: None, policy_label: None, rejection: None, retry_after_ms: None };
+        for engine in ["a", "b", "c", "d", "e"] {
+            metrics.refused(JobFacts { engine, ..JobFacts::default() }, refusal);
+        }
+        metrics.pool_updated(PoolFacts { id: "a", engine: "vLLM", ..PoolFacts::default() }, 1);
+        metrics.refused(JobFacts { engine: "VLLM", ..JobFacts::default() }, refusal);
+        let text = metrics.handle().text();
+        let refused = |engine| counts(&text, &format!("tasks_rejected_total{{engine=\"{engine}\""));
+        assert_eq!((refused("other"), refused("vllm"), refused("a")), (1, 1, 0), "{text}");
+        assert_eq!(counts(&text, "vram_used_bytes{engine=\"vllm\""), 1, "{text}");
+    }
+
+    // METRIC-2: pools that come and go never use up the budget, and the series of the last ones stay.
+    #[test]
+    fn a_pool_that_goes_gives_its_id_back() {
+        let mut metrics = MetricsObserver::new();
+        let stays = PoolFacts { id: "stays", engine: "vllm", ..PoolFacts::default() };
+        metrics.pool_updated(stays, 1);
+        for number in 0..3000 {
+            let id = format!("p{number}");
+            let pool = PoolFacts { id: &id, replica_id: &id, ..stays };
+            metrics.pool_updated(pool, 1);
+            metrics.started(JobFacts { id: "j", engine: "vllm", ..JobFacts::default() }, pool);
+            assert_eq!(counts(&metrics.handle().text(), "vram_used_bytes{"), 2, "{id}");
+            metrics.pool_removed(pool);
+        }
+        let text = metrics.handle().text();
+        assert_eq!(counts(&text, "tasks_started_total{"), 255, "{text}");
+        assert!(text.contains("pool_id=\"p2999\"") && !text.contains("pool_id=\"other\""), "{text}");
+        assert!(text.contains("metrics_label_overflow_total{label=\"pool_id\"} 0"), "{text}");
+        assert_eq!(counts(&text, "vram_used_bytes{engine=\"vllm\",engine_version=\"unknown\",pool_id=\"stays\""), 1);
+    }
 }

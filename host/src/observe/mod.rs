@@ -22,17 +22,20 @@
 //! | `metrics` | which event feeds which metric |
 //! | `server`, `exchange` | the metrics page over HTTP: connections, and what is said over one |
 //! | `logs`, `log_setup` | events as log lines; where log lines go |
+//! | `log_writer` | log lines on their way out, for which nobody waits |
 
 mod exchange;
 mod families;
 mod labels;
 mod log_setup;
+mod log_writer;
 mod logs;
 mod metrics;
 mod server;
 
 pub use labels::{LABEL_BUDGETS, OTHER, UNASSIGNED, UNKNOWN};
 pub use log_setup::{LogFormat, LogSetupError, init_logs};
+pub use log_writer::LogWriter;
 pub use logs::{HUMAN_CHARS_MAX, LogObserver};
 pub use metrics::{MetricsHandle, MetricsObserver};
 pub use server::{MetricsServer, ServeError, serve_metrics};

@@ -39,7 +39,9 @@ const STOP_WAIT: Duration = Duration::from_secs(1);
 #[non_exhaustive]
 pub enum ServeError {
     /// The address can be reached from other machines, and nobody said that this is meant.
-    #[error("{address} is no loopback address: whoever reaches it would see the metrics; ask for it explicitly")]
+    #[error(
+        "{address} is no loopback address: whoever reaches it would see the metrics; if that is meant, say --metrics-public"
+    )]
     NotLoopback {
         /// The address.
         address: SocketAddr,

@@ -39,8 +39,10 @@ Example:
 Events come as JSON Lines on standard input, docs/spec.md section 21; each gets an answer line
 and the lines of its actions, section 22. SIGTERM and SIGINT end the run cleanly.
 On the wall clock at_ms of events is not used.
+The recording is locked while it is written, and truncated only by a start that succeeds.
 Exit code 1: a line could not be read, or a row of the fleet was refused; standard error names
-it. Jobs that the scheduler refuses, and what it answers else, do not count.")]
+it. Jobs that the scheduler refuses, and what it answers else, do not count.
+Exit code 2 also: nobody reads the answers any more, or the recording is not whole.")]
 pub(super) struct RunArgs {
     /// Pools to begin with; others come as events
     #[arg(long, value_name = "JSON")]
@@ -108,7 +110,7 @@ pub(super) fn run(args: &RunArgs) -> Result<Completion, Failure> {
         storage = storage.with_random_hashes();
     }
     if let Some(format) = args.log {
-        init_logs(format, args.log_level.as_deref())?;
+        terminal::say_behind(init_logs(format, args.log_level.as_deref())?);
     }
     let metrics = args.metrics_addr.map(|_| MetricsObserver::new());
     let server = args.serve(metrics.as_ref())?;
