@@ -14,7 +14,7 @@
 //! | [`fleet`] | the pools of a fleet of any size, and the session table |
 //! | [`place`] | the run: decide, explain, commit; digest and summary |
 //! | [`batch`] | many jobs against many pools: backends, cross-check |
-//! | [`bench`] | how fast backends are, beside the machine's limits |
+//! | [`bench`](mod@bench) | how fast backends are, beside the machine's limits |
 //! | [`report`] | decisions as lines and tables |
 //! | [`wire`] | answers and actions of a scheduler as lines, refusals as HTTP, frames for streams |
 //! | [`observe`] | metrics by contract, the metrics page, log lines |
