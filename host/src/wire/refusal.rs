@@ -17,6 +17,7 @@
 //! ```
 
 use orchestrator_core::scheduler::{Refusal, RefusalCode};
+use orchestrator_core::{FieldError, Problem};
 use serde::Serialize;
 
 /// A refusal's fields in a line.
@@ -54,8 +55,16 @@ impl RefusalFields {
             policy_label: refusal.policy_label,
             detail: refusal.rejection.map(|rejection| rejection.detail()),
             field: refusal.field.map(|error| error.field),
-            why: refusal.field.map(|error| error.problem.to_string()),
+            why: refusal.field.map(|error| why(&error)),
         }
+    }
+}
+
+/// What is wrong with a field; where the size of this process's storage is the limit, the option that sets it. ADMIT-2.
+fn why(error: &FieldError) -> String {
+    match error.problem {
+        Problem::TooLong { .. } if error.field == "job" => format!("{} (--job-bytes)", error.problem),
+        problem => problem.to_string(),
     }
 }
 
@@ -215,5 +224,15 @@ mod tests {
         );
         let full = Refusal { field: None, rejection: Some(Rejection::Context), ..refusal };
         assert_eq!(body(&full, None)["message"], "no pool can serve what the request asks for (context)");
+    }
+
+    /// ADMIT-2: a job that the storage has no room for is told which option would give it some.
+    #[test]
+    fn a_job_too_large_names_the_option() {
+        let field = Some(FieldError::new("job", Problem::TooLong { max_bytes: 64 }));
+        let (policy_label, rejection, retry_after_ms) = (None, None, None);
+        let refusal = Refusal { code: RefusalCode::InvalidParams, field, policy_label, rejection, retry_after_ms };
+        let why = RefusalFields::new(&refusal).why;
+        assert_eq!(why.as_deref(), Some("too long: at most 64 bytes (--job-bytes)"));
     }
 }
