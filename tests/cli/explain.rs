@@ -101,5 +101,5 @@ fn a_refused_pool_row_is_said_and_shows_in_the_exit_code() {
     desk.write("jobs.jsonl", lines_of([job("j")]));
     let ran = desk.run(["explain", "--fleet", "fleet.json", "--job", "jobs.jsonl"]).expect(1);
     assert!(ran.out.contains("winner: a\nrunner-up: none, it is the only feasible pool\n"), "{}", ran.out);
-    ran.says("fleet.json:3: refused: slots_free: must not be negative");
+    ran.says("fleet.json:3: refused: slots_free: must not be negative (pool `");
 }

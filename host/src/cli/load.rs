@@ -69,13 +69,14 @@ pub(super) fn fleet(path: &Path) -> Result<LoadedFleet, Failure> {
         match row.read(&mut warnings) {
             Err(refused) => {
                 refused.identity().map(|(id, replica_id)| builder.claim(id, replica_id));
-                refusals.add(line, &refused.error);
+                let pool = refused.identity().map_or_else(String::new, |(id, _)| of_pool(id));
+                refusals.add(line, format_args!("{}{pool}", refused.error));
             }
             Ok(text) => text.with_snapshot(|snapshot| match snapshot.validate() {
                 Ok(valid) => builder.add(line, &valid).map_err(|limit| in_file(&limit)),
                 Err(error) => {
                     builder.claim(snapshot.id, snapshot.replica_id);
-                    refusals.add(line, error);
+                    refusals.add(line, format_args!("{error}{}", of_pool(snapshot.id)));
                     Ok(())
                 }
             })?,
@@ -137,6 +138,11 @@ pub(super) fn snapshots(
 }
 
 /// POOL-1.
+/// Whose row it is: where a fleet is one line, its number tells nothing.
+fn of_pool(id: &str) -> String {
+    format!(" (pool `{}`)", printable(id))
+}
+
 fn named_twice(id: &str, replica_id: &str) -> String {
     format!("id: another row is `{}` with replica `{}` too", printable(id), printable(replica_id))
 }
