@@ -138,7 +138,7 @@ impl JobFlags {
 }
 
 /// The pools and labels that a job names, looked up in one fleet.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Hints<'a> {
     /// The pinned pool's replicas; empty when no pool has that id.
     pub pin: RankRange,
@@ -161,7 +161,7 @@ pub struct SessionEntry {
 }
 
 /// A job, looked up in one fleet: everything that a decision reads about it.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct JobQuery<'a> {
     /// The numbers.
     pub row: &'a JobRow,

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use orchestrator_core::rows::{JobQuery, PoolTable};
-use orchestrator_core::{Policy, Shortlist};
+use orchestrator_core::{PlacementInput, Policy, Shortlist};
 
 /// What the jobs of a batch are decided on: all of them see the same.
 #[derive(Debug, Clone, Copy)]
@@ -12,6 +12,14 @@ pub struct World<'a> {
     pub table: PoolTable<'a>,
     /// The policy that the pools were prepared for.
     pub policy: &'a Policy,
+}
+
+impl<'a> World<'a> {
+    /// One job of a batch, for the core.
+    pub(super) fn input(&self, job: JobQuery<'a>, backend: BackendName) -> Result<PlacementInput<'a>, BackendError> {
+        PlacementInput::new(self.table, job, self.policy)
+            .map_err(|error| BackendError::Failed { backend, why: error.to_string() })
+    }
 }
 
 /// Which backend.

@@ -1,7 +1,7 @@
 //! The oracle: the core's own function, job by job and pool by pool.
 
 use orchestrator_core::rows::JobQuery;
-use orchestrator_core::{PlacementInput, Shortlist, shortlist};
+use orchestrator_core::{Shortlist, shortlist};
 
 use super::backend::{Backend, BackendError, BackendName, World};
 
@@ -29,9 +29,7 @@ impl Backend for Scalar {
         lists: &mut [Shortlist],
     ) -> Result<(), BackendError> {
         for (job, list) in jobs.iter().zip(lists) {
-            let input = PlacementInput::new(world.table, *job, world.policy)
-                .map_err(|error| BackendError::Failed { backend: self.name(), why: error.to_string() })?;
-            *list = shortlist(&input, list.depth());
+            *list = shortlist(&world.input(*job, self.name())?, list.depth());
         }
         Ok(())
     }

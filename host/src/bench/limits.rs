@@ -7,7 +7,8 @@ use orchestrator_core::rule::lane::{end_us, first_word};
 use pulp::NullaryFnOnce;
 use serde::Serialize;
 
-use super::{fastest, level};
+use super::fastest;
+use crate::batch::Level;
 use crate::random::Random;
 
 /// Words of the read that is timed: 256 MiB, more than caches hold for one core.
@@ -27,14 +28,14 @@ pub struct Limits {
 /// Measures both on one core, over so many pools.
 #[must_use]
 pub fn measure_limits(pools: usize, at_least: Duration) -> Limits {
-    let (columns, words) = (Columns::of(pools), vec![1u64; MEMORY_WORDS]);
+    let (columns, words, level) = (Columns::of(pools), vec![1u64; MEMORY_WORDS], Level::best());
     let scan = fastest(at_least, || {
         for job in 0..JOBS {
-            black_box(level().run(Scan(&columns, job)));
+            black_box(level.run(Scan(&columns, job)));
         }
     });
     let read = fastest(at_least, || {
-        black_box(level().run(Read(black_box(&words))));
+        black_box(level.run(Read(black_box(&words))));
     });
     Limits {
         bare_pairs_per_s: pools as f64 * f64::from(JOBS) / scan,

@@ -29,7 +29,7 @@ use serde::Serialize;
 
 pub use limits::{Limits, measure_limits};
 
-use crate::batch::{Backend, Level, Scalar, Simd, Unavailable, World};
+use crate::batch::{Backend, Scalar, Simd, Unavailable, World};
 use crate::fleet::Fleet;
 
 /// Bytes that the loops read of a pool for most jobs: two words of the class's view, two rates and the low bits.
@@ -188,9 +188,4 @@ fn digest(lists: &[Shortlist]) -> u64 {
         }
     }
     hasher.finish()
-}
-
-/// The level that one thread of the backends uses.
-fn level() -> Level {
-    Level::best()
 }

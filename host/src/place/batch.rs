@@ -269,7 +269,7 @@ impl Distinct {
         let hash = |job: usize| hash_of(hasher, &jobs[job].resolved.query(None));
         for (place, job) in jobs.iter().enumerate() {
             let query = job.resolved.query(None);
-            let equals = |&group: &usize| are_equal(&jobs[firsts[group]].resolved.query(None), &query);
+            let equals = |&group: &usize| jobs[firsts[group]].resolved.query(None) == query;
             let group = if let Some(&group) = known.find(hash(place), equals) {
                 group
             } else {
@@ -285,16 +285,5 @@ impl Distinct {
 
 /// Equal jobs have equal hashes; the hash reaches no answer.
 fn hash_of(hasher: &RandomState, job: &JobQuery<'_>) -> u64 {
-    hasher.hash_one((bytemuck::bytes_of(job.row), job.hints.labels))
-}
-
-/// Whether two jobs ask the same, bit for bit.
-fn are_equal(left: &JobQuery<'_>, right: &JobQuery<'_>) -> bool {
-    let (one, other) = (&left.hints, &right.hints);
-    bytemuck::bytes_of(left.row) == bytemuck::bytes_of(right.row)
-        && one.pin == other.pin
-        && one.prefer == other.prefer
-        && one.avoid == other.avoid
-        && one.labels == other.labels
-        && left.session == right.session
+    hasher.hash_one((job.row, job.hints.labels))
 }

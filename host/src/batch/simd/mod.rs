@@ -39,7 +39,7 @@ mod warm;
 use std::thread::available_parallelism;
 
 use orchestrator_core::rows::JobQuery;
-use orchestrator_core::{PlacementInput, Shortlist, keys_of};
+use orchestrator_core::{Shortlist, keys_of};
 use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
 
 pub use level::Level;
@@ -181,8 +181,7 @@ impl Simd {
             let (job, list) = (jobs[index as usize], &mut lists[index as usize]);
             list.clone_from(found);
             if WarmIndex::concerns(&job) {
-                let input = PlacementInput::new(world.table, job, world.policy)
-                    .map_err(|error| BackendError::Failed { backend: self.name(), why: error.to_string() })?;
+                let input = world.input(job, self.name())?;
                 keys_of(&input, self.warm.pools_of(&job)).for_each(|key| list.offer(key));
             }
         }
