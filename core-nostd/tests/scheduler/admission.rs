@@ -346,6 +346,36 @@ fn a_burst_into_an_idle_fleet_is_no_sample() {
     );
 }
 
+/// ADMIT-3: between two services a gap in which nobody waited makes no sample, however long the second job waited then.
+#[test]
+fn a_gap_without_waiting_jobs_is_no_sample() {
+    check(
+        &limited(2, FullPolicy::Reject),
+        &[
+            (0, Snapshot(&pool("p", 1)), "done; pool p credited 0"),
+            (
+                0,
+                Submit(&batch("a")),
+                "accepted 0/0; enqueued a; batch 1; fits a; dispatched a to p; batch 0; DISPATCH a p",
+            ),
+            (1, Submit(&batch("b")), "accepted 0/0; fits not b; enqueued b; batch 1"),
+            (
+                1000,
+                Finished { job_id: "a", tokens_out: 1 },
+                "done; finished a 100+1 in 0; fits b; dispatched b to p; batch 0; DISPATCH b p",
+            ),
+            (2000, Submit(&batch("c")), "accepted 0/0; fits not c; enqueued c; batch 1"),
+            (
+                5000,
+                Finished { job_id: "b", tokens_out: 1 },
+                "done; finished b 100+1 in 0; fits c; dispatched c to p; batch 0; DISPATCH c p",
+            ),
+            // Still no sample: the start stays unknown.
+            (5000, Submit(&batch("d")), "accepted 0/0; fits not d; enqueued d; batch 1"),
+        ],
+    );
+}
+
 /// ADMIT-3: jobs that overtake a stuck one the moment they come say nothing of how long another waits.
 #[test]
 fn jobs_that_did_not_wait_are_no_samples() {
