@@ -2,9 +2,6 @@
 //!
 //! `cargo test --test allocation -- --nocapture` prints how much the observers of the host allocate.
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
-
 use orchestrator_core::codec::{OutOfRoom, Sink};
 use orchestrator_core::scheduler::{
     Action, Answer, CancelCause, Capacities, Counters, FlightRecorder, Input, Observer, RecordingHeader, Scheduler,
@@ -14,6 +11,9 @@ use orchestrator_core::{JobSpec, Policy, PoolRegistry, PoolSnapshot, PoolSupport
 use orchestrator_host::fleet::LiveFleet;
 use orchestrator_host::observe::{LogObserver, MetricsObserver};
 
+#[allow(dead_code, reason = "counts of all threads are asked of other tests")]
+#[path = "support/counting_allocator.rs"]
+mod counting_allocator;
 #[path = "support/memory.rs"]
 mod memory;
 
@@ -26,44 +26,10 @@ const INPUTS: usize = 9;
 const POOLS: usize = 4;
 const GIB: i64 = 1 << 30;
 
-struct Counting;
-
-thread_local! {
-    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
-}
-
-fn count() {
-    // At the end of a thread the counter may be gone: nobody reads it then.
-    let _ = ALLOCATIONS.try_with(|count| count.set(count.get() + 1));
-}
-
-// SAFETY: every call is passed on to the system's allocator as it is; counting allocates nothing.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count();
-        // SAFETY: the caller's promises are those that `System` asks for.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: as above.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
-        count();
-        // SAFETY: as above.
-        unsafe { System.realloc(pointer, layout, new_size) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
 fn allocations(act: impl FnOnce()) -> u64 {
-    let before = ALLOCATIONS.get();
+    let before = counting_allocator::of_thread();
     act();
-    ALLOCATIONS.get() - before
+    counting_allocator::of_thread() - before
 }
 
 /// Keeps the last bytes of a recording, in memory that it has from the start.

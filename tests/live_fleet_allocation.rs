@@ -1,45 +1,11 @@
 //! The steady state of a scheduler allocates nothing: snapshots of known pools, decisions, commits, releases.
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
-
 use orchestrator_core::{DeviceSnapshot, JobSpec, Policy, PolicySpec, PoolRegistry, PoolSnapshot, WarmSession};
 use orchestrator_host::fleet::LiveFleet;
 
-thread_local! {
-    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
-}
-
-/// The system's allocator, which counts what this thread asks of it.
-struct Counting;
-
-// SAFETY: every call goes to the system's allocator as it came.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count();
-        // SAFETY: the caller's promises are the system's.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
-        // SAFETY: the caller's promises are the system's.
-        unsafe { System.dealloc(at, layout) }
-    }
-
-    unsafe fn realloc(&self, at: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
-        count();
-        // SAFETY: the caller's promises are the system's.
-        unsafe { System.realloc(at, layout, new_size) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-fn count() {
-    // A thread that ends has no counter any more.
-    let _ = ALLOCATIONS.try_with(|allocations| allocations.set(allocations.get() + 1));
-}
+#[allow(dead_code, reason = "counts of all threads are asked of other tests")]
+#[path = "support/counting_allocator.rs"]
+mod counting_allocator;
 
 const POOLS: usize = 64;
 const MODELS: [&str; 4] = ["m", "n", "o", "p"];
@@ -95,7 +61,7 @@ fn the_steady_state_allocates_nothing() {
     let policy = PolicySpec { spread_seed: Some(7), ..PolicySpec::default() }.validate().expect("a valid policy");
     let mut fleet = LiveFleet::with_capacity(POOLS as u32);
     fleet.prepare_for(&policy);
-    let allocations = || ALLOCATIONS.with(Cell::get);
+    let allocations = counting_allocator::of_thread;
 
     for round in 0..8 * POOLS {
         update(&mut fleet, &ids, &sessions, round);

@@ -165,6 +165,20 @@ fn a_backend_without_a_fault_passes_and_has_the_same_digest() {
     assert!(report.digests.windows(2).all(|pair| pair[0].1 == pair[1].1), "{:?}", report.digests);
 }
 
+/// What the worlds of the first seed give: on every machine, with every backend, until the rules change.
+const GOLDEN_DIGEST: u64 = 0x3a79_f5c1_e5c1_66c2;
+
+/// DET-1.
+#[test]
+fn golden_worlds_keep_their_digest() {
+    let mut backends = available_backends().expect("threads for a test");
+    let report = run(&mut backends, Plan::default().cases(), |_| ()).expect("worlds");
+    assert!(report.found.is_none(), "{:?}", report.found);
+    for (backend, digest) in report.digests {
+        assert_eq!(digest, GOLDEN_DIGEST, "{backend}: {digest:016x}");
+    }
+}
+
 /// DET-1: all backends of this build, on as many pairs as an ordinary run has time for.
 #[test]
 fn ten_million_pairs_agree() {
@@ -186,11 +200,18 @@ fn the_command_repeats_itself_and_refuses_what_makes_no_sense() {
         let run = Command::new(env!("CARGO_BIN_EXE_orchestrator")).arg("verify").args(args).output().expect("it runs");
         (run.status.code(), String::from_utf8(run.stdout).expect("text"))
     };
-    let small = ["--fleet", "65", "--jobs", "4", "--cases", "12", "--seed", "7"];
+    let small = ["--pools", "65", "--jobs", "4", "--cases", "12", "--seed", "7"];
     assert_eq!(ran(&small), ran(&small));
     let (code, digests) = ran(&small);
     assert_eq!((code, digests.starts_with("scalar ")), (Some(0), true), "{digests}");
-    for args in [&["--fleet", "3", "--jobs", "jobs.jsonl"][..], &["--backends", "abacus"], &["--policy", "p.toml"]] {
+    for args in [
+        &["--pools", "3", "--jobs", "jobs.jsonl"][..],
+        &["--fleet", "fleet.json", "--jobs", "3"],
+        &["--fleet", "fleet.json"],
+        &["--pools", "3", "--fleet", "fleet.json", "--jobs", "jobs.jsonl"],
+        &["--backends", "abacus"],
+        &["--policy", "p.toml"],
+    ] {
         assert_eq!(ran(args).0, Some(2), "{args:?}");
     }
 }

@@ -7,9 +7,11 @@ use std::str::FromStr;
 use std::time::Instant;
 
 use clap::Args;
+use orchestrator_core::{FieldError, Policy};
 
 use super::{Completion, Failure, load, terminal};
 use crate::batch::Backend;
+use crate::input::{RefusedJob, Warnings, read_job_line};
 use crate::verify::{self, Case, Found, Plan, Report};
 
 /// Compare all backends.
@@ -17,7 +19,7 @@ use crate::verify::{self, Case, Found, Plan, Report};
 #[command(after_help = "\
 Examples:
   orchestrator verify
-  orchestrator verify --fleet 1025 --jobs 64 --cases 100 --seed 7
+  orchestrator verify --pools 1025 --jobs 64 --cases 100 --seed 7
   orchestrator verify --fleet verify-case/fleet.json --jobs verify-case/jobs.jsonl --policy verify-case/policy.toml
 
 Every backend answers for every job, on fresh pools, after commits and releases, and under
@@ -25,14 +27,17 @@ another policy. The same seed makes the same worlds on every machine.
 Exit codes: 0 all backends found what the core finds, 1 one differs: the smallest case that
 shows it is in the folder of --case-out; 2 usage or unreadable input.")]
 pub(super) struct VerifyArgs {
-    /// Pools of every world, or a fleet file; without it sizes vary
-    #[arg(long, value_name = "N|JSON")]
-    fleet: Option<Source>,
-    /// Jobs of every world, or a job file; without it numbers vary
+    /// Pools of every made world; without it sizes vary
+    #[arg(long, value_name = "N", conflicts_with = "fleet")]
+    pools: Option<usize>,
+    /// A fleet file, to compare on it and a job file instead of made worlds
+    #[arg(long, value_name = "JSON", requires = "jobs")]
+    fleet: Option<PathBuf>,
+    /// Jobs of every made world; without it numbers vary. With --fleet a job file
     #[arg(long, value_name = "N|JSONL")]
-    jobs: Option<Source>,
+    jobs: Option<Jobs>,
     /// The policy of the files; without one the defaults stand
-    #[arg(long, value_name = "TOML")]
+    #[arg(long, value_name = "TOML", requires = "fleet")]
     policy: Option<PathBuf>,
     /// Number of worlds
     #[arg(long, value_name = "C", default_value_t = Plan::default().cases)]
@@ -48,14 +53,14 @@ pub(super) struct VerifyArgs {
     case_out: PathBuf,
 }
 
-/// A number of rows to make, or a file of rows.
+/// A number of jobs to make, or a file of jobs.
 #[derive(Debug, Clone)]
-enum Source {
+enum Jobs {
     Count(usize),
     File(PathBuf),
 }
 
-impl FromStr for Source {
+impl FromStr for Jobs {
     type Err = Infallible;
 
     fn from_str(text: &str) -> Result<Self, Infallible> {
@@ -67,11 +72,11 @@ pub(super) fn run(args: &VerifyArgs) -> Result<Completion, Failure> {
     let mut backends = chosen_backends(&args.backends)?;
     let start = Instant::now();
     let report = match (&args.fleet, &args.jobs) {
-        (Some(Source::File(fleet)), Some(Source::File(jobs))) => run_files(args, fleet, jobs, &mut backends)?,
-        (Some(Source::File(_)), _) | (_, Some(Source::File(_))) => {
-            return Err("--fleet and --jobs: either both name files or none does".into());
-        }
-        (fleet, jobs) => run_plan(args, count(fleet.as_ref()), count(jobs.as_ref()), &mut backends)?,
+        (Some(fleet), Some(Jobs::File(jobs))) => run_files(args, fleet, jobs, &mut backends)?,
+        (Some(_), _) => return Err("--fleet: --jobs has to name a job file too".into()),
+        (None, Some(Jobs::File(_))) => return Err("--jobs: a job file goes with a fleet file (--fleet)".into()),
+        (None, Some(Jobs::Count(jobs))) => run_plan(args, Some(*jobs), &mut backends)?,
+        (None, None) => run_plan(args, None, &mut backends)?,
     };
     say_report(&report, start)?;
     if let Some(found) = &report.found {
@@ -90,13 +95,6 @@ fn chosen_backends(names: &[String]) -> Result<Vec<Box<dyn Backend>>, Failure> {
     Ok(backends)
 }
 
-const fn count(source: Option<&Source>) -> Option<usize> {
-    match source {
-        Some(Source::Count(count)) => Some(*count),
-        _ => None,
-    }
-}
-
 /// Rows that a file refuses are said as `place` says them, and take no part.
 fn run_files(
     args: &VerifyArgs,
@@ -105,21 +103,30 @@ fn run_files(
     backends: &mut [Box<dyn Backend>],
 ) -> Result<Report, Failure> {
     load::fleet(fleet)?;
-    load::policy(args.policy.as_deref())?;
+    say_refused_jobs(jobs, &load::policy(args.policy.as_deref())?)?;
     let case = verify::read_case(fleet, jobs, args.policy.as_deref())?;
     run_cases([case], 1, backends)
 }
 
-fn run_plan(
-    args: &VerifyArgs,
-    pools: Option<usize>,
-    jobs: Option<usize>,
-    backends: &mut [Box<dyn Backend>],
-) -> Result<Report, Failure> {
-    if args.policy.is_some() {
-        return Err("--policy goes with a fleet file and a job file: made worlds have policies of their own".into());
+fn say_refused_jobs(path: &Path, policy: &Policy) -> Result<(), Failure> {
+    let (mut lines, _) = load::job_lines(path)?;
+    let mut refusals = load::Refusals::of(path);
+    while let Some(line) = lines.next_line().map_err(|error| format!("{}: {error}", path.display()))? {
+        let read = read_job_line(&line, &mut Warnings::default(), |spec| spec.validate(policy, None).map(drop));
+        match read {
+            Ok(Ok(())) => {}
+            Ok(Err(FieldError { field, problem })) => refusals.add(line.number(), format_args!("{field}: {problem}")),
+            Err(RefusedJob { error, .. }) => {
+                refusals.add(line.number(), format_args!("{}: {}", error.field, error.why))
+            }
+        }
     }
-    let plan = Plan { seed: args.seed, cases: args.cases, pools, jobs };
+    refusals.finish();
+    Ok(())
+}
+
+fn run_plan(args: &VerifyArgs, jobs: Option<usize>, backends: &mut [Box<dyn Backend>]) -> Result<Report, Failure> {
+    let plan = Plan { seed: args.seed, cases: args.cases, pools: args.pools, jobs };
     run_cases(plan.cases(), plan.cases, backends)
 }
 
@@ -172,11 +179,11 @@ fn say_found(found: &Found, args: &VerifyArgs) -> Result<(), Failure> {
 
 /// A case that is run again stays as it is.
 fn check_case_out(args: &VerifyArgs) -> Result<(), Failure> {
-    let files = [&args.fleet, &args.jobs].into_iter().filter_map(|source| match source {
-        Some(Source::File(path)) => Some(path),
+    let jobs = match &args.jobs {
+        Some(Jobs::File(path)) => Some(path),
         _ => None,
-    });
-    let inputs: Vec<_> = files.chain(&args.policy).collect();
+    };
+    let inputs: Vec<_> = args.fleet.iter().chain(jobs).chain(&args.policy).collect();
     let mut outputs = verify::CASE_FILES.iter().map(|name| args.case_out.join(name));
     outputs.try_for_each(|output| load::check_output(inputs.iter().copied(), Some(&output)))
 }
