@@ -210,6 +210,12 @@ fn the_command_repeats_itself_and_refuses_what_makes_no_sense() {
         &["--fleet", "fleet.json"],
         &["--pools", "3", "--fleet", "fleet.json", "--jobs", "jobs.jsonl"],
         &["--backends", "abacus"],
+        &["--pools", "0"],
+        &["--pools", "18446744073709551615"],
+        &["--jobs", "99999999"],
+        &["--cases", "0"],
+        &["--fleet", "examples/fleet.json", "--jobs", "examples/jobs.jsonl", "--seed", "2"],
+        &["--fleet", "examples/fleet.json", "--jobs", "/dev/null"],
         &["--policy", "p.toml"],
     ] {
         assert_eq!(ran(args).0, Some(2), "{args:?}");

@@ -17,7 +17,7 @@ use super::simd::Simd;
 /// Which backend to use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum BackendChoice {
-    /// The fastest that is available.
+    /// The fastest that is available, for fleets of a hundred pools or more.
     #[default]
     Auto,
     /// The oracle.

@@ -30,7 +30,7 @@ mod worlds;
 
 pub use case::{Case, VerifyError};
 pub use case_files::{CASE_FILES, CaseFileError, read_case, write_case};
-pub use compare::Difference;
+pub use compare::{Deviation, Difference, OtherList};
 pub use worlds::Plan;
 
 use crate::batch::{Backend, Level, Scalar, Simd, Unavailable};
@@ -63,7 +63,8 @@ pub struct Found {
     pub case: Case,
 }
 
-/// The backends of this machine: every set of vector instructions on one thread, and the widest on more.
+/// The backends of this machine: every set of vector instructions on one thread, and the widest on more, which share
+/// however small a world is.
 ///
 /// # Errors
 /// When threads cannot be started.
@@ -72,7 +73,7 @@ pub fn available_backends() -> Result<Vec<Box<dyn Backend>>, Unavailable> {
     for level in Level::available() {
         backends.push(Box::new(Simd::with_level(level, 1)?));
     }
-    backends.push(Box::new(Simd::new(THREADS)?));
+    backends.push(Box::new(Simd::new(THREADS)?.sharing_everything()));
     Ok(backends)
 }
 

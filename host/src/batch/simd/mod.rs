@@ -1,8 +1,8 @@
 //! Vector units and threads: pools and jobs in columns, many pairs in a handful of instructions.
 //!
 //! What a class of jobs asks of pools is asked once per class (`classes`), by the core; what is left of a pair is a few
-//! integers in columns (`columns`, `view`) and the arithmetic of `rule::lane` (`scan`). `docs/batch.md` has the proof that
-//! this is the oracle's answer.
+//! integers in columns (`columns`, `view`) and the arithmetic of `rule::lane` (`scan`). `docs/batch.md` says why this
+//! is the oracle's answer.
 //!
 //! ```
 //! use orchestrator_core::{JobSpec, Policy, PoolSnapshot, Shortlist};
@@ -40,7 +40,7 @@ use std::thread::available_parallelism;
 
 use orchestrator_core::rows::JobQuery;
 use orchestrator_core::{Shortlist, keys_of};
-use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
+use rayon::{ThreadPool, ThreadPoolBuilder};
 
 pub use level::Level;
 
@@ -56,6 +56,8 @@ use super::choice::Unavailable;
 const JOBS_PER_TASK: usize = 32;
 /// Fewer pairs are not worth waking a thread for: they take less than 50 µs.
 const SHARED_PAIRS_MIN: usize = 1 << 16;
+/// A range of fewer pools is not cut in two for threads.
+const SHARED_POOLS_MIN: usize = 1 << 15;
 
 /// Columns, vector units and threads.
 #[derive(Debug)]
@@ -63,6 +65,8 @@ pub struct Simd {
     level: Level,
     /// None with one thread: then nothing but the caller's thread is used.
     threads: Option<ThreadPool>,
+    shared_pairs_min: usize,
+    shared_pools_min: usize,
     columns: Columns,
     classes: Classes,
     warm: WarmIndex,
@@ -83,10 +87,13 @@ struct Batch {
 }
 
 impl Simd {
+    /// More threads than any machine has cores only wait for each other.
+    pub const THREADS_MAX: usize = 1024;
+
     /// The widest vectors of this machine, on so many threads; 0 takes all of them.
     ///
     /// # Errors
-    /// When the threads cannot be started.
+    /// When the threads cannot be started, or are more than [`Simd::THREADS_MAX`].
     pub fn new(threads: usize) -> Result<Self, Unavailable> {
         Self::with_level(Level::best(), threads)
     }
@@ -97,20 +104,29 @@ impl Simd {
     /// As [`Simd::new`].
     pub fn with_level(level: Level, threads: usize) -> Result<Self, Unavailable> {
         let threads = if threads == 0 { available_parallelism().map_or(1, usize::from) } else { threads };
-        let no_threads = |error: ThreadPoolBuildError| {
-            let backend = BackendName::Simd;
-            Unavailable::NoThreads { backend, threads, why: error.to_string() }
-        };
+        let no_threads = |why: String| Unavailable::NoThreads { backend: BackendName::Simd, threads, why };
+        if threads > Self::THREADS_MAX {
+            return Err(no_threads(format!("the limit is {}", Self::THREADS_MAX)));
+        }
         let pool = (threads > 1).then(|| ThreadPoolBuilder::new().num_threads(threads).build()).transpose();
         Ok(Self {
             level,
-            threads: pool.map_err(no_threads)?,
+            threads: pool.map_err(|error| no_threads(error.to_string()))?,
+            shared_pairs_min: SHARED_PAIRS_MIN,
+            shared_pools_min: SHARED_POOLS_MIN,
             columns: Columns::default(),
             classes: Classes::default(),
             warm: WarmIndex::default(),
             stale: true,
             batch: Batch::default(),
         })
+    }
+
+    /// Its threads share any work, however little: slower, and a way to verify on small worlds what large ones do.
+    #[must_use]
+    pub const fn sharing_everything(mut self) -> Self {
+        (self.shared_pairs_min, self.shared_pools_min) = (0, 0);
+        self
     }
 
     /// The number of threads.
@@ -164,9 +180,10 @@ impl Simd {
                 segments,
                 columns: &self.columns,
                 classes: &self.classes,
+                shared_pools_min: self.shared_pools_min,
             };
             let round = &mut lists[start..end];
-            let is_shared = round.len().saturating_mul(self.columns.len()) >= SHARED_PAIRS_MIN;
+            let is_shared = round.len().saturating_mul(self.columns.len()) >= self.shared_pairs_min;
             match self.threads.as_ref().filter(|_| is_shared) {
                 Some(pool) => pool.install(|| snapshot.run_all(tasks, round, pool.current_num_threads())),
                 None => snapshot.run_all(tasks, round, 1),

@@ -21,8 +21,6 @@ use crate::batch::backend::World;
 
 /// Pools of a tile: 26 bytes each in the loops of most jobs.
 const TILE: usize = 1024;
-/// A range of fewer pools is not shared between threads.
-const SHARED_MIN: usize = 1 << 15;
 
 /// Jobs of one class, as places in the order of the batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,6 +52,8 @@ pub(super) struct Snapshot<'a> {
     pub(super) segments: &'a Segments,
     pub(super) columns: &'a Columns,
     pub(super) classes: &'a Classes,
+    /// A range of fewer pools is for one thread.
+    pub(super) shared_pools_min: usize,
 }
 
 impl Snapshot<'_> {
@@ -87,7 +87,7 @@ impl Snapshot<'_> {
                 || self.run_shared(left, left_lists, pools.clone(), parts),
                 || self.run_shared(right, right_lists, pools.clone(), parts),
             );
-        } else if parts > 1 && pools.len() >= SHARED_MIN {
+        } else if parts > 1 && pools.len() > TILE && pools.len() >= self.shared_pools_min {
             let middle = pools.start + (pools.len() / 2).next_multiple_of(TILE);
             let mut others: Vec<_> = lists.iter().map(|list| Shortlist::new(list.depth())).collect();
             rayon::join(
