@@ -1,6 +1,6 @@
 //! Global memory: what a host allocates, fills and reads back, and the variables of modules.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use thiserror::Error;
 
@@ -76,8 +76,6 @@ pub struct Memory {
     modules: BTreeMap<u64, u64>,
     /// The region used last, which is likely the next one's.
     recent: usize,
-    /// Starts of the regions that the launch under way has stored to.
-    stored: BTreeSet<u64>,
 }
 
 impl Memory {
@@ -90,7 +88,6 @@ impl Memory {
             regions: Vec::new(),
             modules: BTreeMap::new(),
             recent: 0,
-            stored: BTreeSet::new(),
         }
     }
 
@@ -161,6 +158,7 @@ impl Memory {
     }
 
     /// The last region that starts at or before an address.
+    #[inline]
     fn find(&self, address: u64) -> Option<usize> {
         let recent = self.regions.get(self.recent);
         if recent.is_some_and(|region| (region.start()..region.end()).contains(&address)) {
@@ -183,16 +181,13 @@ impl Memory {
 
     pub(crate) fn store(&mut self, address: u64, bytes: usize, value: u64) -> Result<(), Refusal> {
         self.recent = self.find(address).ok_or(Refusal::Stray)?;
-        self.stored.insert(self.regions[self.recent].start());
         self.regions[self.recent].store(address, bytes, value)
     }
 
     /// A launch has ended: the next one may read through any path what it stored.
     pub(crate) fn settle(&mut self) {
-        for start in std::mem::take(&mut self.stored) {
-            if let Ok(index) = self.regions.binary_search_by_key(&start, Region::start) {
-                self.regions[index].settle();
-            }
+        for region in &mut self.regions {
+            region.settle();
         }
     }
 

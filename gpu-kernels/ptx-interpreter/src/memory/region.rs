@@ -29,12 +29,14 @@ pub(crate) struct Region {
     start: u64,
     bytes: Vec<u8>,
     marks: Vec<u8>,
+    /// Whether some byte may be marked fresh.
+    fresh: bool,
 }
 
 impl Region {
     /// A region that is one variable, not yet written.
     pub(crate) fn unwritten(start: u64, bytes: usize) -> Self {
-        Self { start, bytes: vec![0; bytes], marks: vec![UNWRITTEN; bytes] }
+        Self { start, bytes: vec![0; bytes], marks: vec![UNWRITTEN; bytes], fresh: false }
     }
 
     /// A region of several variables, given as offsets and lengths, not yet written.
@@ -84,6 +86,7 @@ impl Region {
         self.start + self.bytes.len() as u64
     }
 
+    #[inline]
     fn offset(&self, address: u64, bytes: usize) -> Result<usize, Refusal> {
         let offset = address.wrapping_sub(self.start);
         let inside = offset <= self.bytes.len() as u64 && bytes as u64 <= self.bytes.len() as u64 - offset;
@@ -91,6 +94,7 @@ impl Region {
     }
 
     /// The bytes at an address, all of them written.
+    #[inline]
     pub(crate) fn read(&self, address: u64, bytes: usize) -> Result<&[u8], Refusal> {
         let offset = self.offset(address, bytes)?;
         let marks = &self.marks[offset..offset + bytes];
@@ -104,6 +108,7 @@ impl Region {
         self.write_marked(address, bytes, WRITTEN)
     }
 
+    #[inline]
     fn write_marked(&mut self, address: u64, bytes: &[u8], mark: u8) -> Result<(), Refusal> {
         let offset = self.offset(address, bytes.len())?;
         let marks = &mut self.marks[offset..offset + bytes.len()];
@@ -115,16 +120,37 @@ impl Region {
         Ok(())
     }
 
-    /// A number of up to eight bytes.
+    /// A number of one, two, four or eight bytes.
+    #[inline]
     pub(crate) fn load(&self, address: u64, bytes: usize) -> Result<u64, Refusal> {
+        match bytes {
+            1 => self.load_exact::<1>(address),
+            2 => self.load_exact::<2>(address),
+            4 => self.load_exact::<4>(address),
+            _ => self.load_exact::<8>(address),
+        }
+    }
+
+    /// A length that the compiler knows makes this a few instructions.
+    #[inline]
+    fn load_exact<const N: usize>(&self, address: u64) -> Result<u64, Refusal> {
+        let read = self.read(address, N)?;
         let mut number = [0; 8];
-        number[..bytes].copy_from_slice(self.read(address, bytes)?);
+        number[..N].copy_from_slice(&read[..N]);
         Ok(u64::from_le_bytes(number))
     }
 
-    /// The low bytes of a number.
+    /// The low one, two, four or eight bytes of a number.
+    #[inline]
     pub(crate) fn store(&mut self, address: u64, bytes: usize, value: u64) -> Result<(), Refusal> {
-        self.write_marked(address, &value.to_le_bytes()[..bytes], FRESH)
+        let number = value.to_le_bytes();
+        self.fresh = true;
+        match bytes {
+            1 => self.write_marked(address, &number[..1], FRESH),
+            2 => self.write_marked(address, &number[..2], FRESH),
+            4 => self.write_marked(address, &number[..4], FRESH),
+            _ => self.write_marked(address, &number, FRESH),
+        }
     }
 
     /// Refuses bytes that the launch under way has stored.
@@ -136,6 +162,9 @@ impl Region {
 
     /// The launch under way has ended: what it stored is as good as what was there before.
     pub(crate) fn settle(&mut self) {
+        if !std::mem::take(&mut self.fresh) {
+            return;
+        }
         for mark in self.marks.iter_mut().filter(|mark| **mark == FRESH) {
             *mark = WRITTEN;
         }

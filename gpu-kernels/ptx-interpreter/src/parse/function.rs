@@ -113,10 +113,10 @@ impl<'a> Parser<'a> {
     /// `x[, y[, z]]`.
     fn extent(&mut self) -> Parsed<[u32; 3]> {
         let mut extent = [1; 3];
-        for axis in 0..3 {
-            extent[axis] = self.cursor.bounded("threads of a block", 1024)? as u32;
-            if axis == 2 || !self.cursor.accept(',') {
-                break;
+        extent[0] = self.cursor.bounded("threads of a block", 1024)? as u32;
+        for size in &mut extent[1..] {
+            if self.cursor.accept(',') {
+                *size = self.cursor.bounded("threads of a block", 1024)? as u32;
             }
         }
         Ok(extent)

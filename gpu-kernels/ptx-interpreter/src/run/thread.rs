@@ -176,8 +176,8 @@ impl Thread {
             Special::DynamicShared => context.dynamic_shared_bytes,
             Special::LaneMask(LaneMask::Equal) => lane_bit,
             Special::LaneMask(LaneMask::Less) => lane_bit - 1,
-            Special::LaneMask(LaneMask::LessOrEqual) => lane_bit - 1 | lane_bit,
-            Special::LaneMask(LaneMask::Greater) => !(lane_bit - 1 | lane_bit),
+            Special::LaneMask(LaneMask::LessOrEqual) => (lane_bit - 1) | lane_bit,
+            Special::LaneMask(LaneMask::Greater) => !((lane_bit - 1) | lane_bit),
             Special::LaneMask(LaneMask::GreaterOrEqual) => !(lane_bit - 1),
         }
     }
