@@ -188,7 +188,9 @@ impl<'a> Parser<'a> {
     /// `[base+offset]` in a space; a variable must lie in that space. `write` refuses parameters that are inputs.
     pub(super) fn address(&mut self, space: Space, write: bool) -> Parsed<Address> {
         self.cursor.expect('[', "`[`")?;
-        let base = if let Some(value) = self.immediate(Width::B64)? { value } else { self.address_base(space, write)? };
+        // The assembler takes a bare number for local memory only.
+        let number = if space == Space::Local { self.immediate(Width::B64)? } else { None };
+        let base = number.map_or_else(|| self.address_base(space, write), Ok)?;
         let offset = self.offset()?;
         self.cursor.expect(']', "`]`")?;
         Ok(Address { base, offset })

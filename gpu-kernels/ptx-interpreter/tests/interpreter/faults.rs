@@ -42,17 +42,18 @@ fn unset_registers() {
 #[test]
 fn stray_addresses() {
     use MemorySpace::{Const, Global, Local, Param, Shared};
-    let cases: [(&str, MemorySpace, usize); 12] = [
+    let cases: [(&str, MemorySpace, usize); 13] = [
         ("ld.global.b64 %d1, [%i+8]; // here", Global, 8),
         ("ld.global.b8 %h1, [%i+-1]; // here", Global, 1),
         ("st.global.b32 [%o+8], 1; // here", Global, 4),
-        ("ld.b64 %d1, [0]; // here", Global, 8),
+        ("mov.b64 %d1, 0;\nld.b64 %d1, [%d1]; // here", Global, 8),
         ("mov.b64 %d1, -8;\nld.b64 %d1, [%d1]; // here", Global, 8),
-        ("ld.shared.b32 %w1, [0]; // here", Shared, 4),
+        ("mov.b64 %d1, 0;\nld.shared.b32 %w1, [%d1]; // here", Shared, 4),
         ("st.shared.b32 [tile+16], 1; // here", Shared, 4),
         ("cvta.shared.u64 %d1, tile;\nst.b32 [%d1+16], 1; // here", Shared, 4),
         (".local .align 4 .b8 mine[8];\nst.local.b32 [mine+8], 1; // here", Local, 4),
         ("ld.const.b32 %w1, [powers+8]; // here", Const, 4),
+        ("ld.local.b32 %w1, [4]; // here", Local, 4),
         ("ld.param.b64 %d1, [e_1+8]; // here", Param, 8),
         ("mov.b64 %d1, powers;\ncvta.to.shared.u64 %d1, %d1;\natom.shared.add.u32 %w1, [%d1], 1; // here", Shared, 4),
     ];
@@ -199,6 +200,7 @@ fn barriers_that_not_all_reach() {
         ("bar.sync 0;", "bar.sync 1;"),
         ("bar.sync 0;", "shfl.sync.idx.b32 %w1, %w8, 0, 31, -1;"),
         ("shfl.sync.idx.b32 %w1, %w8, 0, 31, -1;", "shfl.sync.up.b32 %w1, %w8, 0, 31, -1;"),
+        ("shfl.sync.up.b32 %w1, %w8, 0, 31, -1;", "shfl.sync.up.b32 %w1, %w8, 0, 31, 0x7fffffff;"),
         ("bar.warp.sync -1;", "vote.sync.any.pred %p2, %p1, -1;"),
         ("bar.sync 0, 64;", "bar.sync 0, 64;"),
     ] {

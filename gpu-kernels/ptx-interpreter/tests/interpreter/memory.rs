@@ -172,7 +172,7 @@ fn variables_live_as_long_as_the_memory() {
 #[test]
 fn atomics() {
     let old = 0xffff_fff0u32;
-    let cases: [(&str, u32); 14] = [
+    let cases: [(&str, u32); 16] = [
         ("add.u32 %w0, [%o], 0x20", 0x10),
         ("min.u32 %w0, [%o], 5", 5),
         ("min.s32 %w0, [%o], 5", old),
@@ -186,7 +186,9 @@ fn atomics() {
         ("cas.b32 %w0, [%o], 1, 9", old),
         ("inc.u32 %w0, [%o], 7", 0),
         ("inc.u32 %w0, [%o], 0xfffffff8", old + 1),
+        ("inc.u32 %w0, [%o], 0xfffffff0", 0),
         ("dec.u32 %w0, [%o], 7", 7),
+        ("dec.u32 %w0, [%o], 0xfffffff0", old - 1),
     ];
     for prefix in ["atom.global", "atom", "atom.relaxed.gpu.global", "atom.acq_rel.sys"] {
         for (operation, new) in cases {

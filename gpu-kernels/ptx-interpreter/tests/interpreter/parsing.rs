@@ -40,6 +40,7 @@ fn statements_out_of_the_subset() {
         ("red.global.cas.b32 [%o], 1, 2;", modifier("red", "cas")),
         ("atom.global.inc.u64 %d1, [%o], 1;", modifier("atom", "u64")),
         ("shfl.up.b32 %w1, %w2, 1, 0;", modifier("shfl", "up")),
+        ("cvt.sat.s32.u8 %w1, %w2;", modifier("cvt", "sat")),
         ("bar.arrive 0, 32;", modifier("bar", "arrive")),
         ("mul.s32 %w1, %w2, %w3;", modifier("mul", "s32")),
         (
@@ -51,6 +52,13 @@ fn statements_out_of_the_subset() {
         (".tex .u64 t;", ParseErrorKind::UnknownDirective("tex".to_owned())),
         (".reg .f32 %f<3>;", modifier("reg", "f32")),
         ("bra $nowhere;", ParseErrorKind::UnknownName("$nowhere".to_owned())),
+        (
+            "ld.global.b64 %d1, [64];",
+            ParseErrorKind::Unexpected {
+                found: orchestrator_ptx_interpreter::Found("64".to_owned()),
+                expected: "an address",
+            },
+        ),
         ("brx.idx %w1, $nowhere;", ParseErrorKind::UnknownName("$nowhere".to_owned())),
         ("call.uni nobody;", ParseErrorKind::UnknownName("nobody".to_owned())),
         ("add.s32 %w1, %w9, 1;", ParseErrorKind::UnknownName("%w9".to_owned())),
