@@ -57,7 +57,8 @@ fn stray_addresses() {
         ("ld.param.b64 %d1, [e_1+8]; // here", Param, 8),
         ("mov.b64 %d1, powers;\ncvta.to.shared.u64 %d1, %d1;\natom.shared.add.u32 %w1, [%d1], 1; // here", Shared, 4),
     ];
-    let declarations = ".shared .align 16 .b8 tile[16];\n.const .u32 powers[2] = {1, 2};";
+    // Behind the variable lies a gap, and behind that another variable.
+    let declarations = ".shared .align 16 .b8 tile[16];\n.shared .b32 other;\n.const .u32 powers[2] = {1, 2};";
     for (body, space, bytes) in cases {
         let kind = fault_of(declarations, body, &shape(1, 1, 0));
         assert!(
@@ -173,6 +174,8 @@ fn races_on_shared_memory() {
     fine(
         "setp.eq.u32 %p1, %w8, 0;\n@%p1 st.shared.b32 [tile], 3;\nbar.sync 0;\nld.shared.b32 %w1, [tile];\nbar.sync 0;\n@!%p1 st.shared.b32 [tile], 4;",
     );
+    // The bytes stored are the same, whatever else the register holds.
+    fine("shl.b32 %w1, %w8, 8;\nst.shared.b8 [tile], %w1;");
     // Neighbouring bytes are no one's but their own.
     fine("mov.u32 %w1, tile;\nadd.u32 %w1, %w1, %w8;\nst.shared.b8 [%w1], %w8;\nld.shared.b8 %h1, [%w1];");
 }

@@ -5,6 +5,7 @@ use orchestrator_ptx_interpreter::{Memory, Module, ParseErrorKind, launch_within
 use crate::support::{entry_of, shape};
 
 const KERNELS: &str = include_str!("../fixtures/kernels.ptx");
+const LIBRARY: &str = include_str!("../fixtures/library.ptx");
 
 fn error_of(declarations: &str, body: &str) -> ParseErrorKind {
     let text = entry_of(declarations, body);
@@ -186,18 +187,22 @@ fn survives(text: &str) {
 
 #[test]
 fn prefixes_never_panic() {
-    for (end, _) in KERNELS.char_indices().step_by(17) {
-        survives(&KERNELS[..end]);
+    for (text, step) in [(KERNELS, 7), (LIBRARY, 97)] {
+        for (end, _) in text.char_indices().step_by(step) {
+            survives(&text[..end]);
+        }
     }
 }
 
 #[test]
 fn texts_without_a_line_never_panic() {
-    let lines: Vec<&str> = KERNELS.lines().collect();
-    for left_out in 0..lines.len() {
-        let text: Vec<&str> =
-            lines.iter().enumerate().filter(|(at, _)| *at != left_out).map(|(_, line)| *line).collect();
-        survives(&text.join("\n"));
+    for fixture in [KERNELS, LIBRARY] {
+        let lines: Vec<&str> = fixture.lines().collect();
+        for left_out in 0..lines.len() {
+            let text: Vec<&str> =
+                lines.iter().enumerate().filter(|(at, _)| *at != left_out).map(|(_, line)| *line).collect();
+            survives(&text.join("\n"));
+        }
     }
 }
 
