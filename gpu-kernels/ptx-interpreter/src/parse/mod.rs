@@ -75,6 +75,9 @@ impl Parser<'_> {
 
     fn module_statement(&mut self) -> Parsed<()> {
         self.line = self.cursor.line();
+        if self.debug_label() {
+            return Ok(());
+        }
         let external = self.cursor.accept_dotted("extern");
         if !external {
             let _linking = self.cursor.accept_dotted("visible") || self.cursor.accept_dotted("weak");
@@ -93,6 +96,17 @@ impl Parser<'_> {
             "section" if !external => self.debug_section(),
             other => Err(self.cursor.error_at(self.line, ParseErrorKind::UnknownDirective(other.to_owned()))),
         }
+    }
+
+    /// The label that compilers put behind debug sections.
+    fn debug_label(&mut self) -> bool {
+        let label = matches!(self.cursor.peek(), Some(Kind::Word(name)) if name.starts_with("$L__sec_end"));
+        let found = label && self.cursor.peek_second() == Some(Kind::Sign(':'));
+        if found {
+            self.cursor.skip();
+            self.cursor.skip();
+        }
+        found
     }
 
     /// `.section .debug_… { … }`.

@@ -167,7 +167,7 @@ fn heads() {
 #[test]
 fn what_is_skipped() {
     let declarations =
-        ".file 1 \"/a/b.rs\", 5, 6\n.section .debug_abbrev\n{\n.b8 1\n$x:\n.b64 debug+4\n}\n/* a\n comment */";
+        ".file 1 \"/a/b.rs\", 5, 6\n.section .debug_abbrev\n{\n.b8 1\n$x:\n.b64 debug+4\n}\n$L__sec_end0:\n/* a\n comment */";
     let body = ".pragma \"nounroll\";\n.loc 1 5 3, function_name $info, inlined_at 1 2 3\n;";
     Module::parse(&entry_of(declarations, body)).unwrap();
 }
