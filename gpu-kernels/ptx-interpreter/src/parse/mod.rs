@@ -129,19 +129,13 @@ impl Parser<'_> {
     /// Every call names a function with a body, and its arguments have that function's shape.
     fn check_calls(&self) -> Parsed<()> {
         for pending in &self.calls_due {
-            let function = &self.program.functions[pending.call.function as usize];
-            let is_entry = self.entries.iter().any(|entry| entry.function == pending.call.function);
-            if is_entry || !self.defined.contains(&pending.call.function) {
-                let kind = ParseErrorKind::UnknownName(function.name.clone());
-                return Err(self.cursor.error_at(pending.line, kind));
-            }
-            let bytes = |slots: &[crate::program::Slot]| slots.iter().map(|slot| slot.bytes).collect::<Vec<_>>();
-            let fits = bytes(&pending.call.arguments) == bytes(&function.inputs)
-                && bytes(&pending.call.results) == bytes(&function.outputs);
-            if !fits {
-                let kind = ParseErrorKind::CallSignature(function.name.clone());
-                return Err(self.cursor.error_at(pending.line, kind));
-            }
+            let function = &self.program.functions[pending.function as usize];
+            let kind = match (function.callable, function.takes(&pending.call)) {
+                (true, true) => continue,
+                (true, false) => ParseErrorKind::CallSignature(function.name.clone()),
+                (false, _) => ParseErrorKind::UnknownName(function.name.clone()),
+            };
+            return Err(self.cursor.error_at(pending.line, kind));
         }
         Ok(())
     }

@@ -141,6 +141,15 @@ fn control_flow() {
     assert_eq!(one(&body), FaultKind::BranchIndex { index: 2, targets: 2 });
     let declarations = ".func f();\n.func f() {\ncall.uni f; // here\nret; }";
     assert_eq!(fault_of(declarations, "call.uni f, ();", &shape(1, 1, 0)), FaultKind::CallDepth(256));
+    let declarations = ".func f(.param .b32 f_0) { ret; }";
+    let proto = "P: .callprototype ()_ ();\n";
+    for pointer in
+        ["mov.u64 %d1, f;\n", "mov.b64 %d1, 0;\n", "mov.u64 %d1, f;\nadd.s64 %d1, %d1, 1;\n", "mov.u64 %d1, e;\n"]
+    {
+        let body = format!("{pointer}{proto}call %d1, (), P; // here");
+        let kind = fault_of(declarations, &body, &shape(1, 1, 0));
+        assert!(matches!(kind, FaultKind::CallTarget(_)), "{kind}");
+    }
     let module = Module::parse(&entry_of("", "$again:\nbra.uni $again;")).unwrap();
     let fault = launch_within(&module, "e", &shape(1, 2, 0), &[0; 16], &mut Memory::new(0), 100_000).unwrap_err();
     assert_eq!(fault.kind, FaultKind::Budget(100_000));

@@ -62,6 +62,9 @@ fn statements_out_of_the_subset() {
         ),
         ("brx.idx %w1, $nowhere;", ParseErrorKind::UnknownName("$nowhere".to_owned())),
         ("call.uni nobody;", ParseErrorKind::UnknownName("nobody".to_owned())),
+        ("call %d1, (), $p;", ParseErrorKind::UnknownName("$p".to_owned())),
+        ("call %w1, ();", ParseErrorKind::UnknownName("%w1".to_owned())),
+        ("$p: .callprototype ()_ (.param .b64 _); call %d1, (), $p;", ParseErrorKind::CallSignature("$p".to_owned())),
         ("add.s32 %w1, %w9, 1;", ParseErrorKind::UnknownName("%w9".to_owned())),
         ("add.s32 %w1, %w01, 1;", ParseErrorKind::UnknownName("%w01".to_owned())),
         ("mov.u32 %w1, %clock;", ParseErrorKind::UnknownName("%clock".to_owned())),
@@ -166,8 +169,7 @@ fn heads() {
 /// What speaks of the source or to the assembler is listed, and skipped.
 #[test]
 fn what_is_skipped() {
-    let declarations =
-        ".file 1 \"/a/b.rs\", 5, 6\n.section .debug_abbrev\n{\n.b8 1\n$x:\n.b64 debug+4\n}\n$L__sec_end0:\n/* a\n comment */";
+    let declarations = ".file 1 \"/a/b.rs\", 5, 6\n.section .debug_abbrev\n{\n.b8 1\n$x:\n.b64 debug+4\n}\n$L__sec_end0:\n/* a\n comment */";
     let body = ".pragma \"nounroll\";\n.loc 1 5 3, function_name $info, inlined_at 1 2 3\n;";
     Module::parse(&entry_of(declarations, body)).unwrap();
 }
