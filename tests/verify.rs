@@ -9,7 +9,7 @@ use std::time::Instant;
 use orchestrator_core::rows::{JobQuery, PoolRow, PoolTable};
 use orchestrator_core::rule::key::Key;
 use orchestrator_core::{PlacementInput, Shortlist, keys_of};
-use orchestrator_host::batch::{Backend, BackendError, BackendName, World};
+use orchestrator_host::batch::{Backend, BackendError, BackendName, BackendOptions, World};
 use orchestrator_host::verify::{Found, Plan, available_backends, read_case, run, write_case};
 
 /// A mistake.
@@ -103,7 +103,7 @@ impl Backend for Faulty {
 }
 
 fn backends_with(fault: Fault) -> Vec<Box<dyn Backend>> {
-    let mut backends = available_backends().expect("threads for a test");
+    let mut backends = available_backends(&BackendOptions::default()).expect("threads for a test");
     backends.push(Box::new(Faulty { fault, rows: None }));
     backends
 }
@@ -169,7 +169,7 @@ fn a_backend_without_a_fault_passes_and_has_the_same_digest() {
 #[test]
 fn ten_million_pairs_agree() {
     let start = Instant::now();
-    let mut backends = available_backends().expect("threads for a test");
+    let mut backends = available_backends(&BackendOptions::default()).expect("threads for a test");
     let (mut worlds, mut pairs, mut seed) = (0, 0, 1_000);
     while pairs < 10_000_000 {
         let report = run(&mut backends, Plan { seed, ..Plan::default() }.cases(), |_| ()).expect("worlds");

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
+use super::kernels::KernelArgs;
 use super::{Completion, Failure, load, terminal};
 use crate::bench::{Figures, Size, bench};
 
@@ -30,6 +31,8 @@ pub(super) struct BenchArgs {
     /// Columns for people, or one JSON object per size
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
+    #[command(flatten)]
+    kernels: KernelArgs,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -40,11 +43,12 @@ enum Format {
 
 pub(super) fn run(args: &BenchArgs) -> Result<Completion, Failure> {
     let threads = if args.threads == 0 { load::available_threads() } else { args.threads };
+    let options = args.kernels.options(threads);
     let progress = terminal::progress_of(args.sizes.len() as u64);
     let mut out = io::stdout().lock();
     for &size in &args.sizes {
         progress.set_message(size.to_string());
-        let figures = bench(size, threads, Duration::from_millis(args.at_least_ms))?;
+        let figures = bench(size, &options, Duration::from_millis(args.at_least_ms))?;
         match args.format {
             Format::Json => writeln!(out, "{}", serde_json::to_string(&figures)?)?,
             Format::Table => write_table(&mut out, &figures)?,
@@ -78,6 +82,17 @@ fn write_table(out: &mut impl Write, figures: &Figures) -> io::Result<()> {
             row.digest,
             row.digest_jobs,
         )?;
+        if let Some(transfers) = &row.transfers {
+            writeln!(
+                out,
+                "    copies: {:.1} us for {} bytes to the device, {:.1} us for {} bytes from it; first call {:.1} us",
+                transfers.upload_us,
+                transfers.upload_bytes,
+                transfers.download_us,
+                transfers.download_bytes,
+                transfers.first_call_us,
+            )?;
+        }
     }
     Ok(())
 }

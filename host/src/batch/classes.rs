@@ -1,8 +1,9 @@
-//! Classes of jobs, and the views of the fleet that they share.
+//! Classes of jobs, and the views of the fleet that they share: which class a view is for, and whether it is fresh.
 //!
 //! Two jobs are of one class when what the core keeps of their rows for a class (`class_row`), their labels and the
 //! verdicts of stages 2 to 4 on every class of pools are equal. A view costs memory for every pool, so only as many are
-//! kept as a budget allows; the jobs of a batch are taken class by class.
+//! kept as a budget allows; the jobs of a batch are taken class by class. What a view is made of and where it lies is the
+//! backend's ([`Views`]): columns of the host, records of a device.
 //!
 //! Invariant: a class's view has seen all changes whenever `prepare` has returned with it.
 
@@ -13,18 +14,24 @@ use orchestrator_core::rows::{Hints, JobQuery, JobRow, LabelRow};
 use orchestrator_core::rule::feasibility::class_rejection;
 use orchestrator_core::{PlacementInput, class_row};
 
-use super::columns::Columns;
-use super::view::View;
-use crate::batch::backend::World;
+use super::backend::World;
 
-/// Memory for views.
-const VIEW_BYTES_MAX: usize = 512 << 20;
-/// So many views there are at least: one to scan with, one to make.
-const VIEWS_MIN: usize = 2;
 /// Classes that are remembered from batch to batch.
 const CLASSES_MAX: usize = 1 << 14;
 /// Changes that are remembered for views; after so many it is cheaper to make a view anew.
 const CHANGES_MAX: usize = 1 << 14;
+
+/// Views of the fleet by their numbers, from 0 upwards.
+pub(super) trait Views {
+    /// Why a view cannot be made.
+    type Error;
+
+    /// Makes view `at` anew for the class of the input's job. O(pools).
+    fn fill(&mut self, at: usize, input: &PlacementInput<'_>) -> Result<(), Self::Error>;
+
+    /// Brings some pools of view `at` up to date. O(1) for each.
+    fn refresh(&mut self, at: usize, input: &PlacementInput<'_>, ranks: &[u32]) -> Result<(), Self::Error>;
+}
 
 /// What makes jobs ask the same of pools.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -43,9 +50,9 @@ struct Class {
     view: Option<usize>,
 }
 
+/// What is known of one view.
 #[derive(Debug, Default)]
 struct Slot {
-    view: View,
     class: Option<u32>,
     /// How many changes it has seen.
     seen: usize,
@@ -86,7 +93,7 @@ impl Classes {
         self.all.len()
     }
 
-    /// Forgets all classes; the memory of their views stays.
+    /// Forgets all classes.
     pub(super) fn clear(&mut self) {
         self.all.clear();
         self.index.clear();
@@ -98,7 +105,15 @@ impl Classes {
         self.changes.push(rank);
     }
 
-    pub(super) fn begin_batch(&mut self) {
+    /// Begins a batch: the class and index of every job, by class. O(jobs · classes of pools).
+    pub(super) fn sort(&mut self, world: &World<'_>, jobs: &[JobQuery<'_>], order: &mut Vec<(u32, u32)>) {
+        self.begin_batch();
+        order.clear();
+        order.extend((0u32..).zip(jobs).map(|(index, job)| (self.of(world, job), index)));
+        order.sort_unstable();
+    }
+
+    fn begin_batch(&mut self) {
         if self.all.len() > CLASSES_MAX {
             self.clear();
         }
@@ -107,7 +122,8 @@ impl Classes {
         }
     }
 
-    fn forget_views(&mut self) {
+    /// Has every view made anew before it is used again.
+    pub(super) fn forget_views(&mut self) {
         self.changes.clear();
         for class in &mut self.all {
             class.view = None;
@@ -118,7 +134,7 @@ impl Classes {
     }
 
     /// The class of a job. O(classes of pools).
-    pub(super) fn of(&mut self, world: &World<'_>, job: &JobQuery<'_>) -> u32 {
+    fn of(&mut self, world: &World<'_>, job: &JobQuery<'_>) -> u32 {
         let identity = &mut self.scratch;
         identity.row = class_row(job.row);
         identity.labels.clear();
@@ -145,37 +161,42 @@ impl Classes {
         class
     }
 
-    /// The view of a class that was prepared.
-    pub(super) fn view(&self, class: u32) -> Option<&View> {
-        let slot = self.all.get(class as usize)?.view?;
-        Some(&self.slots[slot].view)
+    /// The number of the view of a class that was prepared.
+    pub(super) fn view(&self, class: u32) -> Option<usize> {
+        self.all.get(class as usize)?.view
     }
 
-    /// Makes or refreshes the views of the classes in `order[start..]`, as many as there is memory for, and returns the
+    /// Makes or refreshes the views of the classes in `order[start..]`, `views_max` of them at most, and returns the
     /// place of the first job that has to wait for the next round.
-    pub(super) fn prepare(
+    pub(super) fn prepare<V: Views>(
         &mut self,
         world: &World<'_>,
-        columns: &Columns,
+        views: &mut V,
+        views_max: usize,
         order: &[(u32, u32)],
         start: usize,
-    ) -> usize {
+    ) -> Result<usize, V::Error> {
         self.round += 1;
-        let views_max = (VIEW_BYTES_MAX / (View::BYTES_PER_POOL * columns.len().max(1))).max(VIEWS_MIN);
         let mut prepared = 0;
         let mut place = start;
         while let Some(&(class, _)) = order.get(place) {
             if prepared == views_max {
                 break;
             }
-            self.prepare_view(world, class, views_max);
+            self.prepare_view(world, views, class, views_max)?;
             prepared += 1;
             place += order[place..].partition_point(|&(other, _)| other == class);
         }
-        place
+        Ok(place)
     }
 
-    fn prepare_view(&mut self, world: &World<'_>, class: u32, views_max: usize) {
+    fn prepare_view<V: Views>(
+        &mut self,
+        world: &World<'_>,
+        views: &mut V,
+        class: u32,
+        views_max: usize,
+    ) -> Result<(), V::Error> {
         let at = self.all[class as usize].view;
         let at = at.unwrap_or_else(|| self.take_slot(class, views_max));
         let Class { identity, row, .. } = &self.all[class as usize];
@@ -183,14 +204,15 @@ impl Classes {
         let query = JobQuery { row, hints, session: None };
         let input = PlacementInput::new(world.table, query, world.policy).expect("the table was checked");
         let slot = &mut self.slots[at];
-        slot.round = self.round;
-        if slot.class == Some(class) {
-            slot.view.refresh(&input, &self.changes[slot.seen..]);
+        let made = if slot.class == Some(class) {
+            views.refresh(at, &input, &self.changes[slot.seen..])
         } else {
-            slot.view.fill(&input);
-            slot.class = Some(class);
-        }
-        slot.seen = self.changes.len();
+            views.fill(at, &input)
+        };
+        (slot.round, slot.seen) = (self.round, self.changes.len());
+        slot.class = made.is_ok().then_some(class);
+        self.all[class as usize].view = made.is_ok().then_some(at);
+        made
     }
 
     /// A slot for a class: a new one, or that of the view which was not used for longest.
