@@ -33,11 +33,6 @@ impl Segments {
         &self.all[start..self.ends[index]]
     }
 
-    /// Whether the `index`-th job looks at all of so many pools and prefers none.
-    pub(super) fn is_all(&self, index: usize, pools: usize) -> bool {
-        matches!(self.of(index), &[Segment { start: 0, end, preferred: false }] if end as usize == pools)
-    }
-
     /// Adds a job among so many pools.
     pub(super) fn add(&mut self, job: &JobQuery<'_>, pools: usize) {
         let (flags, hints) = (job.row.flags, &job.hints);

@@ -81,15 +81,21 @@ pub fn backends_of(name: BackendName, options: &BackendOptions) -> Result<Vec<Bo
             backends.push(Box::new(Simd::new(THREADS)?));
             Ok(backends)
         }
-        #[cfg(feature = "cuda")]
-        BackendName::Cuda => {
-            let open = || Cuda::open(options.kernel_image.as_deref());
-            let smallest = Tiling { group_jobs_min: 1, part_pools_min: 1 };
-            Ok(vec![Box::new(open()?), Box::new(open()?.with_tiling(smallest))])
-        }
-        #[cfg(not(feature = "cuda"))]
-        BackendName::Cuda => Err(Unavailable::NotBuilt { backend: name }),
+        BackendName::Cuda => devices(options),
     }
+}
+
+/// A device as it cuts by itself, and in the smallest pieces.
+#[cfg(feature = "cuda")]
+fn devices(options: &BackendOptions) -> Result<Vec<Box<dyn Backend>>, Unavailable> {
+    let open = || Cuda::open(options.kernel_image.as_deref());
+    let smallest = Tiling { group_jobs_min: 1, part_pools_min: 1 };
+    Ok(vec![Box::new(open()?), Box::new(open()?.with_tiling(smallest))])
+}
+
+#[cfg(not(feature = "cuda"))]
+const fn devices(_: &BackendOptions) -> Result<Vec<Box<dyn Backend>>, Unavailable> {
+    Err(Unavailable::NotBuilt { backend: BackendName::Cuda })
 }
 
 /// All backends of this machine, a device only where there is one.

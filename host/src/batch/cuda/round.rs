@@ -26,7 +26,7 @@ use super::views::ViewTables;
 use crate::batch::backend::World;
 use crate::batch::classes::Classes;
 use crate::batch::ends::Ends;
-use crate::batch::segments::Segments;
+use crate::batch::segments::{Segment, Segments};
 
 /// Jobs of a group of the job-tiled kernels.
 const GROUP: usize = JOBS_PER_BLOCK as usize;
@@ -183,8 +183,8 @@ impl<'a> Round<'a> {
     }
 
     fn cut_class(&self, places: Range<usize>, lists: &[Shortlist], cut: &mut Cut) {
-        let pools = self.pools.len() as usize;
-        let is_plain = |place: &usize| lists[*place].depth() <= 2 && self.segments.is_all(*place, pools);
+        let all = Segment { start: 0, end: self.pools.len(), preferred: false };
+        let is_plain = |place: &usize| lists[*place].depth() <= 2 && self.segments.of(*place) == [all];
         let (plain, others): (Vec<_>, Vec<_>) = places.partition(is_plain);
         let mut groups: Vec<_> = plain.chunks(GROUP).map(<[usize]>::to_vec).collect();
         let too_few = groups.pop_if(|last| last.len() < self.tiling.group_jobs_min).unwrap_or_default();
