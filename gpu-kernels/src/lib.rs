@@ -14,8 +14,13 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+pub mod block;
+pub mod bodies;
 mod contract;
 pub mod launch;
+pub mod native;
 pub mod records;
+mod tables;
 
 pub use contract::Contract;
+pub use tables::Scan;
