@@ -26,6 +26,12 @@ pub trait Block {
     /// A phase: each thread, known by its number, takes a step on its own value.
     fn each<T: Copy>(&mut self, values: &mut Self::Each<T>, step: impl FnMut(u32, &mut T));
 
+    /// `sum + left * right`, modulo 2^64: one instruction of a device, which compilers do not always find.
+    #[inline(always)] // Twice per pair of every batch.
+    fn multiply_add(left: u32, right: u32, sum: u64) -> u64 {
+        sum.wrapping_add(u64::from(left).wrapping_mul(right.into()))
+    }
+
     /// A phase in which each thread may write its own cell.
     fn share<const CHUNKS: usize, T: Copy>(
         &mut self,

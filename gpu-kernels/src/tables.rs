@@ -75,8 +75,8 @@ impl<'a> Scan<'a> {
 
     /// Where the answer for job `job` of part `part` goes.
     #[inline(always)]
-    pub(crate) fn answer(&self, job: u32, part: u32) -> u64 {
-        u64::from(job) * u64::from(self.parts) + u64::from(part)
+    pub(crate) fn answer(&self, job: u64, part: u32) -> u64 {
+        job * u64::from(self.parts) + u64::from(part)
     }
 }
 

@@ -78,6 +78,17 @@ impl Block for DeviceBlock {
     }
 
     #[inline(always)]
+    fn multiply_add(left: u32, right: u32, sum: u64) -> u64 {
+        let result: u64;
+        // SAFETY: arithmetic.
+        unsafe {
+            asm!("mad.wide.u32 {0}, {1}, {2}, {3};", out(reg64) result, in(reg32) left, in(reg32) right, in(reg64) sum,
+                options(pure, nomem, nostack));
+        }
+        result
+    }
+
+    #[inline(always)]
     fn share<const CHUNKS: usize, T: Copy>(
         &mut self,
         _: &mut SharedTile<CHUNKS>,

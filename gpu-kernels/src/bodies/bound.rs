@@ -11,6 +11,7 @@
 use orchestrator_core::limits::{END_UNKNOWN_US, TIME_MAX_US};
 
 use super::pool::{Hot, Waits};
+use crate::block::Block;
 use crate::launch::Ends;
 use crate::records::{PoolHot, ViewHot};
 
@@ -77,14 +78,13 @@ fn waiting_line(pool: &PoolHot, waits: &Waits) -> (u64, u32, u32) {
 impl Hot {
     /// Not above the pair's end; under order `vram-first` its first word.
     #[inline(always)] // Once per pair of every batch.
-    pub(crate) fn bound<E: Arithmetic>(&self, tokens: Tokens) -> u64 {
+    pub(crate) fn bound<E: Arithmetic, B: Block>(&self, tokens: Tokens) -> u64 {
         if matches!(E::ENDS, Ends::Static) {
             return self.base;
         }
         // A base of at most 2^56 and two products below 2^56.
-        let decode = u64::from(self.decode_q10).wrapping_mul(tokens.output.into());
-        let prefill = u64::from(self.prefill_q10).wrapping_mul(tokens.prompt.into());
-        self.base.wrapping_add(decode).wrapping_add(prefill)
+        let with_decode = B::multiply_add(self.decode_q10, tokens.output, self.base);
+        B::multiply_add(self.prefill_q10, tokens.prompt, with_decode)
     }
 }
 

@@ -4,7 +4,6 @@ use orchestrator_core::rule::key::Key;
 use orchestrator_core::rule::lane::FIRST_WORD_LIMIT;
 
 use super::bound::{Arithmetic, limit};
-
 use crate::records::Found;
 
 /// No pool's: a rank is below `u32::MAX`.

@@ -12,7 +12,7 @@ use super::pair::{Closer, Pair};
 use super::pool::{Hot, Ties, Waits};
 use crate::block::{Block, Chunk, Output, Tile};
 use crate::launch::{JOBS_PER_BLOCK, JOBS_PER_THREAD, THREADS};
-use crate::records::Found;
+use crate::records::{Found, JobLanes};
 use crate::tables::{Scan, View};
 
 /// Chunks of a pool in the tile: the hot ones, then that of ties.
@@ -29,6 +29,10 @@ struct Held {
     feasible: u32,
 }
 
+/// Pools of a first look: a part of a tile.
+const GROUP: u32 = 8;
+const GROUPS: u32 = THREADS / GROUP;
+
 /// The kernel `scan_jobs`.
 #[inline(always)] // Into the kernel of each arithmetic.
 pub fn scan_jobs<E: Arithmetic, B: Block>(
@@ -38,48 +42,63 @@ pub fn scan_jobs<E: Arithmetic, B: Block>(
     found: &mut (impl Output<Found> + ?Sized),
 ) {
     let Some((group, part)) = scan.task(block.index()) else { return };
-    let mut held = block.all([Held::NOWHERE; JOBS_PER_THREAD as usize]);
+    let mut held = block.all::<Jobs>([Held::NOWHERE; JOBS_PER_THREAD as usize]);
     block.each(&mut held, |thread, held| {
-        for (own, job) in held.iter_mut().zip(0..) {
-            *own = Held::of(scan, job_index(group, thread, job));
-        }
+        for_each_job(held, |job, own| *own = Held::of(scan.jobs.get(place_of(group, thread, job))));
     });
-    let first_job = scan.jobs.get(job_index(group, 0, 0) as usize);
+    let first_job = scan.jobs.get(place_of(group, 0, 0));
     if let Some(view) = first_job.and_then(|job| scan.view(job.view)) {
         let (mut start, end) = scan.ranks(&view, part);
         while start < end {
             let len = (end - start).min(THREADS);
-            block.share(tile, &held, |thread, _| (thread < len).then(|| line::<E>(&view, start + thread)));
+            block.share(tile, &held, |thread, _| Some(line::<E>(&view, start, len, thread)));
             block.each(&mut held, |thread, held| {
                 let look = Look { scan, view: &view, tile: &*tile, start, group, thread };
-                for place in 0..len {
-                    look.at::<E>(place, held);
+                for pools in 0..len.div_ceil(GROUP) {
+                    look.at::<E, B>(pools, held);
                 }
             });
             start += len;
         }
     }
     block.each(&mut held, |thread, held| {
-        for (own, job) in held.iter().zip(0..) {
-            let index = job_index(group, thread, job);
-            if (index as usize) < scan.jobs.len() {
-                found.put(scan.answer(index, part), own.leaders.found(own.feasible));
+        for_each_job(held, |job, own| {
+            let place = place_of(group, thread, job);
+            if place < scan.jobs.len() {
+                found.put(scan.answer(place as u64, part), own.leaders.found(own.feasible));
             }
-        }
+        });
     });
 }
 
-/// Neighbouring threads have neighbouring jobs.
-#[inline(always)]
-fn job_index(group: u32, thread: u32, job: u32) -> u32 {
-    group.saturating_mul(JOBS_PER_BLOCK).saturating_add(job * THREADS + thread)
+/// Written out: a loop over an array would keep the jobs in memory.
+#[inline(always)] // Once per pool of every batch.
+fn for_each_job(held: &mut Jobs, mut step: impl FnMut(u32, &mut Held)) {
+    let [first, second, third, fourth] = held;
+    step(0, first);
+    step(1, second);
+    step(2, third);
+    step(3, fourth);
 }
 
+/// The place of a job in the table: neighbouring threads have neighbouring jobs.
 #[inline(always)]
-fn line<E: Arithmetic>(view: &View<'_>, rank: u32) -> [Chunk; LINE_CHUNKS] {
-    let [first, second]: [Chunk; 2] = bytemuck::cast(view.hot::<E>(rank));
-    [first, second, bytemuck::cast(view.ties(rank))]
+const fn place_of(group: u32, thread: u32, job: u32) -> usize {
+    group as usize * JOBS_PER_BLOCK as usize + (job * THREADS + thread) as usize
 }
+
+/// The line of a tile that thread `thread` fills: a pool, or one that takes no job behind the last.
+#[inline(always)]
+fn line<E: Arithmetic>(view: &View<'_>, start: u32, len: u32, thread: u32) -> [Chunk; LINE_CHUNKS] {
+    if thread >= len {
+        return [[0; 2]; LINE_CHUNKS];
+    }
+    let [first, second]: [Chunk; 2] = bytemuck::cast(view.hot::<E>(start + thread));
+    [first, second, bytemuck::cast(view.ties(start + thread))]
+}
+
+/// The jobs of a thread.
+type Jobs = [Held; JOBS_PER_THREAD as usize];
 
 impl Held {
     const NOWHERE: Self = Self {
@@ -91,12 +110,22 @@ impl Held {
     };
 
     #[inline(always)]
-    fn of(scan: &Scan<'_>, index: u32) -> Self {
-        scan.jobs.get(index as usize).map_or(Self::NOWHERE, |job| Self {
+    fn of(job: Option<&JobLanes>) -> Self {
+        job.map_or(Self::NOWHERE, |job| Self {
             kv_bytes: job.kv_bytes,
             tokens: Tokens { prompt: job.prompt_tokens, output: job.output_tokens },
             ..Self::NOWHERE
         })
+    }
+
+    #[inline(always)] // Once per pair of every batch.
+    fn fits(&self, hot: &Hot) -> bool {
+        self.kv_bytes < hot.room_bytes
+    }
+
+    #[inline(always)] // As above.
+    fn may_lead<E: Arithmetic, B: Block>(&self, hot: &Hot) -> bool {
+        hot.bound::<E, B>(self.tokens) < self.limit
     }
 }
 
@@ -111,33 +140,50 @@ struct Look<'a, T> {
 }
 
 impl<T: Tile<LINE_CHUNKS>> Look<'_, T> {
-    /// The first look at a pool for all jobs, then the close one for those that it may lead.
-    #[inline(always)] // Once per pool of every batch.
-    fn at<E: Arithmetic>(&self, place: u32, held: &mut [Held; JOBS_PER_THREAD as usize]) {
-        let hot: Hot = bytemuck::cast([self.tile.chunk(place, 0), self.tile.chunk(place, 1)]);
-        let mut any = false;
-        for own in held.iter_mut() {
-            let fits = own.kv_bytes < hot.room_bytes;
-            own.feasible = own.feasible.wrapping_add(u32::from(fits));
-            any |= fits & (hot.bound::<E>(own.tokens) < own.limit);
+    /// The first look at a group of pools for all jobs, then the close one at those that may lead.
+    #[inline(always)] // Once per group of every batch.
+    fn at<E: Arithmetic, B: Block>(&self, group: u32, held: &mut Jobs) {
+        let first = group % GROUPS * GROUP;
+        let mut may_lead = 0u32;
+        for pool in 0..GROUP {
+            may_lead |= u32::from(self.glance::<E, B>(first + pool, held)) << pool;
         }
-        if any {
-            for (own, job) in held.iter_mut().zip(0..) {
-                self.close::<E>(place, &hot, job, own);
-            }
+        while may_lead != 0 {
+            let place = first + may_lead.trailing_zeros() % GROUP;
+            may_lead &= may_lead - 1;
+            let hot = self.hot(place);
+            for_each_job(held, |job, own| self.close::<E, B>(place, &hot, job, own));
         }
     }
 
+    #[inline(always)] // As above.
+    fn hot(&self, place: u32) -> Hot {
+        bytemuck::cast([self.tile.chunk(place, 0), self.tile.chunk(place, 1)])
+    }
+
+    /// Counts the jobs that fit the pool; whether it may lead for one.
+    #[inline(always)] // Once per pool of every batch.
+    fn glance<E: Arithmetic, B: Block>(&self, place: u32, held: &mut Jobs) -> bool {
+        let hot = self.hot(place);
+        let mut may_lead = false;
+        for_each_job(held, |_, own| {
+            let fits = own.fits(&hot);
+            own.feasible = own.feasible.wrapping_add(fits.into());
+            may_lead |= fits & own.may_lead::<E, B>(&hot);
+        });
+        may_lead
+    }
+
     #[inline(always)]
-    fn close<E: Arithmetic>(&self, place: u32, hot: &Hot, job: u32, own: &mut Held) {
-        if !(own.kv_bytes < hot.room_bytes && hot.bound::<E>(own.tokens) < own.limit) {
+    fn close<E: Arithmetic, B: Block>(&self, place: u32, hot: &Hot, job: u32, own: &mut Held) {
+        if !(own.fits(hot) && own.may_lead::<E, B>(hot)) {
             return;
         }
         let Scan { quantum_shift, spreads, .. } = *self.scan;
         let pair = Pair {
             hot,
             closer: InTile { look: self, place, job },
-            rank: self.start + place,
+            rank: self.start.wrapping_add(place),
             kv_bytes: own.kv_bytes,
             tokens: own.tokens,
             key_1: FIRST_WORD_LIMIT,
@@ -165,12 +211,12 @@ impl<T: Tile<LINE_CHUNKS>> Closer for InTile<'_, T> {
 
     #[inline(always)]
     fn waits(&self) -> Waits {
-        self.look.view.waits(self.look.start + self.place)
+        self.look.view.waits(self.look.start.wrapping_add(self.place))
     }
 
     #[inline(always)]
     fn spread_hash(&self) -> u64 {
-        let index = job_index(self.look.group, self.look.thread, self.job);
-        self.look.scan.jobs.get(index as usize).map_or(0, |job| job.spread_hash)
+        let place = place_of(self.look.group, self.look.thread, self.job);
+        self.look.scan.jobs.get(place).map_or(0, |job| job.spread_hash)
     }
 }

@@ -41,7 +41,7 @@ pub fn scan_pools<E: Arithmetic, B: Block>(
         let part = scan.ranks(&view, part);
         block.each(&mut seen, |thread, seen| {
             for segment in scan.segments_of(job) {
-                look.at_segment::<E>(segment, part, thread, seen);
+                look.at_segment::<E, B>(segment, part, thread, seen);
             }
         });
     }
@@ -57,7 +57,7 @@ pub fn scan_pools<E: Arithmetic, B: Block>(
     }
     block.each(&mut seen, |thread, seen| {
         if thread == 0 {
-            found.put(scan.answer(index, part), seen.leaders.found(seen.feasible));
+            found.put(scan.answer(index.into(), part), seen.leaders.found(seen.feasible));
         }
     });
 }
@@ -81,7 +81,7 @@ struct Look<'a> {
 impl Look<'_> {
     /// A thread's share of a segment, within a part of the pools.
     #[inline(always)]
-    fn at_segment<E: Arithmetic>(&self, segment: &Segment, part: (u32, u32), thread: u32, seen: &mut Seen) {
+    fn at_segment<E: Arithmetic, B: Block>(&self, segment: &Segment, part: (u32, u32), thread: u32, seen: &mut Seen) {
         let Scan { quantum_shift, spreads, .. } = *self.scan;
         let key_1 = if segment.preferred != 0 { 0 } else { FIRST_WORD_LIMIT };
         let tokens = Tokens { prompt: self.job.prompt_tokens, output: self.job.output_tokens };
@@ -93,7 +93,7 @@ impl Look<'_> {
             let hot = self.view.hot::<E>(rank);
             if kv_bytes < hot.room_bytes {
                 seen.feasible = seen.feasible.wrapping_add(1);
-                if hot.bound::<E>(tokens) < limit {
+                if hot.bound::<E, B>(tokens) < limit {
                     let closer = InTables { look: self, rank };
                     let pair = Pair { hot: &hot, closer, rank, kv_bytes, tokens, key_1, quantum_shift, spreads };
                     let key = pair.key::<E>(seen.leaders.bar_word()).filter(|key| !is_below(key, &self.job.from));
