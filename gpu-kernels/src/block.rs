@@ -26,10 +26,18 @@ pub trait Block {
     /// A phase: each thread, known by its number, takes a step on its own value.
     fn each<T: Copy>(&mut self, values: &mut Self::Each<T>, step: impl FnMut(u32, &mut T));
 
-    /// `sum + left * right`, modulo 2^64: one instruction of a device, which compilers do not always find.
+    /// `sum + left * right`, modulo 2^64.
+    ///
+    /// This and [`count`](Self::count) are one instruction of a device each; compilers do not always find it.
     #[inline(always)] // Twice per pair of every batch.
     fn multiply_add(left: u32, right: u32, sum: u64) -> u64 {
         sum.wrapping_add(u64::from(left).wrapping_mul(right.into()))
+    }
+
+    /// `count`, or one more if `one_more`; modulo 2^32.
+    #[inline(always)] // Once per pair of every batch.
+    fn count(count: u32, one_more: bool) -> u32 {
+        count.wrapping_add(one_more.into())
     }
 
     /// A phase in which each thread may write its own cell.

@@ -34,7 +34,7 @@ pub struct Scan<'a> {
 }
 
 /// All pools as one class of jobs sees them: four tables of one length.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct View<'a> {
     pool_hot: &'a [PoolHot],
     pool_cold: &'a [PoolCold],

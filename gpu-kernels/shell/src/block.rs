@@ -77,13 +77,47 @@ impl Block for DeviceBlock {
         barrier();
     }
 
+    /// In halves with a carry: the assembler makes one multiply-add of them, but takes `mad.wide` apart to add the sum
+    /// last.
     #[inline(always)]
     fn multiply_add(left: u32, right: u32, sum: u64) -> u64 {
         let result: u64;
         // SAFETY: arithmetic.
         unsafe {
-            asm!("mad.wide.u32 {0}, {1}, {2}, {3};", out(reg64) result, in(reg32) left, in(reg32) right, in(reg64) sum,
-                options(pure, nomem, nostack));
+            asm!(
+                "{{",
+                ".reg .b32 low, high;",
+                "mov.b64 {{low, high}}, {sum};",
+                "mad.lo.cc.u32 low, {left}, {right}, low;",
+                "madc.hi.u32 high, {left}, {right}, high;",
+                "mov.b64 {result}, {{low, high}};",
+                "}}",
+                left = in(reg32) left,
+                right = in(reg32) right,
+                sum = in(reg64) sum,
+                result = lateout(reg64) result,
+                options(pure, nomem, nostack),
+            );
+        }
+        result
+    }
+
+    /// Predicated: the assembler does not find out that an added predicate is that.
+    #[inline(always)]
+    fn count(count: u32, one_more: bool) -> u32 {
+        let mut result = count;
+        // SAFETY: arithmetic.
+        unsafe {
+            asm!(
+                "{{",
+                ".reg .pred adds;",
+                "setp.ne.u32 adds, {one_more}, 0;",
+                "@adds add.u32 {result}, {result}, 1;",
+                "}}",
+                one_more = in(reg32) u32::from(one_more),
+                result = inout(reg32) result,
+                options(pure, nomem, nostack),
+            );
         }
         result
     }

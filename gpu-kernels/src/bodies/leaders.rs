@@ -7,7 +7,7 @@ use super::bound::{Arithmetic, limit};
 use crate::records::Found;
 
 /// No pool's: a rank is below `u32::MAX`.
-const ABSENT: Key = Key::from_words([u64::MAX; 3], u32::MAX);
+pub(crate) const ABSENT: Key = Key::from_words([u64::MAX; 3], u32::MAX);
 
 /// The two least keys, ascending.
 #[derive(Debug, Clone, Copy)]
@@ -18,6 +18,12 @@ pub(crate) struct Leaders {
 
 impl Leaders {
     pub(crate) const NONE: Self = Self { first: ABSENT, second: ABSENT };
+
+    /// Two keys, ascending.
+    #[inline(always)] // At each new leader.
+    pub(crate) const fn of(first: Key, second: Key) -> Self {
+        Self { first, second }
+    }
 
     /// The first word that a further key must not exceed.
     #[inline(always)] // Once per close look.
@@ -49,7 +55,7 @@ impl Leaders {
     #[inline(always)] // At each new leader.
     pub(crate) fn limit<E: Arithmetic>(&self, key_1: u64, quantum_shift: u32) -> u64 {
         let word = self.bar_word();
-        if self.second.rank() == u32::MAX || word & FIRST_WORD_LIMIT > key_1 {
+        if self.second.rank() == ABSENT.rank() || word & FIRST_WORD_LIMIT > key_1 {
             u64::MAX
         } else if word & FIRST_WORD_LIMIT < key_1 {
             0
@@ -61,9 +67,9 @@ impl Leaders {
     /// The answer for a job that `feasible` pools can take.
     pub(crate) fn found(&self, feasible: u32) -> Found {
         let none = Found { feasible, ..Found::NONE };
-        if self.first.rank() == u32::MAX {
+        if self.first.rank() == ABSENT.rank() {
             none
-        } else if self.second.rank() == u32::MAX {
+        } else if self.second.rank() == ABSENT.rank() {
             Found { keys: [self.first, Key::from_words([0; 3], 0)], keys_len: 1, ..none }
         } else {
             Found { keys: [self.first, self.second], keys_len: 2, ..none }

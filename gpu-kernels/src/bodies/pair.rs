@@ -9,6 +9,8 @@ use orchestrator_core::rule::lane::{
 use super::bound::{Arithmetic, Tokens};
 use super::pool::{Hot, Ties, Waits};
 use crate::launch::Ends;
+use crate::records::JobLanes;
+use crate::tables::View;
 
 /// What of a pool is read only where a look needs it.
 pub(crate) trait Closer {
@@ -16,6 +18,30 @@ pub(crate) trait Closer {
     fn waits(&self) -> Waits;
     /// The job's; 0 under a policy that does not spread.
     fn spread_hash(&self) -> u64;
+}
+
+/// A pool in the tables, for a job in its table.
+pub(crate) struct InTables<'a> {
+    pub(crate) view: &'a View<'a>,
+    pub(crate) rank: u32,
+    pub(crate) job: Option<&'a JobLanes>,
+}
+
+impl Closer for InTables<'_> {
+    #[inline(always)] // Once per close look.
+    fn ties(&self) -> Ties {
+        self.view.ties(self.rank)
+    }
+
+    #[inline(always)] // As above.
+    fn waits(&self) -> Waits {
+        self.view.waits(self.rank)
+    }
+
+    #[inline(always)] // As above.
+    fn spread_hash(&self) -> u64 {
+        self.job.map_or(0, |job| job.spread_hash)
+    }
 }
 
 /// A pool that a job fits, looked at closely.
@@ -33,9 +59,15 @@ pub(crate) struct Pair<'a, C> {
 impl<C: Closer> Pair<'_, C> {
     /// The pair's key, if its first word is not above `bar`.
     #[inline(always)] // Once per close look.
-    pub(crate) fn key<E: Arithmetic>(&self, bar: u64) -> Option<Key> {
-        let word_0 = self.first_word::<E>() | self.key_1;
+    pub(crate) fn key_up_to<E: Arithmetic>(&self, bar: u64) -> Option<Key> {
+        let word_0 = self.first_word::<E>();
         (word_0 <= bar).then(|| self.complete::<E>(word_0))
+    }
+
+    /// The pair's key.
+    #[inline(always)] // At each new leader.
+    pub(crate) fn key<E: Arithmetic>(&self) -> Key {
+        self.complete::<E>(self.first_word::<E>())
     }
 
     #[inline(always)] // As above.
@@ -50,9 +82,9 @@ impl<C: Closer> Pair<'_, C> {
                 let tokens_us = tokens_us(waits.decode_q10, waits.prefill_q10, output, prompt);
                 waiting_end_us(waits.base_us, waits.start_us, waits.first_token_us, waits.waves, tokens_us)
             }
-            Ends::Static => return base,
+            Ends::Static => return base | self.key_1,
         };
-        first_word(end_us, self.quantum_shift, low_bits)
+        first_word(end_us, self.quantum_shift, low_bits) | self.key_1
     }
 
     #[inline(always)] // As above.

@@ -4,11 +4,12 @@
 //! A pool is read from memory once per block instead of once per job, and once per thread from shared memory for
 //! [`JOBS_PER_THREAD`] jobs, so the arithmetic of the first look is what a pair costs.
 
+use orchestrator_core::rule::key::Key;
 use orchestrator_core::rule::lane::FIRST_WORD_LIMIT;
 
 use super::bound::{Arithmetic, Tokens};
-use super::leaders::Leaders;
-use super::pair::{Closer, Pair};
+use super::leaders::{ABSENT, Leaders, is_below};
+use super::pair::{Closer, InTables, Pair};
 use super::pool::{Hot, Ties, Waits};
 use crate::block::{Block, Chunk, Output, Tile};
 use crate::launch::{JOBS_PER_BLOCK, JOBS_PER_THREAD, THREADS};
@@ -23,9 +24,12 @@ pub const LINE_CHUNKS: usize = 3;
 struct Held {
     kv_bytes: u64,
     tokens: Tokens,
-    /// Of the leaders; 0 keeps out all.
+    /// What a bound must be below.
     limit: u64,
-    leaders: Leaders,
+    /// The rank of the first leader: its key is made again where it is needed, to save registers.
+    first: u32,
+    /// The second leader, which every close look is compared with.
+    second: Key,
     feasible: u32,
 }
 
@@ -42,30 +46,29 @@ pub fn scan_jobs<E: Arithmetic, B: Block>(
     found: &mut (impl Output<Found> + ?Sized),
 ) {
     let Some((group, part)) = scan.task(block.index()) else { return };
+    let view = scan.jobs.get(place_of(group, 0, 0)).and_then(|job| scan.view(job.view)).unwrap_or_default();
     let mut held = block.all::<Jobs>([Held::NOWHERE; JOBS_PER_THREAD as usize]);
     block.each(&mut held, |thread, held| {
         for_each_job(held, |job, own| *own = Held::of(scan.jobs.get(place_of(group, thread, job))));
     });
-    let first_job = scan.jobs.get(place_of(group, 0, 0));
-    if let Some(view) = first_job.and_then(|job| scan.view(job.view)) {
-        let (mut start, end) = scan.ranks(&view, part);
-        while start < end {
-            let len = (end - start).min(THREADS);
-            block.share(tile, &held, |thread, _| Some(line::<E>(&view, start, len, thread)));
-            block.each(&mut held, |thread, held| {
-                let look = Look { scan, view: &view, tile: &*tile, start, group, thread };
-                for pools in 0..len.div_ceil(GROUP) {
-                    look.at::<E, B>(pools, held);
-                }
-            });
-            start += len;
-        }
+    let (mut start, end) = scan.ranks(&view, part);
+    while start < end {
+        let len = (end - start).min(THREADS);
+        block.share(tile, &held, |thread, _| Some(line::<E>(&view, start, len, thread)));
+        block.each(&mut held, |thread, held| {
+            let look = Look { scan, view: &view, tile: &*tile, start, group, thread };
+            for pools in 0..len.div_ceil(GROUP) {
+                look.at::<E, B>(pools, held);
+            }
+        });
+        start += len;
     }
     block.each(&mut held, |thread, held| {
         for_each_job(held, |job, own| {
             let place = place_of(group, thread, job);
-            if place < scan.jobs.len() {
-                found.put(scan.answer(place as u64, part), own.leaders.found(own.feasible));
+            if let Some(lanes) = scan.jobs.get(place) {
+                let leaders = Leaders::of(own.key_of::<E>(own.first, scan, &view, Some(lanes)), own.second);
+                found.put(scan.answer(place as u64, part), leaders.found(own.feasible));
             }
         });
     });
@@ -105,7 +108,8 @@ impl Held {
         kv_bytes: u64::MAX,
         tokens: Tokens { prompt: 0, output: 0 },
         limit: u64::MAX,
-        leaders: Leaders::NONE,
+        first: ABSENT.rank(),
+        second: ABSENT,
         feasible: 0,
     };
 
@@ -126,6 +130,23 @@ impl Held {
     #[inline(always)] // As above.
     fn may_lead<E: Arithmetic, B: Block>(&self, hot: &Hot) -> bool {
         hot.bound::<E, B>(self.tokens) < self.limit
+    }
+
+    /// The key of a pool in the tables.
+    #[inline(always)] // At each new leader.
+    fn key_of<E: Arithmetic>(&self, rank: u32, scan: &Scan<'_>, view: &View<'_>, job: Option<&JobLanes>) -> Key {
+        if rank == ABSENT.rank() {
+            return ABSENT;
+        }
+        let hot = view.hot::<E>(rank);
+        self.pair(&hot, InTables { view, rank, job }, rank, scan).key::<E>()
+    }
+
+    #[inline(always)] // Once per close look.
+    fn pair<'a, C: Closer>(&self, hot: &'a Hot, closer: C, rank: u32, scan: &Scan<'_>) -> Pair<'a, C> {
+        let Scan { quantum_shift, spreads, .. } = *scan;
+        let (kv_bytes, tokens, key_1) = (self.kv_bytes, self.tokens, FIRST_WORD_LIMIT);
+        Pair { hot, closer, rank, kv_bytes, tokens, key_1, quantum_shift, spreads }
     }
 }
 
@@ -168,31 +189,27 @@ impl<T: Tile<LINE_CHUNKS>> Look<'_, T> {
         let mut may_lead = false;
         for_each_job(held, |_, own| {
             let fits = own.fits(&hot);
-            own.feasible = own.feasible.wrapping_add(fits.into());
+            own.feasible = B::count(own.feasible, fits);
             may_lead |= fits & own.may_lead::<E, B>(&hot);
         });
         may_lead
     }
 
-    #[inline(always)]
+    #[inline(always)] // Once per close look.
     fn close<E: Arithmetic, B: Block>(&self, place: u32, hot: &Hot, job: u32, own: &mut Held) {
         if !(own.fits(hot) && own.may_lead::<E, B>(hot)) {
             return;
         }
-        let Scan { quantum_shift, spreads, .. } = *self.scan;
-        let pair = Pair {
-            hot,
-            closer: InTile { look: self, place, job },
-            rank: self.start.wrapping_add(place),
-            kv_bytes: own.kv_bytes,
-            tokens: own.tokens,
-            key_1: FIRST_WORD_LIMIT,
-            quantum_shift,
-            spreads,
-        };
-        if pair.key::<E>(own.leaders.bar_word()).is_some_and(|key| own.leaders.offer(key)) {
-            own.limit = own.leaders.limit::<E>(FIRST_WORD_LIMIT, quantum_shift);
-        }
+        let lanes = self.scan.jobs.get(place_of(self.group, self.thread, job));
+        let rank = self.start.wrapping_add(place);
+        let pair = own.pair(hot, InTile { look: self, place, job: lanes }, rank, self.scan);
+        let [bar, ..] = own.second.words();
+        let Some(key) = pair.key_up_to::<E>(bar).filter(|key| is_below(key, &own.second)) else { return };
+        let mut leaders = Leaders::of(own.key_of::<E>(own.first, self.scan, self.view, lanes), own.second);
+        leaders.offer(key);
+        own.limit = leaders.limit::<E>(FIRST_WORD_LIMIT, self.scan.quantum_shift);
+        let [first, second] = leaders.keys();
+        (own.first, own.second) = (first.rank(), second);
     }
 }
 
@@ -200,7 +217,7 @@ impl<T: Tile<LINE_CHUNKS>> Look<'_, T> {
 struct InTile<'a, T> {
     look: &'a Look<'a, T>,
     place: u32,
-    job: u32,
+    job: Option<&'a JobLanes>,
 }
 
 impl<T: Tile<LINE_CHUNKS>> Closer for InTile<'_, T> {
@@ -216,7 +233,6 @@ impl<T: Tile<LINE_CHUNKS>> Closer for InTile<'_, T> {
 
     #[inline(always)]
     fn spread_hash(&self) -> u64 {
-        let place = place_of(self.look.group, self.look.thread, self.job);
-        self.look.scan.jobs.get(place).map_or(0, |job| job.spread_hash)
+        self.job.map_or(0, |job| job.spread_hash)
     }
 }

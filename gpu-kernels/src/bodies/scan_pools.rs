@@ -8,8 +8,7 @@ use orchestrator_core::rule::lane::FIRST_WORD_LIMIT;
 
 use super::bound::{Arithmetic, Tokens};
 use super::leaders::{Leaders, is_below};
-use super::pair::{Closer, Pair};
-use super::pool::{Ties, Waits};
+use super::pair::{InTables, Pair};
 use crate::block::{Block, Chunk, Output, Tile};
 use crate::launch::THREADS;
 use crate::records::{Found, JobLanes, Segment};
@@ -94,9 +93,9 @@ impl Look<'_> {
             if kv_bytes < hot.room_bytes {
                 seen.feasible = seen.feasible.wrapping_add(1);
                 if hot.bound::<E, B>(tokens) < limit {
-                    let closer = InTables { look: self, rank };
+                    let closer = InTables { view: self.view, rank, job: Some(self.job) };
                     let pair = Pair { hot: &hot, closer, rank, kv_bytes, tokens, key_1, quantum_shift, spreads };
-                    let key = pair.key::<E>(seen.leaders.bar_word()).filter(|key| !is_below(key, &self.job.from));
+                    let key = pair.key_up_to::<E>(seen.leaders.bar_word()).filter(|key| !is_below(key, &self.job.from));
                     if key.is_some_and(|key| seen.leaders.offer(key)) {
                         limit = seen.leaders.limit::<E>(key_1, quantum_shift);
                     }
@@ -104,29 +103,6 @@ impl Look<'_> {
             }
             rank = rank.saturating_add(THREADS);
         }
-    }
-}
-
-/// A pool in the tables.
-struct InTables<'a> {
-    look: &'a Look<'a>,
-    rank: u32,
-}
-
-impl Closer for InTables<'_> {
-    #[inline(always)]
-    fn ties(&self) -> Ties {
-        self.look.view.ties(self.rank)
-    }
-
-    #[inline(always)]
-    fn waits(&self) -> Waits {
-        self.look.view.waits(self.rank)
-    }
-
-    #[inline(always)]
-    fn spread_hash(&self) -> u64 {
-        self.look.job.spread_hash
     }
 }
 
