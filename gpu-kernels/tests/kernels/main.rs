@@ -4,6 +4,7 @@ mod cases;
 mod device;
 mod fleets;
 mod hostile;
+mod image;
 mod joins;
 mod lists;
 mod native;
