@@ -5,6 +5,7 @@ mod device;
 mod fleets;
 mod hostile;
 mod image;
+mod interpreted;
 mod joins;
 mod lists;
 mod native;
