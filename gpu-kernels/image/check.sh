@@ -36,24 +36,26 @@ compare() {
     fi
 }
 
-# ptxas from PyPI, pinned: newer ones know fewer architectures.
-find_ptxas() {
-    local venv=$target/nvcc-13.0.88
-    ptxas=$(find "$venv" -name ptxas -type f 2>/dev/null | head -1)
-    if [ -z "$ptxas" ]; then
-        if ! python3 -m venv "$venv" >/dev/null 2>&1; then
-            local as_root=()
-            if [ "$(id -u)" -ne 0 ]; then
-                as_root=(sudo)
-            fi
-            "${as_root[@]}" apt-get update -qq
-            "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
-                apt-get install -y -qq --no-install-recommends python3-venv >/dev/null
-            python3 -m venv "$venv"
-        fi
-        "$venv/bin/pip" install --quiet --disable-pip-version-check nvidia-cuda-nvcc==13.0.88
-        ptxas=$(find "$venv" -name ptxas -type f | head -1)
+install_venv() {
+    local as_root=()
+    if [ "$(id -u)" -ne 0 ]; then
+        as_root=(sudo)
     fi
+    "${as_root[@]}" apt-get update -qq
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
+        apt-get install -y -qq --no-install-recommends python3 python3-venv >/dev/null
+}
+
+# ptxas from PyPI, of a pinned version.
+install_ptxas() {
+    local venv=$target/nvcc-13.0.88
+    if ! [ -x "$venv/bin/pip" ] && ! python3 -m venv "$venv" >/dev/null 2>&1; then
+        install_venv
+        python3 -m venv --clear "$venv"
+    fi
+    "$venv/bin/pip" install --quiet --disable-pip-version-check nvidia-cuda-nvcc==13.0.88
+    ptxas=$(find "$venv" -name ptxas -type f -print -quit)
+    "$ptxas" --version | tail -2
 }
 
 assemble() {
@@ -87,5 +89,5 @@ assemble() {
 }
 
 compare
-find_ptxas
+install_ptxas
 assemble
