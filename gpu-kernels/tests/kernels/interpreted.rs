@@ -10,6 +10,7 @@ use orchestrator_ptx_interpreter::{Launch, Memory, Module, launch};
 
 use crate::cases::{check_scan_jobs, check_scan_pools};
 use crate::device::{Device, UNWRITTEN};
+use crate::fleets::check_fleet;
 use crate::hostile::check_hostile;
 use crate::joins::{check_merge, check_patches};
 use crate::lists::check_random_lists;
@@ -177,6 +178,14 @@ fn the_image_finds_the_best_pool_in_every_lane() {
     for ends in Ends::ALL {
         check_scan_jobs(&mut device, &planted(ends, 260, 258, PLANTS[4]), 1);
         check_scan_pools(&mut device, &uniform(ends, 300), 3);
+    }
+}
+
+#[test]
+fn the_image_decides_as_the_core() {
+    let (mut device, mut random) = (Interpreter::new(8), Random::new(45));
+    for _ in 0..8 {
+        check_fleet(&mut device, &mut random);
     }
 }
 
