@@ -14,8 +14,18 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+pub mod block;
+pub mod bodies;
 mod contract;
+// An image is not made of an image.
+#[cfg(not(target_arch = "nvptx64"))]
+pub mod image;
 pub mod launch;
+pub mod native;
 pub mod records;
+mod tables;
 
 pub use contract::Contract;
+#[cfg(not(target_arch = "nvptx64"))]
+pub use image::IMAGE;
+pub use tables::Scan;

@@ -50,3 +50,26 @@ pub(crate) fn run(
     }
     Ok(statistics)
 }
+
+/// A module of one entry `e` with two pointers, in `%i` and `%o`, and registers of every width from zero to eight.
+pub(crate) fn entry_of(declarations: &str, body: &str) -> String {
+    format!(
+        ".version 6.3\n.target sm_75\n.address_size 64\n{declarations}\n\
+         .visible .entry e(.param .u64 e_0, .param .u64 e_1)\n{{\n\
+         .reg .pred %p<9>;\n.reg .b16 %h<9>;\n.reg .b32 %w<9>;\n.reg .b64 %d<9>;\n.reg .b64 %i, %o;\n\
+         ld.param.b64 %i, [e_0];\nld.param.b64 %o, [e_1];\n{body}\nret;\n}}\n"
+    )
+}
+
+/// Runs such a module with bytes at `%i` and returns the bytes at `%o`, which start as zeros.
+pub(crate) fn run_entry(text: &str, shape: &Launch, input: &[u8], output_bytes: usize) -> Result<Vec<u8>, Fault> {
+    let module = Module::parse(text).unwrap_or_else(|error| panic!("{error}"));
+    let (mut input, mut output) = (input.to_vec(), vec![0; output_bytes]);
+    run(&module, "e", shape, &mut [Argument::Buffer(&mut input), Argument::Buffer(&mut output)])?;
+    Ok(output)
+}
+
+/// A launch of one dimension.
+pub(crate) fn shape(blocks: u32, threads: u32, order_seed: u64) -> Launch {
+    Launch { grid: [blocks, 1, 1], block: [threads, 1, 1], dynamic_shared_bytes: 0, order_seed }
+}

@@ -1,20 +1,12 @@
 //! Kernels that a real compiler made, against plain Rust.
 
-mod support;
+use crate::support::{Argument, bytes_of, numbers_of, run, shape};
+use orchestrator_ptx_interpreter::Module;
 
-use std::time::Instant;
-
-use orchestrator_ptx_interpreter::{Launch, Module};
-use support::{Argument, bytes_of, numbers_of, run};
-
-const KERNELS: &str = include_str!("fixtures/kernels.ptx");
+const KERNELS: &str = include_str!("../fixtures/kernels.ptx");
 
 fn kernels() -> Module {
     Module::parse(KERNELS).unwrap()
-}
-
-fn shape(blocks: u32, threads: u32, order_seed: u64) -> Launch {
-    Launch { grid: [blocks, 1, 1], block: [threads, 1, 1], dynamic_shared_bytes: 0, order_seed }
 }
 
 /// Numbers that look random, the same in every run.
@@ -256,23 +248,4 @@ fn tally_in_many_orders() {
         assert_eq!(numbers_of(&bins, u32::from_le_bytes), expected, "order {order}");
         assert_eq!(numbers_of(&best, u64::from_le_bytes), [most], "order {order}");
     }
-}
-
-/// Not a limit, a figure: `cargo test --release -- --nocapture speed`.
-#[test]
-fn speed() {
-    let module = kernels();
-    let values = numbers(51, 1 << 18);
-    let mut input = bytes_of(&values, u64::to_le_bytes);
-    let mut out = vec![0; 8];
-    let mut arguments = [
-        Argument::Buffer(&mut input),
-        Argument::Value((values.len() as u32).to_le_bytes().to_vec()),
-        Argument::Buffer(&mut out),
-    ];
-    let begun = Instant::now();
-    let statistics = run(&module, "minimum", &shape(1, 256, 1), &mut arguments).unwrap();
-    let seconds = begun.elapsed().as_secs_f64();
-    println!("{:.1} million thread instructions a second", statistics.instructions as f64 / seconds / 1e6);
-    assert_eq!(numbers_of(&out, u64::from_le_bytes), [*values.iter().min().unwrap()]);
 }
