@@ -33,7 +33,7 @@ fn main() {
 fn choose_kernel_image() {
     println!("cargo::rerun-if-env-changed={IMAGE_VARIABLE}");
     let expression = match env::var_os(IMAGE_VARIABLE).filter(|name| !name.is_empty()) {
-        None => "\"\"".to_owned(),
+        None => "orchestrator_kernels::IMAGE".to_owned(),
         Some(name) => {
             let found = PathBuf::from(&name).canonicalize();
             let path = found.unwrap_or_else(|error| panic!("{IMAGE_VARIABLE}={}: {error}", name.display()));

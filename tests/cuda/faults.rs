@@ -116,7 +116,10 @@ fn the_device_is_lost() {
 #[test]
 fn a_wrong_result_is_caught() {
     let first = count_at_open("downloads") + 1;
-    assert_falls_back(&format!("wrong_result_at:{first}"), "backend: divergence: cuda: job 0 of the batches: got ranks ");
+    assert_falls_back(
+        &format!("wrong_result_at:{first}"),
+        "backend: divergence: cuda: job 0 of the batches: got ranks ",
+    );
 }
 
 /// Too little memory from the start for one view of the fleet.
