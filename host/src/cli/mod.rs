@@ -6,6 +6,7 @@ mod backends;
 mod bench;
 mod capabilities;
 mod explain;
+mod kernels;
 mod kv;
 mod load;
 mod place;

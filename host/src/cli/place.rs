@@ -9,6 +9,7 @@ use clap::{Args, ValueEnum};
 use indicatif::ProgressBar;
 use orchestrator_core::{FieldError, JobSpec, KvLayout};
 
+use super::kernels::KernelArgs;
 use super::load::{self, LoadedModels};
 use super::{Completion, Failure, terminal};
 use crate::batch::{Backend, BackendChoice, CrossCheck, Guarded, Incident, Simd};
@@ -59,6 +60,8 @@ pub(super) struct PlaceArgs {
     /// Threads of the backend at most; without it as many as the machine has
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=Simd::THREADS_MAX as u64))]
     threads: Option<u64>,
+    #[command(flatten)]
+    kernels: KernelArgs,
     /// Write here instead of to standard output
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -82,6 +85,7 @@ enum BackendArg {
     Auto,
     Scalar,
     Simd,
+    Cuda,
 }
 
 impl BackendArg {
@@ -90,6 +94,7 @@ impl BackendArg {
             Self::Auto => BackendChoice::Auto,
             Self::Scalar => BackendChoice::Scalar,
             Self::Simd => BackendChoice::Simd,
+            Self::Cuda => BackendChoice::Cuda,
         }
     }
 }
@@ -116,7 +121,8 @@ pub(super) fn run(args: &PlaceArgs) -> Result<Completion, Failure> {
     let policy = load::policy(args.policy.as_deref())?;
     let models = args.models.as_deref().map(load::models).transpose()?;
     let threads = args.threads.map_or_else(load::available_threads, |threads| threads as usize);
-    let backend = args.backend.choice().open(threads).map_err(|why| format!("--backend: {why}"))?;
+    let options = args.kernels.options(threads);
+    let backend = args.backend.choice().open(&options).map_err(|why| format!("--backend: {why}"))?;
     let loaded = load::fleet(&args.fleet)?;
     let (pools, refused_pools) = (loaded.fleet.len(), loaded.refused);
     let mode = match args.mode {

@@ -10,8 +10,9 @@ use clap::Args;
 use clap::builder::RangedU64ValueParser;
 use orchestrator_core::{FieldError, Policy};
 
+use super::kernels::KernelArgs;
 use super::{Completion, Failure, load, terminal};
-use crate::batch::Backend;
+use crate::batch::{Backend, BackendName};
 use crate::input::{RefusedJob, Warnings, read_job_line};
 use crate::verify::{self, Case, Found, Plan, Report};
 
@@ -48,9 +49,11 @@ pub(super) struct VerifyArgs {
     /// Seed of the worlds
     #[arg(long, value_name = "S", default_value_t = Plan::default().seed, conflicts_with = "fleet")]
     seed: u64,
-    /// Only these backends, of those that `orchestrator backends` lists
+    /// Only these backends, of those that `orchestrator backends` lists; without it all that are available
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     backends: Vec<String>,
+    #[command(flatten)]
+    kernels: KernelArgs,
     /// Folder for the smallest case that differs
     #[arg(long, value_name = "FOLDER", default_value = "verify-case")]
     case_out: PathBuf,
@@ -80,7 +83,7 @@ impl FromStr for Jobs {
 }
 
 pub(super) fn run(args: &VerifyArgs) -> Result<Completion, Failure> {
-    let mut backends = chosen_backends(&args.backends)?;
+    let mut backends = chosen_backends(args)?;
     let start = Instant::now();
     let report = match (&args.fleet, &args.jobs) {
         (Some(fleet), Some(Jobs::File(jobs))) => run_files(args, fleet, jobs, &mut backends)?,
@@ -103,14 +106,23 @@ pub(super) fn run(args: &VerifyArgs) -> Result<Completion, Failure> {
     Ok(Completion::from_findings(report.found.is_some()))
 }
 
-fn chosen_backends(names: &[String]) -> Result<Vec<Box<dyn Backend>>, Failure> {
-    let mut backends = verify::available_backends()?;
-    if let Some(unknown) = names.iter().find(|name| !backends.iter().any(|backend| backend.name().name() == **name)) {
-        let mut known: Vec<_> = backends.iter().map(|backend| backend.name().name()).collect();
-        known.dedup();
-        return Err(format!("--backends: there is no `{unknown}` here, only: {}", known.join(", ")).into());
+/// A backend that is asked for by name and is not available is an error, and not left out.
+fn chosen_backends(args: &VerifyArgs) -> Result<Vec<Box<dyn Backend>>, Failure> {
+    let options = args.kernels.options(load::available_threads());
+    if args.backends.is_empty() {
+        return Ok(verify::available_backends(&options)?);
     }
-    backends.retain(|backend| names.is_empty() || names.iter().any(|name| name == backend.name().name()));
+    let is_wanted = |known: &BackendName| args.backends.iter().any(|name| name == known.name());
+    if let Some(unknown) =
+        args.backends.iter().find(|name| !BackendName::ALL.iter().any(|known| known.name() == **name))
+    {
+        let known = BackendName::ALL.map(BackendName::name).join(", ");
+        return Err(format!("--backends: there is no `{unknown}`, only: {known}").into());
+    }
+    let mut backends = Vec::new();
+    for name in BackendName::ALL.into_iter().filter(is_wanted) {
+        backends.extend(verify::backends_of(name, &options).map_err(|why| format!("--backends: {why}"))?);
+    }
     Ok(backends)
 }
 

@@ -27,30 +27,28 @@
 //! Invariants: an answer depends on no number of threads, no vector width and no order of jobs; every view that is read
 //! has seen all changes.
 
-mod classes;
 mod columns;
 mod level;
 mod scan;
-mod segments;
 mod tasks;
 mod view;
-mod warm;
 
 use std::thread::available_parallelism;
 
+use orchestrator_core::Shortlist;
 use orchestrator_core::rows::JobQuery;
-use orchestrator_core::{Shortlist, keys_of};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
 pub use level::Level;
 
-use self::classes::Classes;
 use self::columns::Columns;
-use self::segments::Segments;
 use self::tasks::{Snapshot, Task};
-use self::warm::WarmIndex;
+use self::view::HostViews;
 use super::backend::{Backend, BackendError, BackendName, World};
-use super::choice::Unavailable;
+use super::classes::Classes;
+use super::segments::Segments;
+use super::unavailable::Unavailable;
+use super::warm::WarmIndex;
 
 /// Jobs that one thread takes at once: enough to have a tile of columns pay off.
 const JOBS_PER_TASK: usize = 32;
@@ -69,6 +67,7 @@ pub struct Simd {
     shared_pools_min: usize,
     columns: Columns,
     classes: Classes,
+    views: HostViews,
     warm: WarmIndex,
     /// Whether anything may have changed since the columns were made.
     stale: bool,
@@ -116,6 +115,7 @@ impl Simd {
             shared_pools_min: SHARED_POOLS_MIN,
             columns: Columns::default(),
             classes: Classes::default(),
+            views: HostViews::default(),
             warm: WarmIndex::default(),
             stale: true,
             batch: Batch::default(),
@@ -153,10 +153,7 @@ impl Simd {
     /// Puts the jobs in order of their classes and finds out where each looks.
     fn arrange(&mut self, world: &World<'_>, jobs: &[JobQuery<'_>], lists: &[Shortlist]) {
         let Batch { order, lists: sorted, segments, .. } = &mut self.batch;
-        self.classes.begin_batch();
-        order.clear();
-        order.extend((0u32..).zip(jobs).map(|(index, job)| (self.classes.of(world, job), index)));
-        order.sort_unstable();
+        self.classes.sort(world, jobs, order);
         sorted.clear();
         segments.clear();
         for &(_, index) in &*order {
@@ -170,7 +167,8 @@ impl Simd {
         let Batch { order, lists, segments, tasks } = &mut self.batch;
         let mut start = 0;
         while start < order.len() {
-            let end = self.classes.prepare(world, &self.columns, order, start);
+            let views_max = self.views.limit(self.columns.len());
+            let Ok(end) = self.classes.prepare(world, &mut self.views, views_max, order, start);
             Task::cut(&order[start..end], start, JOBS_PER_TASK, tasks);
             let snapshot = Snapshot {
                 level: self.level,
@@ -181,6 +179,7 @@ impl Simd {
                 columns: &self.columns,
                 classes: &self.classes,
                 shared_pools_min: self.shared_pools_min,
+                views: &self.views,
             };
             let round = &mut lists[start..end];
             let is_shared = round.len().saturating_mul(self.columns.len()) >= self.shared_pairs_min;
@@ -197,10 +196,7 @@ impl Simd {
         for (&(_, index), found) in self.batch.order.iter().zip(&self.batch.lists) {
             let (job, list) = (jobs[index as usize], &mut lists[index as usize]);
             list.clone_from(found);
-            if WarmIndex::concerns(&job) {
-                let input = world.input(job, self.name())?;
-                keys_of(&input, self.warm.pools_of(&job)).for_each(|key| list.offer(key));
-            }
+            self.warm.offer(world, &job, self.name(), list)?;
         }
         Ok(())
     }
@@ -231,6 +227,7 @@ impl Backend for Simd {
         jobs: &[JobQuery<'_>],
         lists: &mut [Shortlist],
     ) -> Result<(), BackendError> {
+        World::check_lists(jobs, lists, self.name())?;
         world
             .table
             .check(world.policy)
