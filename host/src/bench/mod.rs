@@ -15,7 +15,7 @@
 //! ```
 
 mod limits;
-mod world;
+pub mod world;
 
 use std::fmt;
 use std::hint::black_box;
@@ -178,7 +178,9 @@ fn fastest(at_least: Duration, mut run: impl FnMut()) -> f64 {
     least.as_secs_f64()
 }
 
-fn digest(lists: &[Shortlist]) -> u64 {
+/// The digest of answers, in the order of the jobs.
+#[must_use]
+pub fn digest(lists: &[Shortlist]) -> u64 {
     let mut hasher = ContentHasher::new("shortlists");
     for list in lists {
         hasher.int(list.feasible().into());
