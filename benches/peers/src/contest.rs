@@ -14,8 +14,8 @@ use crate::open_world;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Kind {
-    /// Those of `orchestrator bench`, so that its digests must come out here too: several models and engines, pools that
-    /// are full, sessions, lists of pools.
+    /// Those of `orchestrator bench`, so that its digests must come out here too: several models and engines, pools
+    /// that are full, sessions, lists of pools.
     Mixed,
     /// Every pool can take every job.
     Open,

@@ -1,5 +1,5 @@
-//! NVIDIA Dynamo's KV-aware router: `DefaultWorkerSelector::select_worker` of `dynamo-kv-router`, set up as in the crate's
-//! own benchmark `worker_selection`, at temperature 0.
+//! NVIDIA Dynamo's KV-aware router: `DefaultWorkerSelector::select_worker` of `dynamo-kv-router`, set up as in the
+//! crate's own benchmark `worker_selection`, at temperature 0.
 //!
 //! That type is public under the crate's feature `bench` only. What its router does before, for every request, is left
 //! out: looking the prompt's prefix up in the radix tree, and projecting every worker's load.

@@ -5,9 +5,9 @@
 //! contest ─ world ────┼─ dynamo ─ its selection         round after round ──▶ report ─▶ table, JSON
 //!   └─ columns ───────┴─ python ─ numpy, numba          (rounds)
 //! ```
-//! No time without its answer: ours stand beside a digest that the oracle confirmed, those of numpy and numba count only
-//! where every winner is ours, and the router's selection, which answers another question, is checked to have the least
-//! cost of its own.
+//! No time without its answer: ours stand beside a digest that the oracle confirmed, those of numpy and numba count
+//! only where every winner is ours, and the router's selection, which answers another question, is checked to have the
+//! least cost of its own.
 
 mod columns;
 mod contest;

@@ -26,7 +26,7 @@ const COMPUTES: [Computes; 4] = [
     Computes {
         contestant: SIMD,
         what: "for jobs without sessions and lists of pools, ends to the microsecond: finds each job's class, then the \
-               whole keys of the best two pools and the number of feasible pools; the views of the classes are kept",
+               whole keys of the best two pools and the number of feasible pools; keeps the views of the classes",
     },
     Computes {
         contestant: SIMD_AS_THEY_COME,
@@ -35,10 +35,10 @@ const COMPUTES: [Computes; 4] = [
     Computes { contestant: SCALAR, what: "as the first line, pool by pool, by the core: the oracle; keeps nothing" },
     Computes {
         contestant: "numpy, numba",
-        what: "the jobs of the first line: the first word of the key (predicted end, leases) where the KV bytes fit, the \
-               first pool with the least one; jobs are sorted by class for them, and all other rules are folded into \
-               their columns beforehand; no second best, no count, no other words of the key, no warm sessions, no lists \
-               of pools. Compiling is not counted",
+        what: "the jobs of the first line: the first word of the key (predicted end, leases) where the KV bytes fit, \
+               the first pool with the least one; jobs are sorted by class for them, and all other rules are folded \
+               into their columns beforehand; no second best, no count, no other words of the key, no warm sessions, \
+               no lists of pools; compiling is not counted",
     },
 ];
 

@@ -20,8 +20,8 @@ const DYNAMO: &str = "dynamo-kv-router 1.6.1";
 const COMPUTES: [Computes; 4] = [
     Computes {
         contestant: SIMD,
-        what: "every rule of feasibility, the whole key of the best two pools, warm sessions, lists of pools, the number \
-               of feasible pools; columns and the views of all classes of jobs are kept from call to call",
+        what: "every rule of feasibility, the whole key of the best two pools, warm sessions, lists of pools, the \
+               number of feasible pools; keeps columns and the views of all classes of jobs from call to call",
     },
     Computes {
         contestant: SIMD_AFTER_CHANGES,
@@ -33,9 +33,9 @@ const COMPUTES: [Computes; 4] = [
     },
     Computes {
         contestant: DYNAMO,
-        what: "a cost in f64 of uncached prompt blocks, active blocks and active requests per worker, a least one at \
-               random; all workers are eligible: no VRAM, devices, model, quantisation, rates, tie-breakers; its view of \
-               the loads and of who holds the prompt is given, as our rows are",
+        what: "a cost in f64 of prompt blocks that are not cached and of blocks that are active, per worker; a least \
+               one, at random among equals; all workers are eligible: no VRAM, devices, models, quantisation, rates, \
+               tie-breakers; the loads and who holds the prompt are given, as our rows are",
     },
 ];
 
