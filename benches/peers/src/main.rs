@@ -45,13 +45,13 @@ struct Args {
     #[arg(long, value_name = "POOLSxJOBS", value_delimiter = ',', default_value = "1000x1000,10000x1000,100000x256")]
     sizes: Vec<Size>,
     /// Rounds that count
-    #[arg(long, default_value_t = 15)]
+    #[arg(long, value_name = "N", default_value_t = 100)]
     rounds: usize,
     /// The time of each contestant in each round
-    #[arg(long, value_name = "MS", default_value_t = 100)]
+    #[arg(long, value_name = "MS", default_value_t = 10)]
     turn_ms: u64,
     /// The core that everything is pinned to; the last one if not given
-    #[arg(long)]
+    #[arg(long, value_name = "NUMBER")]
     core: Option<usize>,
     /// The Python that makes the environment for numpy and numba
     #[arg(long, value_name = "COMMAND", default_value = "python3")]

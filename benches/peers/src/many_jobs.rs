@@ -4,7 +4,6 @@ use std::path::Path;
 
 use anyhow::{Result, ensure};
 use orchestrator_core::rows::JobQuery;
-use orchestrator_host::batch::{Scalar, Simd};
 use orchestrator_host::bench::Size;
 
 use crate::columns::Columns;
@@ -16,13 +15,12 @@ use crate::rounds::{Pace, Turn, take_turns};
 
 const SIMD: &str = "ours, simd, 1 thread";
 const SIMD_AS_THEY_COME: &str = "ours, simd, jobs as they come";
-const SCALAR: &str = "ours, scalar";
 
 /// Scripts, and which of their forms.
 const PYTHON: [(&str, &str); 3] =
     [("numpy_peer.py", "blocks"), ("numba_peer.py", "fused"), ("numba_peer.py", "two-loops")];
 
-const COMPUTES: [Computes; 4] = [
+const COMPUTES: [Computes; 3] = [
     Computes {
         contestant: SIMD,
         what: "for jobs without sessions and lists of pools, ends to the microsecond: finds each job's class, then the \
@@ -32,7 +30,6 @@ const COMPUTES: [Computes; 4] = [
         contestant: SIMD_AS_THEY_COME,
         what: "the same for the jobs with their warm sessions and lists of pools, under the default policy",
     },
-    Computes { contestant: SCALAR, what: "as the first line, pool by pool, by the core: the oracle; keeps nothing" },
     Computes {
         contestant: "numpy, numba",
         what: "the jobs of the first line: the first word of the key (predicted end, leases) where the KV bytes fit, \
@@ -69,14 +66,9 @@ fn at(kind: Kind, size: Size, pace: Pace, python: Option<&Environment>) -> Resul
     let mut labels = vec![
         Label::new(SIMD, feasible, format!("digest {digest:016x}")),
         Label::new(SIMD_AS_THEY_COME, as_they_come.feasible, format!("digest {:016x}", as_they_come.digest)),
-        Label::new(SCALAR, feasible, format!("digest {digest:016x}")),
     ];
     labels.extend(peers.iter().map(|peer| Label::new(&peer.name, feasible, "winners identical".to_owned())));
-    let mut turns = vec![
-        ours::all_at_once(Simd::new(1)?, exact, &plain),
-        ours::all_at_once(Simd::new(1)?, world, &jobs),
-        ours::all_at_once(Scalar, exact, &plain),
-    ];
+    let mut turns = vec![ours::simd_all_at_once(exact, &plain)?, ours::simd_all_at_once(world, &jobs)?];
     turns.extend(peers.iter_mut().map(|peer| turn_of(peer, &columns.order, &winners)));
     let seconds = take_turns(&mut turns, pace)?;
     Ok(lines(kind, size, labels, &seconds))

@@ -80,7 +80,7 @@ pub(crate) fn core_one_by_one<'a>(world: World<'a>, jobs: &'a [JobQuery<'a>]) ->
 }
 
 /// All jobs in one call.
-pub(crate) fn all_at_once<'a>(mut backend: impl Backend + 'a, world: World<'a>, jobs: &'a [JobQuery<'a>]) -> Turn<'a> {
-    let mut lists = vec![Shortlist::new(DEPTH); jobs.len()];
-    batches(move || Ok(backend.shortlists(&world, black_box(jobs), &mut lists)?))
+pub(crate) fn simd_all_at_once<'a>(world: World<'a>, jobs: &'a [JobQuery<'a>]) -> Result<Turn<'a>> {
+    let (mut simd, mut lists) = (Simd::new(1)?, vec![Shortlist::new(DEPTH); jobs.len()]);
+    Ok(batches(move || Ok(simd.shortlists(&world, black_box(jobs), &mut lists)?)))
 }

@@ -1,11 +1,12 @@
 //! Taking turns: in every round each contestant works for a while, so that a busy neighbour disturbs all of them alike.
+//! Turns are short and rounds many, so that some turns are not disturbed at all: the least is theirs.
 
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-/// Decisions between two looks at the clock, which takes a few ten nanoseconds.
-const DECISIONS_PER_LOOK: usize = 16;
+/// A look at the clock takes a few ten nanoseconds: there is time between two of them.
+const BETWEEN_LOOKS: Duration = Duration::from_micros(20);
 
 /// How long contestants are measured.
 #[derive(Debug, Clone, Copy)]
@@ -52,16 +53,20 @@ pub(crate) fn take_turns(turns: &mut [Turn<'_>], pace: Pace) -> Result<Vec<Secon
 
 /// A turn of single decisions: decides job after job, from the one behind the last of the turn before, over and over.
 pub(crate) fn one_by_one<'a>(jobs: usize, mut decide: impl FnMut(usize) -> Result<()> + 'a) -> Turn<'a> {
-    let mut next = (0..jobs).cycle();
+    let (mut next, mut at_once) = ((0..jobs).cycle(), 1);
     Box::new(move |budget| {
-        let (start, mut decisions) = (Instant::now(), 0usize);
-        while start.elapsed() < budget {
-            for job in next.by_ref().take(DECISIONS_PER_LOOK) {
+        let (start, mut elapsed, mut decisions) = (Instant::now(), Duration::ZERO, 0usize);
+        while elapsed < budget {
+            for job in next.by_ref().take(at_once) {
                 decide(job)?;
             }
-            decisions += DECISIONS_PER_LOOK;
+            decisions += at_once;
+            let before = std::mem::replace(&mut elapsed, start.elapsed());
+            if elapsed - before < BETWEEN_LOOKS {
+                at_once *= 2;
+            }
         }
-        Ok(start.elapsed().as_secs_f64() / decisions as f64)
+        Ok(elapsed.as_secs_f64() / decisions as f64)
     })
 }
 
