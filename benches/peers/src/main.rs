@@ -40,7 +40,8 @@ use crate::rounds::Pace;
 struct Args {
     /// Pools for one decision at a time
     #[arg(long, value_name = "POOLS", value_delimiter = ',', default_value = "100,1000,10000,100000")]
-    pools: Vec<usize>,
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=1 << 22))]
+    pools: Vec<u32>,
     /// Pools and jobs for many jobs at once
     #[arg(long, value_name = "POOLSxJOBS", value_delimiter = ',', default_value = "1000x1000,10000x1000,100000x256")]
     sizes: Vec<Size>,

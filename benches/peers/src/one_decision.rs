@@ -39,12 +39,12 @@ const COMPUTES: [Computes; 4] = [
     },
 ];
 
-pub(crate) fn run(pools: &[usize], pace: Pace) -> Result<Section> {
+pub(crate) fn run(pools: &[u32], pace: Pace) -> Result<Section> {
     let mut all = vec![];
     for kind in Kind::ALL {
         for &pools in pools {
             eprintln!("one decision, {} fleet, {pools} pools", kind.name());
-            all.extend(at(kind, pools, pace)?);
+            all.extend(at(kind, pools as usize, pace)?);
         }
     }
     Ok(Section { heading: "One decision", lines: all, computes: COMPUTES.into() })
