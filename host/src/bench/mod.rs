@@ -16,7 +16,7 @@
 //! ```
 
 mod limits;
-mod world;
+pub mod world;
 
 use std::fmt;
 use std::hint::black_box;
@@ -249,7 +249,9 @@ fn as_hex<S: Serializer>(digest: &u64, serializer: S) -> Result<S::Ok, S::Error>
     serializer.collect_str(&format_args!("{digest:016x}"))
 }
 
-fn digest(lists: &[Shortlist]) -> u64 {
+/// The digest of answers, in the order of the jobs.
+#[must_use]
+pub fn digest(lists: &[Shortlist]) -> u64 {
     let mut hasher = ContentHasher::new("shortlists");
     for list in lists {
         hasher.int(list.feasible().into());

@@ -15,7 +15,8 @@ const SESSIONS: u64 = 5_000;
 const GIB: i64 = 1 << 30;
 
 /// So many pools.
-pub(super) fn fleet(pools: usize) -> Fleet {
+#[must_use]
+pub fn fleet(pools: usize) -> Fleet {
     let (mut builder, mut random) = (FleetBuilder::default(), Random::of(11, 0));
     for (line, number) in (1..).zip(0..pools) {
         add_pool(&mut builder, line, number, &mut random);
@@ -53,7 +54,8 @@ fn add_pool(builder: &mut FleetBuilder, line: u64, number: usize, random: &mut R
 }
 
 /// So many jobs, no two alike.
-pub(super) fn jobs(count: usize, fleet: &Fleet, policy: &Policy) -> Vec<ResolvedJob> {
+#[must_use]
+pub fn jobs(count: usize, fleet: &Fleet, policy: &Policy) -> Vec<ResolvedJob> {
     let mut random = Random::of(12, 0);
     (0..count).map(|number| job(number, fleet, policy, &mut random)).collect()
 }
