@@ -41,6 +41,7 @@ fn an_image_without_a_kernel() {
 #[test]
 fn no_memory_to_begin_with() {
     assert_unavailable("out_of_memory_at:1", "out of memory making room for the contract: CUDA_ERROR_OUT_OF_MEMORY");
+    assert_unavailable("out_of_memory_at:2", "out of memory making room for the pools: CUDA_ERROR_OUT_OF_MEMORY");
 }
 
 #[test]
