@@ -72,8 +72,9 @@ assemble() {
     done
     awk -v architectures="$architectures" '
         # 65,536 registers of a multiprocessor are 128 for each thread of two blocks.
-        $5 > 128 { greedy[$2 " for sm_" $1] = 1 }
-        { registers[$2, $1] = $5; spills += $3 + $4; if ($3 + $4) spilled[$2 " for sm_" $1] = 1; kernels[$2] = 1 }
+        $5 > 128 { greedy[$2 " for sm_" $1] = 1; bad = 1 }
+        $3 + $4 > 0 { spilled[$2 " for sm_" $1] = 1; bad = 1 }
+        { registers[$2, $1] = $5; spills += $3 + $4; kernels[$2] = 1 }
         END {
             count = split(architectures, list, " ")
             printf "%-24s", "registers"
@@ -88,7 +89,7 @@ assemble() {
             for (where in spilled) print "error: registers spill in " where
             for (where in greedy) print "error: a block is alone with the registers of " where
             print "spilled: " spills + 0 " bytes"
-            exit spills > 0 || length(greedy) > 0
+            exit bad
         }' "$work/table"
 }
 

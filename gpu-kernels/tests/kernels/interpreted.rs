@@ -197,7 +197,7 @@ fn the_image_lists_sixteen() {
 #[test]
 fn the_image_keeps_to_its_tables() {
     let (mut device, mut random) = (Interpreter::new(6), Random::new(43));
-    for round in 0..6 {
+    for round in 0..10 {
         check_hostile(&mut device, &mut random, round * 17, 1 + round % 3);
     }
 }
@@ -212,4 +212,16 @@ fn the_image_decides_hundreds_of_thousands_of_pairs() {
     }
     let world = World::random(&mut random, Ends::Plain, Variety::Ties, 300, 100, 2);
     check_scan_pools(&mut device, &world, 2);
+}
+
+#[test]
+fn the_image_spreads() {
+    let (mut device, mut random) = (Interpreter::new(9), Random::new(46));
+    for ends in Ends::ALL {
+        let mut world = World::random(&mut random, ends, Variety::Ties, 50, 600, 1);
+        world.spreads = true;
+        check_scan_jobs(&mut device, &world, 1);
+        world.jobs.truncate(20);
+        check_scan_pools(&mut device, &world, 1);
+    }
 }
