@@ -1,4 +1,4 @@
-//! The close look at a pair: its words, by the core's functions, and whether its key leads.
+//! The close look at a pair: its key, by the core's functions.
 
 use orchestrator_core::hash::spread_value;
 use orchestrator_core::rule::key::Key;
@@ -41,7 +41,7 @@ pub(crate) struct Pair<'a, C> {
     pub(crate) hot: &'a Hot,
     pub(crate) closer: C,
     pub(crate) rank: u32,
-    /// Read where it is needed: what is held in registers is another's.
+    /// Read again where it is needed, which keeps it out of registers until then.
     pub(crate) job: &'a JobLanes,
     pub(crate) tokens: Tokens,
     pub(crate) key_1: u64,

@@ -1,7 +1,7 @@
 //! The pools of one job's segments against the job, pools spread over threads: for jobs that look at some pools only, or
 //! go on where a list ended, or are too few to fill blocks.
 //!
-//! The threads of a block read neighbouring pools together; what each has kept is joined in halves.
+//! The threads of a block read neighbouring pools together; what they have kept is joined in halves, through the tile.
 
 use orchestrator_core::rule::key::Key;
 use orchestrator_core::rule::lane::FIRST_WORD_LIMIT;
@@ -9,6 +9,7 @@ use orchestrator_core::rule::lane::FIRST_WORD_LIMIT;
 use super::bound::{Arithmetic, Tokens};
 use super::leaders::{Leaders, is_below};
 use super::pair::{InTables, Pair};
+use super::pool::Hot;
 use crate::block::{Block, Chunk, Output, Tile};
 use crate::launch::THREADS;
 use crate::records::{Found, JobLanes, Segment};
@@ -103,7 +104,7 @@ impl Look<'_> {
     /// Reads some pools at once, counts those that can take the job, and returns a bit for each that may lead.
     #[inline(always)] // Once per pair of every batch, nearly.
     fn glance<E: Arithmetic, B: Block>(&self, rank: u32, end: u32, limit: u64, seen: &mut Seen) -> u32 {
-        let pools = [0, 1, 2, 3].map(|ahead| self.view.hot::<E>(rank_ahead(rank, ahead)));
+        let pools: [Hot; AHEAD as usize] = [0, 1, 2, 3].map(|ahead| self.view.hot::<E>(rank_ahead(rank, ahead)));
         let mut may_lead = 0;
         for (hot, pool) in pools.iter().zip(0..AHEAD) {
             let fits = (rank_ahead(rank, pool) < end) & (self.job.kv_bytes < hot.room_bytes);
@@ -131,7 +132,7 @@ impl Look<'_> {
     }
 }
 
-/// Where a thread is some steps later; where there is no such rank, at one that no pool has.
+/// Where a thread is some steps later: at a rank that no pool has where the numbers end.
 #[inline(always)]
 const fn rank_ahead(rank: u32, steps: u32) -> u32 {
     rank.saturating_add(steps * THREADS)
