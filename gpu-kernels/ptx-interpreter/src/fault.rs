@@ -161,6 +161,9 @@ pub enum FaultKind {
         /// The length of the table.
         targets: usize,
     },
+    /// A call through a pointer to no function, or to one with other parameters.
+    #[error("a call of {0:#x}, where no function of these parameters is")]
+    CallTarget(u64),
     /// Calls inside each other that no device has a stack for.
     #[error("{0} calls inside each other")]
     CallDepth(usize),

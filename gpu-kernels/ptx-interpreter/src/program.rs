@@ -293,10 +293,18 @@ pub(crate) struct Barrier {
     pub(crate) aligned: bool,
 }
 
+/// What is called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Callee {
+    Function(u32),
+    /// The address of a function, whose parameters must have the sizes that the call gives.
+    Pointer(Operand),
+}
+
 /// A call of a function of the module.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Call {
-    pub(crate) function: u32,
+    pub(crate) callee: Callee,
     /// Places of the arguments among the caller's parameters, in order.
     pub(crate) arguments: Box<[Slot]>,
     pub(crate) results: Box<[Slot]>,
@@ -479,6 +487,8 @@ pub(crate) struct Instruction {
 pub(crate) struct Function {
     pub(crate) name: String,
     pub(crate) line: u32,
+    /// It has a body and is no entry.
+    pub(crate) callable: bool,
     pub(crate) start: u32,
     /// One past the last instruction.
     pub(crate) end: u32,
@@ -505,6 +515,15 @@ pub(crate) struct Image {
     pub(crate) bytes: Vec<u8>,
     pub(crate) spans: Vec<(usize, usize)>,
     pub(crate) relocations: Vec<Relocation>,
+}
+
+impl Function {
+    /// Whether a call fits: each argument and result has its parameter's size.
+    pub(crate) fn takes(&self, call: &Call) -> bool {
+        let same =
+            |given: &[Slot], own: &[Slot]| given.iter().map(|slot| slot.bytes).eq(own.iter().map(|slot| slot.bytes));
+        same(&call.arguments, &self.inputs) && same(&call.results, &self.outputs)
+    }
 }
 
 /// All code of a module and the memory that it declares.

@@ -16,6 +16,20 @@ pub(crate) const GLOBAL_END: u64 = 1 << 47;
 /// The address of function number zero. Nothing can be read there.
 pub(crate) const CODE_START: u64 = 1 << 50;
 
+/// The distance between the addresses of functions.
+const CODE_STEP: u64 = 16;
+
+/// The address of a function.
+pub(crate) fn code_address(function: u32) -> u64 {
+    CODE_START + CODE_STEP * u64::from(function)
+}
+
+/// The function that an address is that of, if the module has so many.
+pub(crate) fn function_at(address: u64) -> Option<usize> {
+    let offset = address.checked_sub(CODE_START)?;
+    usize::try_from(offset / CODE_STEP).ok().filter(|_| offset % CODE_STEP == 0)
+}
+
 const WINDOW_BYTES: u64 = 1 << 32;
 const SHARED_WINDOW: u64 = 1 << 48;
 const LOCAL_WINDOW: u64 = SHARED_WINDOW + WINDOW_BYTES;

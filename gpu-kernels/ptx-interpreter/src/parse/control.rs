@@ -5,8 +5,8 @@ use super::error::ParseErrorKind;
 use super::lexer::Kind;
 use super::modifiers::Modifiers;
 use super::names::Symbol;
-use super::parser::{Labels, Parser, PendingCall};
-use crate::program::{Barrier, Call, Operand, Operation, Shuffle, ShuffleSync, Slot, Vote, VoteSync, Width};
+use super::parser::{Labels, Parser, PendingCall, Prototype};
+use crate::program::{Barrier, Call, Callee, Operand, Operation, Shuffle, ShuffleSync, Slot, Vote, VoteSync, Width};
 
 /// Barriers of a block are numbered up to this.
 const BARRIERS: u64 = 16;
@@ -31,7 +31,7 @@ impl<'a> Parser<'a> {
         Ok(Operation::BranchIndexed { index, targets: Box::new([]) })
     }
 
-    /// `call (results), function, (arguments)`; arguments are variables in parameter space, as the ABI has it.
+    /// `call (results), function, (arguments)`, and with a pointer the prototype behind them; arguments are variables in parameter space, as the ABI has it.
     pub(super) fn call(&mut self, mut modifiers: Modifiers<'a>) -> Parsed<Operation> {
         modifiers.has("uni");
         self.no_more(&modifiers)?;
@@ -43,13 +43,40 @@ impl<'a> Parser<'a> {
             Vec::new()
         };
         let name = self.cursor.word("a function")?;
-        let Some(Symbol::Function(function)) = self.names.symbol(name) else {
-            return Err(self.cursor.error_at(self.line, ParseErrorKind::UnknownName(name.to_owned())));
+        let callee = match self.names.symbol(name) {
+            Some(Symbol::Function(function)) => Callee::Function(function),
+            _ => Callee::Pointer(self.pointer_to_function(name)?),
         };
-        let arguments = if self.cursor.accept(',') { self.call_slots()? } else { Vec::new() };
-        let call = Call { function, arguments: arguments.into(), results: results.into() };
-        self.calls_due.push(PendingCall { line: self.line, call: call.clone() });
+        let has_arguments = self.cursor.peek_second() == Some(Kind::Sign('(')) && self.cursor.accept(',');
+        let arguments = if has_arguments { self.call_slots()? } else { Vec::new() };
+        let call = Call { callee, arguments: arguments.into(), results: results.into() };
+        match callee {
+            Callee::Function(function) => {
+                self.calls_due.push(PendingCall { line: self.line, function, call: call.clone() });
+            }
+            Callee::Pointer(_) => self.check_prototype(&call)?,
+        }
         Ok(Operation::Call(Box::new(call)))
+    }
+
+    fn pointer_to_function(&self, name: &str) -> Parsed<Operand> {
+        let register = self.names.register(name).filter(|register| register.width == Some(Width::B64));
+        let unknown = || self.cursor.error_at(self.line, ParseErrorKind::UnknownName(name.to_owned()));
+        register.map(|register| Operand::Register(register.register)).ok_or_else(unknown)
+    }
+
+    /// The prototype of a call through a pointer, which must fit what the call gives.
+    fn check_prototype(&mut self, call: &Call) -> Parsed<()> {
+        self.comma()?;
+        let name = self.cursor.word("a prototype")?;
+        let sizes = |slots: &[Slot]| slots.iter().map(|slot| slot.bytes).collect();
+        let given = Prototype { results: sizes(&call.results), arguments: sizes(&call.arguments) };
+        let kind = match self.body.prototypes.get(name) {
+            None => ParseErrorKind::UnknownName(name.to_owned()),
+            Some(prototype) if *prototype != given => ParseErrorKind::CallSignature(name.to_owned()),
+            Some(_) => return Ok(()),
+        };
+        Err(self.cursor.error_at(self.line, kind))
     }
 
     fn call_slots(&mut self) -> Parsed<Vec<Slot>> {

@@ -4,7 +4,7 @@ use super::cursor::Parsed;
 use super::error::ParseErrorKind;
 use super::lexer::Kind;
 use super::names::Symbol;
-use super::parser::{Body, Labels, Parser};
+use super::parser::{Body, Labels, Parser, Prototype};
 use crate::entry::{Entry, ParamLayout};
 use crate::program::{Function, Instruction, Operation, Slot};
 
@@ -50,6 +50,7 @@ impl<'a> Parser<'a> {
             self.line = line;
             return Err(self.declared_twice(name));
         }
+        self.program.functions[index as usize].callable = !is_entry;
         if is_entry {
             self.entries.push(entry(name, index, &signature.inputs, limits));
         }
@@ -139,6 +140,7 @@ impl<'a> Parser<'a> {
         self.program.functions.push(Function {
             name: name.to_owned(),
             line,
+            callable: false,
             start: 0,
             end: 0,
             registers: Vec::new(),
@@ -228,8 +230,13 @@ impl<'a> Parser<'a> {
     fn label(&mut self, name: &'a str) -> Parsed<()> {
         self.cursor.skip();
         self.cursor.skip();
-        if self.body.labels.contains_key(name) || self.body.tables.contains_key(name) {
+        if self.body.has_label(name) {
             return Err(self.declared_twice(name));
+        }
+        if self.cursor.accept_dotted("callprototype") {
+            let prototype = self.prototype()?;
+            self.body.prototypes.insert(name, prototype);
+            return Ok(());
         }
         if !self.cursor.accept_dotted("branchtargets") {
             self.body.labels.insert(name, self.program.code.len() as u32);
@@ -241,6 +248,23 @@ impl<'a> Parser<'a> {
         }
         self.body.tables.insert(name, targets);
         self.cursor.expect(';', "`;`")
+    }
+
+    /// `(results) _ (arguments);`, none of them named.
+    fn prototype(&mut self) -> Parsed<Prototype> {
+        let sizes = |parser: &mut Self| {
+            let open = parser.cursor.peek() == Some(Kind::Sign('('));
+            let slots = if open { parser.results()? } else { Vec::new() };
+            Ok(slots.into_iter().map(|(_, slot)| slot.bytes).collect())
+        };
+        let results = sizes(self)?;
+        if self.cursor.word("`_`")? != "_" {
+            return Err(self.cursor.unexpected("`_` before this"));
+        }
+        let arguments = sizes(self)?;
+        self.cursor.accept_dotted("noreturn");
+        self.cursor.expect(';', "`;`")?;
+        Ok(Prototype { results, arguments })
     }
 
     fn resolve_labels(&mut self) -> Parsed<()> {

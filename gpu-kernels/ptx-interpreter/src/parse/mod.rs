@@ -75,6 +75,9 @@ impl Parser<'_> {
 
     fn module_statement(&mut self) -> Parsed<()> {
         self.line = self.cursor.line();
+        if self.debug_label() {
+            return Ok(());
+        }
         let external = self.cursor.accept_dotted("extern");
         if !external {
             let _linking = self.cursor.accept_dotted("visible") || self.cursor.accept_dotted("weak");
@@ -93,6 +96,17 @@ impl Parser<'_> {
             "section" if !external => self.debug_section(),
             other => Err(self.cursor.error_at(self.line, ParseErrorKind::UnknownDirective(other.to_owned()))),
         }
+    }
+
+    /// The label that compilers put behind debug sections.
+    fn debug_label(&mut self) -> bool {
+        let label = matches!(self.cursor.peek(), Some(Kind::Word(name)) if name.starts_with("$L__sec_end"));
+        let found = label && self.cursor.peek_second() == Some(Kind::Sign(':'));
+        if found {
+            self.cursor.skip();
+            self.cursor.skip();
+        }
+        found
     }
 
     /// `.section .debug_… { … }`.
@@ -115,19 +129,13 @@ impl Parser<'_> {
     /// Every call names a function with a body, and its arguments have that function's shape.
     fn check_calls(&self) -> Parsed<()> {
         for pending in &self.calls_due {
-            let function = &self.program.functions[pending.call.function as usize];
-            let is_entry = self.entries.iter().any(|entry| entry.function == pending.call.function);
-            if is_entry || !self.defined.contains(&pending.call.function) {
-                let kind = ParseErrorKind::UnknownName(function.name.clone());
-                return Err(self.cursor.error_at(pending.line, kind));
-            }
-            let bytes = |slots: &[crate::program::Slot]| slots.iter().map(|slot| slot.bytes).collect::<Vec<_>>();
-            let fits = bytes(&pending.call.arguments) == bytes(&function.inputs)
-                && bytes(&pending.call.results) == bytes(&function.outputs);
-            if !fits {
-                let kind = ParseErrorKind::CallSignature(function.name.clone());
-                return Err(self.cursor.error_at(pending.line, kind));
-            }
+            let function = &self.program.functions[pending.function as usize];
+            let kind = match (function.callable, function.takes(&pending.call)) {
+                (true, true) => continue,
+                (true, false) => ParseErrorKind::CallSignature(function.name.clone()),
+                (false, _) => ParseErrorKind::UnknownName(function.name.clone()),
+            };
+            return Err(self.cursor.error_at(pending.line, kind));
         }
         Ok(())
     }

@@ -5,7 +5,7 @@ use super::error::ParseErrorKind;
 use super::lexer::Kind;
 use super::names::{NamedRegister, Symbol};
 use super::parser::Parser;
-use crate::memory::windows::{CODE_START, SPACE_START};
+use crate::memory::windows::{SPACE_START, code_address};
 use crate::program::{Address, Condition, LaneMask, Operand, Register, Space, Special, Width};
 
 /// Bits of a register as errors name them.
@@ -172,7 +172,7 @@ impl<'a> Parser<'a> {
         match symbol {
             Symbol::Variable { address, .. } => address,
             Symbol::Input(slot) | Symbol::Writable(slot) => Operand::Value(SPACE_START + slot.offset as u64),
-            Symbol::Function(index) => Operand::Value(CODE_START + 16 * u64::from(index)),
+            Symbol::Function(index) => Operand::Value(code_address(index)),
         }
     }
 
@@ -188,7 +188,9 @@ impl<'a> Parser<'a> {
     /// `[base+offset]` in a space; a variable must lie in that space. `write` refuses parameters that are inputs.
     pub(super) fn address(&mut self, space: Space, write: bool) -> Parsed<Address> {
         self.cursor.expect('[', "`[`")?;
-        let base = if let Some(value) = self.immediate(Width::B64)? { value } else { self.address_base(space, write)? };
+        // The assembler takes a bare number for local memory only.
+        let number = if space == Space::Local { self.immediate(Width::B64)? } else { None };
+        let base = number.map_or_else(|| self.address_base(space, write), Ok)?;
         let offset = self.offset()?;
         self.cursor.expect(']', "`]`")?;
         Ok(Address { base, offset })

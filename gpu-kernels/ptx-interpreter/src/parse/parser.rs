@@ -32,12 +32,20 @@ pub(super) struct Body<'a> {
     pub(super) function: u32,
     pub(super) labels: HashMap<&'a str, u32>,
     pub(super) tables: HashMap<&'a str, Vec<&'a str>>,
+    pub(super) prototypes: HashMap<&'a str, Prototype>,
     /// Branches whose labels are not resolved: index of the instruction, its line, the labels.
     pub(super) labels_due: Vec<(usize, u32, Labels<'a>)>,
     pub(super) registers: Vec<String>,
     pub(super) param_bytes: usize,
     pub(super) local_bytes: usize,
     pub(super) local_spans: Vec<(usize, usize)>,
+}
+
+/// The sizes of what a call through a pointer gives and takes back.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Prototype {
+    pub(super) results: Vec<usize>,
+    pub(super) arguments: Vec<usize>,
 }
 
 /// Where a branch leads.
@@ -50,7 +58,15 @@ pub(super) enum Labels<'a> {
 /// A call, for the check of its signature.
 pub(super) struct PendingCall {
     pub(super) line: u32,
+    pub(super) function: u32,
     pub(super) call: Call,
+}
+
+impl Body<'_> {
+    /// Whether a label, a table or a prototype has this name.
+    pub(super) fn has_label(&self, name: &str) -> bool {
+        self.labels.contains_key(name) || self.tables.contains_key(name) || self.prototypes.contains_key(name)
+    }
 }
 
 impl<'a> Parser<'a> {

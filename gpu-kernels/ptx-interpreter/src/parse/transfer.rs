@@ -1,12 +1,14 @@
 //! Copies, conversions, and everything that goes to memory.
 
 use super::cursor::Parsed;
+use super::error::ParseErrorKind;
 use super::lexer::Kind;
 use super::modifiers::{ALL_WIDTHS, Modifiers, WIDE_WORDS, WORDS};
 use super::names::Symbol;
 use super::operand::displaced;
 use super::parser::Parser;
 use crate::program::{Atomic, AtomicAccess, Integer, Load, Operand, Operation, Space, Store, Strength, Width};
+use crate::value::convert;
 
 const SPACES: &[(&str, Space)] =
     &[("global", Space::Global), ("shared", Space::Shared), ("local", Space::Local), ("param", Space::Param)];
@@ -62,6 +64,10 @@ impl<'a> Parser<'a> {
         let saturate = modifiers.has("sat");
         let to = modifiers.integer("us", ALL_WIDTHS).map_err(|kind| self.cursor.error_at(self.line, kind))?;
         let from = self.last_type(&mut modifiers, "us", ALL_WIDTHS)?;
+        if saturate && convert::always_fits(from, to) {
+            let kind = ParseErrorKind::UnknownModifier { opcode: "cvt".to_owned(), modifier: "sat".to_owned() };
+            return Err(self.cursor.error_at(self.line, kind));
+        }
         let (into, register) = self.wide_destination(to.width)?;
         self.comma()?;
         let value = self.wide_source(from.width)?;
@@ -171,7 +177,7 @@ impl<'a> Parser<'a> {
         if !returns && (swaps || operation == Atomic::Exchange) {
             return Err(self.cursor.error_at(
                 self.line,
-                super::error::ParseErrorKind::UnknownModifier {
+                ParseErrorKind::UnknownModifier {
                     opcode: modifiers.opcode.to_owned(),
                     modifier: if swaps { "cas" } else { "exch" }.to_owned(),
                 },

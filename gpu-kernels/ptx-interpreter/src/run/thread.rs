@@ -7,10 +7,10 @@ use super::context::Context;
 use crate::fault::FaultKind;
 use crate::memory::region::Region;
 use crate::memory::shared::Moment;
-use crate::memory::windows::{SPACE_START, from_generic, to_generic};
+use crate::memory::windows::{SPACE_START, from_generic, function_at, to_generic};
 use crate::program::{
-    Binary, Call, Carry, Condition, Function, Instruction, Integer, LaneMask, Operand, Operation, Program, Register,
-    SetPredicate, Shuffle, Special, Vote, Width,
+    Binary, Call, Callee, Carry, Condition, Function, Instruction, Integer, LaneMask, Operand, Operation, Program,
+    Register, SetPredicate, Shuffle, Special, Vote, Width,
 };
 use crate::value::{arithmetic, bits, carry, compare, convert, shift};
 
@@ -247,7 +247,7 @@ impl Thread {
                 let past = FaultKind::BranchIndex { index, targets: targets.len() };
                 self.next = *targets.get(index as usize).ok_or_else(|| Box::new(past))?;
             }
-            Operation::Call(call) => self.call(call, context.program)?,
+            Operation::Call(call) => self.call(call, context)?,
             Operation::Return => return Ok(self.leave(context.program)),
             Operation::Exit => return Ok(Some(Pause::Exited)),
             Operation::Trap => return Err(Box::new(FaultKind::Trap)),
@@ -406,17 +406,30 @@ impl Thread {
         Ok(value)
     }
 
-    fn call(&mut self, call: &Call, program: &Program) -> Step<()> {
+    fn callee(&self, call: &Call, context: &Context<'_>) -> Step<u32> {
+        let pointer = match call.callee {
+            Callee::Function(function) => return Ok(function),
+            Callee::Pointer(pointer) => self.read(pointer, context)?,
+        };
+        let function = function_at(pointer).filter(|index| {
+            let function = context.program.functions.get(*index);
+            function.is_some_and(|function| function.callable && function.takes(call))
+        });
+        function.map(|index| index as u32).ok_or_else(|| Box::new(FaultKind::CallTarget(pointer)))
+    }
+
+    fn call(&mut self, call: &Call, context: &Context<'_>) -> Step<()> {
+        let callee = self.callee(call, context)?;
         if self.frames.len() >= CALL_DEPTH {
             return Err(Box::new(FaultKind::CallDepth(self.frames.len())));
         }
-        let function = &program.functions[call.function as usize];
+        let function = &context.program.functions[callee as usize];
         let mut params = Region::unwritten(SPACE_START, function.param_bytes);
         for (argument, input) in call.arguments.iter().zip(&function.inputs) {
             params.copy_from(input.offset, self.params(), argument.offset, input.bytes);
         }
         let caller = self.next - 1;
-        self.enter(call.function, function, params, caller);
+        self.enter(callee, function, params, caller);
         Ok(())
     }
 

@@ -17,6 +17,11 @@ pub(crate) fn convert(from: Integer, to: Integer, saturate: bool, value: u64, re
     extend(to, fitted as u64, register)
 }
 
+/// Whether the new type holds every value of the old one: there is nothing to clamp then, and `.sat` is not allowed.
+pub(crate) fn always_fits(from: Integer, to: Integer) -> bool {
+    least(to) <= least(from) && most(from) <= most(to)
+}
+
 fn least(kind: Integer) -> i128 {
     if kind.signed { -(1 << (kind.width.bits() - 1)) } else { 0 }
 }

@@ -1,7 +1,7 @@
 //! Kernels that a real compiler made, against plain Rust.
 
 use crate::support::{Argument, bytes_of, numbers_of, run, shape};
-use orchestrator_ptx_interpreter::Module;
+use orchestrator_ptx_interpreter::{FaultKind, Memory, Module, Statistics, launch};
 
 const KERNELS: &str = include_str!("../fixtures/kernels.ptx");
 
@@ -248,4 +248,141 @@ fn tally_in_many_orders() {
         assert_eq!(numbers_of(&bins, u32::from_le_bytes), expected, "order {order}");
         assert_eq!(numbers_of(&best, u64::from_le_bytes), [most], "order {order}");
     }
+}
+
+const LIBRARY: &str = include_str!("../fixtures/library.ptx");
+
+/// A slice as a kernel's parameter: where it lies, and how long it is. Its place is filled in by the run.
+fn slices(address: u64, length: usize) -> Vec<u8> {
+    [address.to_le_bytes(), (length as u64).to_le_bytes()].concat()
+}
+
+/// Runs a kernel over slices, then one buffer that it writes, then the count of threads with work.
+fn run_on_slices(entry: &str, inputs: &[(Vec<u8>, usize)], out: &mut [u8], count: u32, order: u64) -> Statistics {
+    let module = Module::parse(LIBRARY).unwrap();
+    let mut memory = Memory::new(1 << 24);
+    let mut params = Vec::new();
+    for (bytes, length) in inputs {
+        let address = memory.alloc(bytes.len() as u64).unwrap();
+        memory.write(address, bytes).unwrap();
+        params.extend(slices(address, *length));
+    }
+    let address = memory.alloc(out.len() as u64).unwrap();
+    memory.write(address, out).unwrap();
+    params.extend(address.to_le_bytes());
+    params.extend(count.to_le_bytes());
+    let statistics = launch(&module, entry, &shape(count.div_ceil(64) + 1, 64, order), &params, &mut memory);
+    let statistics = statistics.unwrap_or_else(|fault| panic!("{fault}"));
+    memory.read(address, out).unwrap();
+    statistics
+}
+
+#[test]
+fn quotients_of_128_bits() {
+    let (low, high, narrow) = (edges(61, 400), edges(62, 400), edges(63, 400));
+    let wide: Vec<u128> = low.iter().zip(&high).map(|(low, high)| u128::from(*high) << 64 | u128::from(*low)).collect();
+    // The one division that overflows is a panic of the kernel.
+    let inputs = [(bytes_of(&wide, u128::to_le_bytes), 400), (bytes_of(&narrow, u64::to_le_bytes), 400)];
+    let mut out = vec![0; 400 * 32];
+    run_on_slices("quotients", &inputs, &mut out, 400, 3);
+    for (at, found) in numbers_of(&out, u64::from_le_bytes).chunks(4).enumerate() {
+        let (dividend, divisor) = (wide[at], u128::from(narrow[at]) | 1);
+        let quotient = dividend / divisor;
+        let signed = (dividend as i128 >> 3) / (i128::from(narrow[at] as i64) | 1);
+        let product = (dividend as i128).wrapping_mul(signed);
+        let expected = [quotient as u64, (quotient >> 64) as u64, (dividend % divisor) as u64, (product >> 70) as u64];
+        assert_eq!(found, expected, "{dividend:#x} by {divisor:#x}");
+    }
+}
+
+/// Structs sorted in local memory, with ties in each field but the last.
+#[test]
+fn medians() {
+    let random = numbers(71, 7 * 130);
+    let candidates: Vec<(u64, u32, u16, u8, u8)> = random
+        .iter()
+        .map(|number| {
+            let [score, rank, pool, kind, spare, ..] = number.to_le_bytes();
+            (u64::from(score % 3) << 60, u32::from(rank % 2), u16::from(pool % 3), kind % 4, spare)
+        })
+        .collect();
+    let bytes = |(score, rank, pool, kind, spare): (u64, u32, u16, u8, u8)| {
+        let mut bytes = score.to_le_bytes().to_vec();
+        bytes.extend(rank.to_le_bytes());
+        bytes.extend(pool.to_le_bytes());
+        bytes.extend([kind, spare]);
+        bytes
+    };
+    let input: Vec<u8> = candidates.iter().flat_map(|candidate| bytes(*candidate)).collect();
+    let mut out = vec![0; 130 * 16];
+    run_on_slices("medians", &[(input, candidates.len())], &mut out, 130, 5);
+    for (own, found) in candidates.chunks(7).zip(out.chunks(16)) {
+        let mut own = own.to_vec();
+        own.sort_unstable();
+        assert_eq!(found, bytes(own[3]), "{own:?}");
+    }
+}
+
+fn hash_expected(word: u64) -> u64 {
+    const NAMES: [&str; 5] = ["prefill", "decode", "mixed", "", "idle and out of the fleet"];
+    let mut hash = 0xcbf2_9ce4_8422_2325u64 ^ word;
+    for byte in NAMES[(word % 5) as usize].bytes().chain(word.to_be_bytes()) {
+        hash = (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
+        hash = match hash >> 61 {
+            0 => hash.rotate_left(u32::from(byte & 63)),
+            1 => hash.swap_bytes(),
+            2 => hash.reverse_bits(),
+            3 => hash.checked_add(u64::from(byte)).unwrap_or(7),
+            4 => hash.saturating_sub(1 << 63),
+            5 => (hash as i64).wrapping_shr(u32::from(byte)) as u64,
+            6 => u64::from(hash.leading_zeros()) | u64::from((hash as u32).trailing_zeros()),
+            _ => hash.abs_diff(u64::from(byte)),
+        };
+    }
+    hash
+}
+
+/// Strings of the module, found through a table of addresses.
+#[test]
+fn hashes() {
+    let words = edges(81, 700);
+    let mut out = bytes_of(&words, u64::to_le_bytes);
+    run_on_slices("hashes", &[], &mut out, 700, 5);
+    let expected: Vec<u64> = words.iter().map(|word| hash_expected(*word)).collect();
+    assert_eq!(numbers_of(&out, u64::from_le_bytes), expected);
+}
+
+/// All values of a byte against some of 16 bits.
+#[test]
+fn narrow() {
+    let random = edges(91, 256 * 4);
+    let pairs: Vec<(i8, u16)> =
+        random.iter().enumerate().map(|(at, number)| (at as u8 as i8, (number >> (at % 40)) as u16)).collect();
+    let bytes: Vec<u8> = pairs.iter().map(|(byte, _)| *byte as u8).collect();
+    let halves: Vec<u16> = pairs.iter().map(|(_, half)| *half).collect();
+    let inputs = [(bytes, pairs.len()), (bytes_of(&halves, u16::to_le_bytes), pairs.len())];
+    let mut out = vec![0; 8 * pairs.len()];
+    run_on_slices("narrow", &inputs, &mut out, pairs.len() as u32, 9);
+    for (found, (byte, half)) in numbers_of(&out, i16::from_le_bytes).chunks(4).zip(pairs) {
+        let sums = i16::from(byte.saturating_add(half as i8));
+        let parts = byte.checked_mul(3).map_or(-1, i16::from);
+        let shifted = (half << (byte & 7)) as i16 ^ (half as i16 >> (byte & 15));
+        let mixed = half.rotate_left(byte as u32 & 15).min(1000).leading_zeros() as i16 + i16::from(byte.rem_euclid(7));
+        assert_eq!(found, [sums, parts, shifted, mixed], "{byte} {half}");
+    }
+}
+
+/// A slice that is too short for the threads: the bounds check traps before memory is touched.
+#[test]
+fn a_bounds_check_traps() {
+    let module = Module::parse(LIBRARY).unwrap();
+    let mut memory = Memory::new(1 << 20);
+    let [bytes, halves, out] = [4, 8, 64].map(|length| memory.alloc(length).unwrap());
+    memory.write(bytes, &[1; 4]).unwrap();
+    memory.write(halves, &[1; 8]).unwrap();
+    let mut params = [slices(bytes, 4), slices(halves, 4)].concat();
+    params.extend(out.to_le_bytes());
+    params.extend(5u32.to_le_bytes());
+    let fault = launch(&module, "narrow", &shape(1, 8, 0), &params, &mut memory).unwrap_err();
+    assert_eq!((fault.kind, fault.at.thread), (FaultKind::Trap, Some([4, 0, 0])));
 }

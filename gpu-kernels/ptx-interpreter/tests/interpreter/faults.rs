@@ -42,21 +42,23 @@ fn unset_registers() {
 #[test]
 fn stray_addresses() {
     use MemorySpace::{Const, Global, Local, Param, Shared};
-    let cases: [(&str, MemorySpace, usize); 12] = [
+    let cases: [(&str, MemorySpace, usize); 13] = [
         ("ld.global.b64 %d1, [%i+8]; // here", Global, 8),
         ("ld.global.b8 %h1, [%i+-1]; // here", Global, 1),
         ("st.global.b32 [%o+8], 1; // here", Global, 4),
-        ("ld.b64 %d1, [0]; // here", Global, 8),
+        ("mov.b64 %d1, 0;\nld.b64 %d1, [%d1]; // here", Global, 8),
         ("mov.b64 %d1, -8;\nld.b64 %d1, [%d1]; // here", Global, 8),
-        ("ld.shared.b32 %w1, [0]; // here", Shared, 4),
+        ("mov.b64 %d1, 0;\nld.shared.b32 %w1, [%d1]; // here", Shared, 4),
         ("st.shared.b32 [tile+16], 1; // here", Shared, 4),
         ("cvta.shared.u64 %d1, tile;\nst.b32 [%d1+16], 1; // here", Shared, 4),
         (".local .align 4 .b8 mine[8];\nst.local.b32 [mine+8], 1; // here", Local, 4),
         ("ld.const.b32 %w1, [powers+8]; // here", Const, 4),
+        ("ld.local.b32 %w1, [4]; // here", Local, 4),
         ("ld.param.b64 %d1, [e_1+8]; // here", Param, 8),
         ("mov.b64 %d1, powers;\ncvta.to.shared.u64 %d1, %d1;\natom.shared.add.u32 %w1, [%d1], 1; // here", Shared, 4),
     ];
-    let declarations = ".shared .align 16 .b8 tile[16];\n.const .u32 powers[2] = {1, 2};";
+    // Behind the variable lies a gap, and behind that another variable.
+    let declarations = ".shared .align 16 .b8 tile[16];\n.shared .b32 other;\n.const .u32 powers[2] = {1, 2};";
     for (body, space, bytes) in cases {
         let kind = fault_of(declarations, body, &shape(1, 1, 0));
         assert!(
@@ -139,6 +141,15 @@ fn control_flow() {
     assert_eq!(one(&body), FaultKind::BranchIndex { index: 2, targets: 2 });
     let declarations = ".func f();\n.func f() {\ncall.uni f; // here\nret; }";
     assert_eq!(fault_of(declarations, "call.uni f, ();", &shape(1, 1, 0)), FaultKind::CallDepth(256));
+    let declarations = ".func f(.param .b32 f_0) { ret; }";
+    let proto = "P: .callprototype ()_ ();\n";
+    for pointer in
+        ["mov.u64 %d1, f;\n", "mov.b64 %d1, 0;\n", "mov.u64 %d1, f;\nadd.s64 %d1, %d1, 1;\n", "mov.u64 %d1, e;\n"]
+    {
+        let body = format!("{pointer}{proto}call %d1, (), P; // here");
+        let kind = fault_of(declarations, &body, &shape(1, 1, 0));
+        assert!(matches!(kind, FaultKind::CallTarget(_)), "{kind}");
+    }
     let module = Module::parse(&entry_of("", "$again:\nbra.uni $again;")).unwrap();
     let fault = launch_within(&module, "e", &shape(1, 2, 0), &[0; 16], &mut Memory::new(0), 100_000).unwrap_err();
     assert_eq!(fault.kind, FaultKind::Budget(100_000));
@@ -172,6 +183,8 @@ fn races_on_shared_memory() {
     fine(
         "setp.eq.u32 %p1, %w8, 0;\n@%p1 st.shared.b32 [tile], 3;\nbar.sync 0;\nld.shared.b32 %w1, [tile];\nbar.sync 0;\n@!%p1 st.shared.b32 [tile], 4;",
     );
+    // The bytes stored are the same, whatever else the register holds.
+    fine("shl.b32 %w1, %w8, 8;\nst.shared.b8 [tile], %w1;");
     // Neighbouring bytes are no one's but their own.
     fine("mov.u32 %w1, tile;\nadd.u32 %w1, %w1, %w8;\nst.shared.b8 [%w1], %w8;\nld.shared.b8 %h1, [%w1];");
 }
@@ -199,6 +212,7 @@ fn barriers_that_not_all_reach() {
         ("bar.sync 0;", "bar.sync 1;"),
         ("bar.sync 0;", "shfl.sync.idx.b32 %w1, %w8, 0, 31, -1;"),
         ("shfl.sync.idx.b32 %w1, %w8, 0, 31, -1;", "shfl.sync.up.b32 %w1, %w8, 0, 31, -1;"),
+        ("shfl.sync.up.b32 %w1, %w8, 0, 31, -1;", "shfl.sync.up.b32 %w1, %w8, 0, 31, 0x7fffffff;"),
         ("bar.warp.sync -1;", "vote.sync.any.pred %p2, %p1, -1;"),
         ("bar.sync 0, 64;", "bar.sync 0, 64;"),
     ] {

@@ -128,6 +128,22 @@ fn local_memory_and_calls() {
     assert_eq!(result(declarations, body), 1023 + (9 << 32 | 7) + 9);
 }
 
+/// Calls through pointers, from a register and from a table of the module.
+#[test]
+fn calls_through_pointers() {
+    let declarations = "
+        .func (.param .b64 r) triple(.param .b64 triple_0) { .reg .b64 %a; ld.param.b64 %a, [triple_0];
+            mul.lo.s64 %a, %a, 3; st.param.b64 [r], %a; ret; }
+        .func (.param .b64 r) square(.param .b64 square_0) { .reg .b64 %a; ld.param.b64 %a, [square_0];
+            mul.lo.s64 %a, %a, %a; st.param.b64 [r], %a; ret; }
+        .global .align 8 .u64 table[2] = {triple, square};";
+    let call = "{ .param .b64 a; .param .b64 r; st.param.b64 [a], 7;
+        PROTO: .callprototype (.param .b64 _) _ (.param .b64 _);
+        call (r), %d1, (a), PROTO; ld.param.b64 %d0, [r]; }";
+    assert_eq!(result(declarations, &format!("mov.u64 %d1, triple;\n{call}")), 21);
+    assert_eq!(result(declarations, &format!("ld.global.b64 %d1, [table+8];\n{call}")), 49);
+}
+
 /// Module variables: first values, zeros where there are none, addresses as values, constants.
 #[test]
 fn variables_of_the_module() {
@@ -172,7 +188,7 @@ fn variables_live_as_long_as_the_memory() {
 #[test]
 fn atomics() {
     let old = 0xffff_fff0u32;
-    let cases: [(&str, u32); 14] = [
+    let cases: [(&str, u32); 16] = [
         ("add.u32 %w0, [%o], 0x20", 0x10),
         ("min.u32 %w0, [%o], 5", 5),
         ("min.s32 %w0, [%o], 5", old),
@@ -186,7 +202,9 @@ fn atomics() {
         ("cas.b32 %w0, [%o], 1, 9", old),
         ("inc.u32 %w0, [%o], 7", 0),
         ("inc.u32 %w0, [%o], 0xfffffff8", old + 1),
+        ("inc.u32 %w0, [%o], 0xfffffff0", 0),
         ("dec.u32 %w0, [%o], 7", 7),
+        ("dec.u32 %w0, [%o], 0xfffffff0", old - 1),
     ];
     for prefix in ["atom.global", "atom", "atom.relaxed.gpu.global", "atom.acq_rel.sys"] {
         for (operation, new) in cases {

@@ -143,7 +143,7 @@ fn arithmetic() {
         check_where(&format!("rem.{t} {r}, {a}, {b};"), width, divisible, |a, b, _| (n(a) % n(b)) as u64);
         if signed {
             check(&format!("neg.{t} {r}, {a};"), width, |a, _, _| -n(a) as u64);
-            check(&format!("abs.{t} {r}, {a};"), width, |a, _, _| n(a).abs() as u64);
+            check(&format!("abs.{t} {r}, {a};"), width, |a, _, _| n(a).unsigned_abs() as u64);
         }
         if width < 64 {
             let wide = register(2 * width, 0);
@@ -385,10 +385,15 @@ fn conversions() {
                         check(&format!("cvt.{to}.{from} {r}, {a};"), target, |a, _, _| {
                             number(to_width, to_signed, number(from_width, from_signed, a) as u64) as u64
                         });
+                        let least = |width: u32, signed| if signed { -(1i128 << (width - 1)) } else { 0 };
+                        let (low, high) =
+                            (least(to_width, to_signed), least(to_width, to_signed) + i128::from(cut(to_width)));
+                        let lowest = least(from_width, from_signed);
+                        if low <= lowest && lowest + i128::from(cut(from_width)) <= high {
+                            continue;
+                        }
                         check(&format!("cvt.sat.{to}.{from} {r}, {a};"), target, |a, _, _| {
-                            let least = if to_signed { -(1i128 << (to_width - 1)) } else { 0 };
-                            let most = least + i128::from(cut(to_width));
-                            number(from_width, from_signed, a).clamp(least, most) as u64
+                            number(from_width, from_signed, a).clamp(low, high) as u64
                         });
                     }
                 }

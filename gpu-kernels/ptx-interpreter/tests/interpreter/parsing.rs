@@ -5,6 +5,7 @@ use orchestrator_ptx_interpreter::{Memory, Module, ParseErrorKind, launch_within
 use crate::support::{entry_of, shape};
 
 const KERNELS: &str = include_str!("../fixtures/kernels.ptx");
+const LIBRARY: &str = include_str!("../fixtures/library.ptx");
 
 fn error_of(declarations: &str, body: &str) -> ParseErrorKind {
     let text = entry_of(declarations, body);
@@ -40,6 +41,7 @@ fn statements_out_of_the_subset() {
         ("red.global.cas.b32 [%o], 1, 2;", modifier("red", "cas")),
         ("atom.global.inc.u64 %d1, [%o], 1;", modifier("atom", "u64")),
         ("shfl.up.b32 %w1, %w2, 1, 0;", modifier("shfl", "up")),
+        ("cvt.sat.s32.u8 %w1, %w2;", modifier("cvt", "sat")),
         ("bar.arrive 0, 32;", modifier("bar", "arrive")),
         ("mul.s32 %w1, %w2, %w3;", modifier("mul", "s32")),
         (
@@ -51,8 +53,18 @@ fn statements_out_of_the_subset() {
         (".tex .u64 t;", ParseErrorKind::UnknownDirective("tex".to_owned())),
         (".reg .f32 %f<3>;", modifier("reg", "f32")),
         ("bra $nowhere;", ParseErrorKind::UnknownName("$nowhere".to_owned())),
+        (
+            "ld.global.b64 %d1, [64];",
+            ParseErrorKind::Unexpected {
+                found: orchestrator_ptx_interpreter::Found("64".to_owned()),
+                expected: "an address",
+            },
+        ),
         ("brx.idx %w1, $nowhere;", ParseErrorKind::UnknownName("$nowhere".to_owned())),
         ("call.uni nobody;", ParseErrorKind::UnknownName("nobody".to_owned())),
+        ("call %d1, (), $p;", ParseErrorKind::UnknownName("$p".to_owned())),
+        ("call %w1, ();", ParseErrorKind::UnknownName("%w1".to_owned())),
+        ("$p: .callprototype ()_ (.param .b64 _); call %d1, (), $p;", ParseErrorKind::CallSignature("$p".to_owned())),
         ("add.s32 %w1, %w9, 1;", ParseErrorKind::UnknownName("%w9".to_owned())),
         ("add.s32 %w1, %w01, 1;", ParseErrorKind::UnknownName("%w01".to_owned())),
         ("mov.u32 %w1, %clock;", ParseErrorKind::UnknownName("%clock".to_owned())),
@@ -157,8 +169,7 @@ fn heads() {
 /// What speaks of the source or to the assembler is listed, and skipped.
 #[test]
 fn what_is_skipped() {
-    let declarations =
-        ".file 1 \"/a/b.rs\", 5, 6\n.section .debug_abbrev\n{\n.b8 1\n$x:\n.b64 debug+4\n}\n/* a\n comment */";
+    let declarations = ".file 1 \"/a/b.rs\", 5, 6\n.section .debug_abbrev\n{\n.b8 1\n$x:\n.b64 debug+4\n}\n$L__sec_end0:\n/* a\n comment */";
     let body = ".pragma \"nounroll\";\n.loc 1 5 3, function_name $info, inlined_at 1 2 3\n;";
     Module::parse(&entry_of(declarations, body)).unwrap();
 }
@@ -178,18 +189,22 @@ fn survives(text: &str) {
 
 #[test]
 fn prefixes_never_panic() {
-    for (end, _) in KERNELS.char_indices().step_by(17) {
-        survives(&KERNELS[..end]);
+    for (text, step) in [(KERNELS, 7), (LIBRARY, 97)] {
+        for (end, _) in text.char_indices().step_by(step) {
+            survives(&text[..end]);
+        }
     }
 }
 
 #[test]
 fn texts_without_a_line_never_panic() {
-    let lines: Vec<&str> = KERNELS.lines().collect();
-    for left_out in 0..lines.len() {
-        let text: Vec<&str> =
-            lines.iter().enumerate().filter(|(at, _)| *at != left_out).map(|(_, line)| *line).collect();
-        survives(&text.join("\n"));
+    for fixture in [KERNELS, LIBRARY] {
+        let lines: Vec<&str> = fixture.lines().collect();
+        for left_out in 0..lines.len() {
+            let text: Vec<&str> =
+                lines.iter().enumerate().filter(|(at, _)| *at != left_out).map(|(_, line)| *line).collect();
+            survives(&text.join("\n"));
+        }
     }
 }
 
