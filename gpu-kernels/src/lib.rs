@@ -4,6 +4,13 @@
 //! [`records`]. An image of them is of use to a host only when both were built for the same rules and the same layout;
 //! [`Contract`] says which. [`launch`] names the kernels, their arguments and the shapes of their grids.
 //!
+//! | where | what |
+//! |---|---|
+//! | [`bodies`] | what each kernel does: safe code over any [`block`] of threads |
+//! | [`native`] | a block on the CPU, for tests: the same bodies, whole grids, any order of threads |
+//! | `shell/`, a package of its own | a block on the device, and the entries: all unsafe code |
+//! | [`image`] | what the shell is compiled to, committed: `image/build.sh` renews it, `image/check.sh` checks it |
+//!
 //! ```
 //! use orchestrator_kernels::Contract;
 //!

@@ -33,13 +33,23 @@ pub struct Scan<'a> {
     pub spreads: bool,
 }
 
-/// All pools as one class of jobs sees them: four tables of one length.
-#[derive(Debug, Clone, Copy, Default)]
+/// All pools as one class of jobs sees them: four tables of one length, which is not 0.
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct View<'a> {
-    pool_hot: &'a [PoolHot],
-    pool_cold: &'a [PoolCold],
-    view_hot: &'a [ViewHot],
-    view_cold: &'a [ViewCold],
+    pub(crate) pool_hot: Column<'a, PoolHot>,
+    pub(crate) pool_cold: Column<'a, PoolCold>,
+    pub(crate) view_hot: Column<'a, ViewHot>,
+    pub(crate) view_cold: Column<'a, ViewCold>,
+}
+
+/// Records of which there is at least one.
+///
+/// An index without a record reads the first one: unlike a branch, that lets a device load several records at once. So
+/// it is up to a caller to make nothing of it.
+#[derive(Debug)]
+pub(crate) struct Column<'a, T> {
+    first: &'a T,
+    all: &'a [T],
 }
 
 impl<'a> Scan<'a> {
@@ -49,7 +59,7 @@ impl<'a> Scan<'a> {
         Some((block.checked_div(self.parts)?, block.checked_rem(self.parts)?))
     }
 
-    /// The view of a class; none where there is no such view.
+    /// The view of a class; none where there is no such view, or no pool.
     #[inline(always)]
     pub(crate) fn view(&self, view: u32) -> Option<View<'a>> {
         if view >= self.views {
@@ -58,10 +68,10 @@ impl<'a> Scan<'a> {
         let len = self.pool_hot.len().min(self.stride as usize);
         let start = (view as usize).checked_mul(self.stride as usize)?;
         Some(View {
-            pool_hot: self.pool_hot.get(..len)?,
-            pool_cold: self.pool_cold.get(..len)?,
-            view_hot: self.view_hot.get(start..)?.get(..len)?,
-            view_cold: self.view_cold.get(start..)?.get(..len)?,
+            pool_hot: Column::of(self.pool_hot.get(..len)?)?,
+            pool_cold: Column::of(self.pool_cold.get(..len)?)?,
+            view_hot: Column::of(self.view_hot.get(start..)?.get(..len)?)?,
+            view_cold: Column::of(self.view_cold.get(start..)?.get(..len)?)?,
         })
     }
 
@@ -80,31 +90,31 @@ impl<'a> Scan<'a> {
     }
 }
 
-impl<'a> View<'a> {
+impl View<'_> {
     /// Its length is at most that of a stride.
     #[inline(always)]
     #[allow(clippy::cast_possible_truncation, reason = "see above")]
     pub(crate) const fn len(&self) -> u32 {
-        self.pool_hot.len() as u32
-    }
-
-    #[inline(always)]
-    pub(crate) fn pool_hot(&self, rank: u32) -> Option<&'a PoolHot> {
-        self.pool_hot.get(rank as usize)
-    }
-
-    #[inline(always)]
-    pub(crate) fn pool_cold(&self, rank: u32) -> Option<&'a PoolCold> {
-        self.pool_cold.get(rank as usize)
-    }
-
-    #[inline(always)]
-    pub(crate) fn view_hot(&self, rank: u32) -> Option<&'a ViewHot> {
-        self.view_hot.get(rank as usize)
-    }
-
-    #[inline(always)]
-    pub(crate) fn view_cold(&self, rank: u32) -> Option<&'a ViewCold> {
-        self.view_cold.get(rank as usize)
+        self.pool_hot.all.len() as u32
     }
 }
+
+impl<'a, T> Column<'a, T> {
+    #[inline(always)]
+    fn of(all: &'a [T]) -> Option<Self> {
+        Some(Self { first: all.first()?, all })
+    }
+
+    #[inline(always)] // Once per pair of every batch.
+    pub(crate) fn at(&self, rank: u32) -> &'a T {
+        self.all.get(rank as usize).unwrap_or(self.first)
+    }
+}
+
+impl<T> Clone for Column<'_, T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for Column<'_, T> {}

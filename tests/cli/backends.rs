@@ -92,7 +92,8 @@ fn bench_measures_and_agrees() {
     let ran = bench(&["--sizes", "65x40", "--at-least-ms", "1", "--format", "json", "--threads", "2"]).expect(0);
     let figures: Value = serde_json::from_str(&ran.out).expect("one object");
     let backends = figures["backends"].as_array().expect("a list");
-    assert_eq!(backends.len(), 3);
+    // And a device, where there is one.
+    assert!(backends.len() >= 3);
     for backend in backends {
         assert_eq!(backend["digest"], backends[0]["digest"]);
         for figure in ["pairs_per_s", "jobs_per_s", "single_us", "share_of_bare_scan"] {

@@ -50,6 +50,12 @@ impl Run {
         self
     }
 
+    /// A case that differs goes into the run's folder.
+    pub(crate) fn case_out(self) -> Self {
+        let folder = self.folder.path().join("case");
+        self.arg("--case-out").arg(folder)
+    }
+
     pub(crate) fn fault(mut self, fault: impl AsRef<str>) -> Self {
         self.command.env("ORCHESTRATOR_STUB_FAULT", fault.as_ref());
         self

@@ -9,7 +9,7 @@ use orchestrator_kernels::launch::THREADS;
 const CHUNKS_MAX: usize = 4;
 const CHUNK_BYTES: u32 = 16;
 
-global_asm!(".shared .align 16 .b8 orchestrator_tile[{bytes}];", bytes = const THREADS as usize * CHUNKS_MAX * 16);
+global_asm!(".shared .align 16 .b8 orchestrator_tile[{bytes}];", bytes = const THREADS as usize * CHUNKS_MAX * CHUNK_BYTES as usize);
 
 /// The block that runs the kernel.
 pub(crate) struct DeviceBlock(());
@@ -150,9 +150,10 @@ fn thread() -> u32 {
     unsafe { nvptx::_thread_idx_x() as u32 }
 }
 
-/// Every thread comes here: what stands between phases is the same for all.
+/// Every thread comes here: what stands between phases is the same for all. Known to the compiler as a barrier, so that
+/// no branch gets a copy of it.
 #[inline(always)]
 fn barrier() {
     // SAFETY: waits; what was written before is seen behind it.
-    unsafe { asm!("bar.sync 0;", options(nostack)) }
+    unsafe { nvptx::_syncthreads() }
 }

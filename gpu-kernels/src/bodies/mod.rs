@@ -1,7 +1,7 @@
 //! The bodies of the kernels: safe code over any [`Block`](crate::block::Block).
 //!
 //! Every word of a key comes from `orchestrator_core::rule::lane`. What is of this crate alone is only which pairs are
-//! looked at closely ([`bound`]) and which two keys a thread keeps ([`leaders`]).
+//! looked at closely (`bound`) and which two keys a thread keeps (`leaders`).
 
 pub(crate) mod bound;
 mod join;

@@ -1,4 +1,4 @@
-//! The close look at a pair: its words, by the core's functions, and whether its key leads.
+//! The close look at a pair: its key, by the core's functions.
 
 use orchestrator_core::hash::spread_value;
 use orchestrator_core::rule::key::Key;
@@ -16,15 +16,12 @@ use crate::tables::View;
 pub(crate) trait Closer {
     fn ties(&self) -> Ties;
     fn waits(&self) -> Waits;
-    /// The job's; 0 under a policy that does not spread.
-    fn spread_hash(&self) -> u64;
 }
 
-/// A pool in the tables, for a job in its table.
+/// A pool in the tables.
 pub(crate) struct InTables<'a> {
     pub(crate) view: &'a View<'a>,
     pub(crate) rank: u32,
-    pub(crate) job: Option<&'a JobLanes>,
 }
 
 impl Closer for InTables<'_> {
@@ -37,11 +34,6 @@ impl Closer for InTables<'_> {
     fn waits(&self) -> Waits {
         self.view.waits(self.rank)
     }
-
-    #[inline(always)] // As above.
-    fn spread_hash(&self) -> u64 {
-        self.job.map_or(0, |job| job.spread_hash)
-    }
 }
 
 /// A pool that a job fits, looked at closely.
@@ -49,7 +41,8 @@ pub(crate) struct Pair<'a, C> {
     pub(crate) hot: &'a Hot,
     pub(crate) closer: C,
     pub(crate) rank: u32,
-    pub(crate) kv_bytes: u64,
+    /// Read again where it is needed, which keeps it out of registers until then.
+    pub(crate) job: &'a JobLanes,
     pub(crate) tokens: Tokens,
     pub(crate) key_1: u64,
     pub(crate) quantum_shift: u32,
@@ -93,8 +86,8 @@ impl<C: Closer> Pair<'_, C> {
             return Key::from_words([word_0, 0, 0], self.rank);
         }
         let ties = self.closer.ties();
-        let spread = if self.spreads { spread_value(ties.spread_hash, self.closer.spread_hash()) } else { 0 };
-        let word_1 = second_word(self.hot.slots_free, ties.spare_bytes, self.kv_bytes);
+        let spread = if self.spreads { spread_value(ties.spread_hash, self.job.spread_hash) } else { 0 };
+        let word_1 = second_word(self.hot.slots_free, ties.spare_bytes, self.job.kv_bytes);
         Key::from_words([word_0, word_1, third_word(self.hot.milli_tps, spread)], self.rank)
     }
 }

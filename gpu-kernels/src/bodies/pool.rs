@@ -28,7 +28,7 @@ pub(crate) struct Ties {
 }
 
 /// What the end reads where jobs wait in pools.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Waits {
     pub(crate) base_us: u64,
     pub(crate) start_us: u64,
@@ -39,10 +39,9 @@ pub(crate) struct Waits {
 }
 
 impl View<'_> {
-    /// A pool that takes no job where there is none.
     #[inline(always)] // Once per pair of every batch.
     pub(crate) fn hot<E: Arithmetic>(&self, rank: u32) -> Hot {
-        let (Some(pool), Some(view)) = (self.pool_hot(rank), self.view_hot(rank)) else { return Hot::zeroed() };
+        let (pool, view) = (self.pool_hot.at(rank), self.view_hot.at(rank));
         let (base, decode_q10, prefill_q10) = line::<E>(pool, view, || self.waits(rank));
         Hot {
             base,
@@ -57,19 +56,15 @@ impl View<'_> {
 
     #[inline(always)] // As above.
     pub(crate) fn ties(&self, rank: u32) -> Ties {
-        let (Some(pool), Some(view)) = (self.pool_cold(rank), self.view_cold(rank)) else { return Ties::zeroed() };
-        Ties { spare_bytes: view.spare_bytes, spread_hash: pool.spread_hash }
+        Ties { spare_bytes: self.view_cold.at(rank).spare_bytes, spread_hash: self.pool_cold.at(rank).spread_hash }
     }
 
     #[inline(always)] // As above.
     pub(crate) fn waits(&self, rank: u32) -> Waits {
-        let (Some(pool), Some(cold)) = (self.pool_hot(rank), self.pool_cold(rank)) else { return Waits::default() };
-        let (Some(view), Some(view_cold)) = (self.view_hot(rank), self.view_cold(rank)) else {
-            return Waits::default();
-        };
+        let (pool, cold) = (self.pool_hot.at(rank), self.pool_cold.at(rank));
         Waits {
-            base_us: view.base,
-            start_us: view_cold.start_us,
+            base_us: self.view_hot.at(rank).base,
+            start_us: self.view_cold.at(rank).start_us,
             first_token_us: cold.first_token_us,
             waves: cold.waves,
             decode_q10: pool.decode_q10,

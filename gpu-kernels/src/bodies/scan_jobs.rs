@@ -37,7 +37,10 @@ struct Held {
 const GROUP: u32 = 8;
 const GROUPS: u32 = THREADS / GROUP;
 
-/// The kernel `scan_jobs`.
+/// The jobs of a block.
+type Group = [JobLanes; JOBS_PER_BLOCK as usize];
+
+/// The kernel `scan_jobs`. A group that is not full is not looked at.
 #[inline(always)] // Into the kernel of each arithmetic.
 pub fn scan_jobs<E: Arithmetic, B: Block>(
     block: &mut B,
@@ -46,17 +49,24 @@ pub fn scan_jobs<E: Arithmetic, B: Block>(
     found: &mut (impl Output<Found> + ?Sized),
 ) {
     let Some((group, part)) = scan.task(block.index()) else { return };
-    let view = scan.jobs.get(place_of(group, 0, 0)).and_then(|job| scan.view(job.view)).unwrap_or_default();
+    let first_job = group as usize * JOBS_PER_BLOCK as usize;
+    let Some(jobs): Option<&Group> = scan.jobs.get(first_job..).and_then(<[_]>::first_chunk) else { return };
+    let answer = |thread, job| scan.answer((first_job + place_of(thread, job)) as u64, part);
     let mut held = block.all::<Jobs>([Held::NOWHERE; JOBS_PER_THREAD as usize]);
+    let Some(view) = scan.view(jobs[0].view) else {
+        return block.each(&mut held, |thread, held| {
+            for_each_job(held, |job, _| found.put(answer(thread, job), Found::NONE));
+        });
+    };
     block.each(&mut held, |thread, held| {
-        for_each_job(held, |job, own| *own = Held::of(scan.jobs.get(place_of(group, thread, job))));
+        for_each_job(held, |job, own| *own = Held::of(lanes(jobs, thread, job)));
     });
     let (mut start, end) = scan.ranks(&view, part);
     while start < end {
         let len = (end - start).min(THREADS);
         block.share(tile, &held, |thread, _| Some(line::<E>(&view, start, len, thread)));
         block.each(&mut held, |thread, held| {
-            let look = Look { scan, view: &view, tile: &*tile, start, group, thread };
+            let look = Look { scan, view: &view, tile: &*tile, start, jobs, thread };
             for pools in 0..len.div_ceil(GROUP) {
                 look.at::<E, B>(pools, held);
             }
@@ -65,11 +75,8 @@ pub fn scan_jobs<E: Arithmetic, B: Block>(
     }
     block.each(&mut held, |thread, held| {
         for_each_job(held, |job, own| {
-            let place = place_of(group, thread, job);
-            if let Some(lanes) = scan.jobs.get(place) {
-                let leaders = Leaders::of(own.key_of::<E>(own.first, scan, &view, Some(lanes)), own.second);
-                found.put(scan.answer(place as u64, part), leaders.found(own.feasible));
-            }
+            let first = own.key_of::<E>(own.first, scan, &view, lanes(jobs, thread, job));
+            found.put(answer(thread, job), Leaders::of(first, own.second).found(own.feasible));
         });
     });
 }
@@ -84,10 +91,15 @@ fn for_each_job(held: &mut Jobs, mut step: impl FnMut(u32, &mut Held)) {
     step(3, fourth);
 }
 
-/// The place of a job in the table: neighbouring threads have neighbouring jobs.
+/// The place of a job in its group: neighbouring threads have neighbouring jobs.
 #[inline(always)]
-const fn place_of(group: u32, thread: u32, job: u32) -> usize {
-    group as usize * JOBS_PER_BLOCK as usize + (job * THREADS + thread) as usize
+const fn place_of(thread: u32, job: u32) -> usize {
+    (job % JOBS_PER_THREAD * THREADS + thread % THREADS) as usize
+}
+
+#[inline(always)]
+const fn lanes(jobs: &Group, thread: u32, job: u32) -> &JobLanes {
+    &jobs[place_of(thread, job)]
 }
 
 /// The line of a tile that thread `thread` fills: a pool, or one that takes no job behind the last.
@@ -114,12 +126,12 @@ impl Held {
     };
 
     #[inline(always)]
-    fn of(job: Option<&JobLanes>) -> Self {
-        job.map_or(Self::NOWHERE, |job| Self {
+    const fn of(job: &JobLanes) -> Self {
+        Self {
             kv_bytes: job.kv_bytes,
             tokens: Tokens { prompt: job.prompt_tokens, output: job.output_tokens },
             ..Self::NOWHERE
-        })
+        }
     }
 
     #[inline(always)] // Once per pair of every batch.
@@ -134,19 +146,25 @@ impl Held {
 
     /// The key of a pool in the tables.
     #[inline(always)] // At each new leader.
-    fn key_of<E: Arithmetic>(&self, rank: u32, scan: &Scan<'_>, view: &View<'_>, job: Option<&JobLanes>) -> Key {
+    fn key_of<E: Arithmetic>(&self, rank: u32, scan: &Scan<'_>, view: &View<'_>, job: &JobLanes) -> Key {
         if rank == ABSENT.rank() {
             return ABSENT;
         }
         let hot = view.hot::<E>(rank);
-        self.pair(&hot, InTables { view, rank, job }, rank, scan).key::<E>()
+        self.pair(&hot, InTables { view, rank }, rank, job, scan).key::<E>()
     }
 
     #[inline(always)] // Once per close look.
-    fn pair<'a, C: Closer>(&self, hot: &'a Hot, closer: C, rank: u32, scan: &Scan<'_>) -> Pair<'a, C> {
+    fn pair<'a, C: Closer>(
+        &self,
+        hot: &'a Hot,
+        closer: C,
+        rank: u32,
+        job: &'a JobLanes,
+        scan: &Scan<'_>,
+    ) -> Pair<'a, C> {
         let Scan { quantum_shift, spreads, .. } = *scan;
-        let (kv_bytes, tokens, key_1) = (self.kv_bytes, self.tokens, FIRST_WORD_LIMIT);
-        Pair { hot, closer, rank, kv_bytes, tokens, key_1, quantum_shift, spreads }
+        Pair { hot, closer, rank, job, tokens: self.tokens, key_1: FIRST_WORD_LIMIT, quantum_shift, spreads }
     }
 }
 
@@ -156,7 +174,7 @@ struct Look<'a, T> {
     view: &'a View<'a>,
     tile: &'a T,
     start: u32,
-    group: u32,
+    jobs: &'a Group,
     thread: u32,
 }
 
@@ -200,9 +218,9 @@ impl<T: Tile<LINE_CHUNKS>> Look<'_, T> {
         if !(own.fits(hot) && own.may_lead::<E, B>(hot)) {
             return;
         }
-        let lanes = self.scan.jobs.get(place_of(self.group, self.thread, job));
+        let lanes = lanes(self.jobs, self.thread, job);
         let rank = self.start.wrapping_add(place);
-        let pair = own.pair(hot, InTile { look: self, place, job: lanes }, rank, self.scan);
+        let pair = own.pair(hot, InTile { look: self, place }, rank, lanes, self.scan);
         let [bar, ..] = own.second.words();
         let Some(key) = pair.key_up_to::<E>(bar).filter(|key| is_below(key, &own.second)) else { return };
         let mut leaders = Leaders::of(own.key_of::<E>(own.first, self.scan, self.view, lanes), own.second);
@@ -213,11 +231,10 @@ impl<T: Tile<LINE_CHUNKS>> Look<'_, T> {
     }
 }
 
-/// A pool in the tile, for one of the thread's jobs.
+/// A pool in the tile.
 struct InTile<'a, T> {
     look: &'a Look<'a, T>,
     place: u32,
-    job: Option<&'a JobLanes>,
 }
 
 impl<T: Tile<LINE_CHUNKS>> Closer for InTile<'_, T> {
@@ -229,10 +246,5 @@ impl<T: Tile<LINE_CHUNKS>> Closer for InTile<'_, T> {
     #[inline(always)]
     fn waits(&self) -> Waits {
         self.look.view.waits(self.look.start.wrapping_add(self.place))
-    }
-
-    #[inline(always)]
-    fn spread_hash(&self) -> u64 {
-        self.job.map_or(0, |job| job.spread_hash)
     }
 }

@@ -1,7 +1,7 @@
 //! The pools of one job's segments against the job, pools spread over threads: for jobs that look at some pools only, or
 //! go on where a list ended, or are too few to fill blocks.
 //!
-//! The threads of a block read neighbouring pools together; what each has kept is joined in halves.
+//! The threads of a block read neighbouring pools together; what they have kept is joined in halves, through the tile.
 
 use orchestrator_core::rule::key::Key;
 use orchestrator_core::rule::lane::FIRST_WORD_LIMIT;
@@ -9,10 +9,14 @@ use orchestrator_core::rule::lane::FIRST_WORD_LIMIT;
 use super::bound::{Arithmetic, Tokens};
 use super::leaders::{Leaders, is_below};
 use super::pair::{InTables, Pair};
+use super::pool::Hot;
 use crate::block::{Block, Chunk, Output, Tile};
 use crate::launch::THREADS;
 use crate::records::{Found, JobLanes, Segment};
 use crate::tables::{Scan, View};
+
+/// Pools that a thread reads before it looks at the first: so many loads are under way together.
+const AHEAD: u32 = 4;
 
 /// Chunks of what a thread hands to another one.
 pub const LEADERS_CHUNKS: usize = 4;
@@ -81,29 +85,57 @@ impl Look<'_> {
     /// A thread's share of a segment, within a part of the pools.
     #[inline(always)]
     fn at_segment<E: Arithmetic, B: Block>(&self, segment: &Segment, part: (u32, u32), thread: u32, seen: &mut Seen) {
-        let Scan { quantum_shift, spreads, .. } = *self.scan;
         let key_1 = if segment.preferred != 0 { 0 } else { FIRST_WORD_LIMIT };
-        let tokens = Tokens { prompt: self.job.prompt_tokens, output: self.job.output_tokens };
-        let kv_bytes = self.job.kv_bytes;
         let end = segment.end.min(part.1);
-        let mut limit = seen.leaders.limit::<E>(key_1, quantum_shift);
+        let mut limit = seen.leaders.limit::<E>(key_1, self.scan.quantum_shift);
         let mut rank = segment.start.max(part.0).saturating_add(thread);
         while rank < end {
-            let hot = self.view.hot::<E>(rank);
-            if kv_bytes < hot.room_bytes {
-                seen.feasible = seen.feasible.wrapping_add(1);
-                if hot.bound::<E, B>(tokens) < limit {
-                    let closer = InTables { view: self.view, rank, job: Some(self.job) };
-                    let pair = Pair { hot: &hot, closer, rank, kv_bytes, tokens, key_1, quantum_shift, spreads };
-                    let key = pair.key_up_to::<E>(seen.leaders.bar_word()).filter(|key| !is_below(key, &self.job.from));
-                    if key.is_some_and(|key| seen.leaders.offer(key)) {
-                        limit = seen.leaders.limit::<E>(key_1, quantum_shift);
-                    }
-                }
+            let mut may_lead = self.glance::<E, B>(rank, end, limit, seen);
+            while may_lead != 0 {
+                let ahead = may_lead.trailing_zeros() % AHEAD;
+                may_lead &= may_lead - 1;
+                self.close::<E>(rank_ahead(rank, ahead), key_1, seen);
+                limit = seen.leaders.limit::<E>(key_1, self.scan.quantum_shift);
             }
-            rank = rank.saturating_add(THREADS);
+            rank = rank_ahead(rank, AHEAD);
         }
     }
+
+    /// Reads some pools at once, counts those that can take the job, and returns a bit for each that may lead.
+    #[inline(always)] // Once per pair of every batch, nearly.
+    fn glance<E: Arithmetic, B: Block>(&self, rank: u32, end: u32, limit: u64, seen: &mut Seen) -> u32 {
+        let pools: [Hot; AHEAD as usize] = [0, 1, 2, 3].map(|ahead| self.view.hot::<E>(rank_ahead(rank, ahead)));
+        let mut may_lead = 0;
+        for (hot, pool) in pools.iter().zip(0..AHEAD) {
+            let fits = (rank_ahead(rank, pool) < end) & (self.job.kv_bytes < hot.room_bytes);
+            seen.feasible = B::count(seen.feasible, fits);
+            may_lead |= u32::from(fits & (hot.bound::<E, B>(self.tokens()) < limit)) << pool;
+        }
+        may_lead
+    }
+
+    #[inline(always)] // Once per close look.
+    fn close<E: Arithmetic>(&self, rank: u32, key_1: u64, seen: &mut Seen) {
+        let Scan { quantum_shift, spreads, .. } = *self.scan;
+        let (hot, job, tokens) = (&self.view.hot::<E>(rank), self.job, self.tokens());
+        let closer = InTables { view: self.view, rank };
+        let pair = Pair { hot, closer, rank, job, tokens, key_1, quantum_shift, spreads };
+        let key = pair.key_up_to::<E>(seen.leaders.bar_word()).filter(|key| !is_below(key, &self.job.from));
+        if let Some(key) = key {
+            seen.leaders.offer(key);
+        }
+    }
+
+    #[inline(always)]
+    const fn tokens(&self) -> Tokens {
+        Tokens { prompt: self.job.prompt_tokens, output: self.job.output_tokens }
+    }
+}
+
+/// Where a thread is some steps later: at a rank that no pool has where the numbers end.
+#[inline(always)]
+const fn rank_ahead(rank: u32, steps: u32) -> u32 {
+    rank.saturating_add(steps * THREADS)
 }
 
 impl Seen {

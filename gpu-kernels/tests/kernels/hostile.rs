@@ -53,14 +53,14 @@ pub(crate) fn hostile_tables(random: &mut Random, pools: u32, jobs: u32) -> Tabl
 /// Scans hostile tables; the answers of two devices, or of two orders, are the same.
 pub(crate) fn check_hostile(device: &mut dyn Device, random: &mut Random, pools: u32, jobs: u32) {
     for ends in Ends::ALL {
-        let tables = hostile_tables(random, pools, jobs);
         let mut native = Native::new(random.bits());
-        // One block too many, and one that has fewer jobs than it holds.
-        let blocks = jobs.div_ceil(JOBS_PER_BLOCK) * tables.parts + 1;
-        let found = device.scan(ends.scan_jobs(), blocks, &tables);
+        // One block too many.
+        let tables = hostile_tables(random, pools, JOBS_PER_BLOCK);
+        let found = device.scan(ends.scan_jobs(), tables.parts + 1, &tables);
         assert!(!found.contains(&UNWRITTEN));
-        assert_eq!(found, native.scan(ends.scan_jobs(), blocks, &tables));
+        assert_eq!(found, native.scan(ends.scan_jobs(), tables.parts + 1, &tables));
 
+        let tables = hostile_tables(random, pools, jobs);
         let blocks = jobs * tables.parts + 1;
         let found = device.scan(ends.scan_pools(), blocks, &tables);
         assert!(!found.contains(&UNWRITTEN));
@@ -79,11 +79,21 @@ fn hostile_records_stay_in_their_tables() {
 #[test]
 fn a_job_of_no_view_finds_nothing() {
     let mut tables = uniform(Ends::Plain, 300).tables(1);
+    tables.jobs = vec![tables.jobs[0]; JOBS_PER_BLOCK as usize];
     for view in [1, u32::MAX] {
         tables.jobs[0].view = view;
-        assert_eq!(Native::new(2).scan("scan_pools_plain", 1, &tables), [Found::NONE]);
-        assert_eq!(Native::new(2).scan("scan_jobs_plain", 1, &tables), [Found::NONE]);
+        assert_eq!(Native::new(2).scan("scan_pools_plain", 1, &tables)[0], Found::NONE);
+        assert_eq!(Native::new(2).scan("scan_jobs_plain", 1, &tables), [Found::NONE; JOBS_PER_BLOCK as usize]);
     }
+}
+
+#[test]
+fn a_group_that_is_not_full_is_left_alone() {
+    let mut tables = uniform(Ends::Plain, 300).tables(1);
+    tables.jobs = vec![tables.jobs[0]; JOBS_PER_BLOCK as usize + 1];
+    let found = Native::new(5).scan("scan_jobs_plain", 2, &tables);
+    assert!(!found[..JOBS_PER_BLOCK as usize].contains(&UNWRITTEN));
+    assert_eq!(found[JOBS_PER_BLOCK as usize..], [UNWRITTEN]);
 }
 
 #[test]

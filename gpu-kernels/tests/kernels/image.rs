@@ -57,7 +57,8 @@ fn the_image_was_made_of_these_sources() {
     for folder in ["core-nostd/src", "gpu-kernels/src", "gpu-kernels/shell"] {
         add_files(&root, Path::new(folder), &mut files);
     }
-    files.sort();
+    // Bytewise, as build.sh sorts: paths would be sorted folder by folder.
+    files.sort_by_key(|file| file.display().to_string());
     let mut list = String::new();
     for file in files {
         let bytes = fs::read(root.join(&file)).expect("a readable source");

@@ -197,19 +197,31 @@ fn the_image_lists_sixteen() {
 #[test]
 fn the_image_keeps_to_its_tables() {
     let (mut device, mut random) = (Interpreter::new(6), Random::new(43));
-    for round in 0..6 {
+    for round in 0..10 {
         check_hostile(&mut device, &mut random, round * 17, 1 + round % 3);
     }
 }
 
-/// 1024 jobs on 256 pools, three times, and 100 jobs on 300 pools: 800,000 pairs and more.
+/// 1024 jobs on 520 pools, once for each of the ends, and 100 jobs on 300 pools: more than two million pairs.
 #[test]
-fn the_image_decides_hundreds_of_thousands_of_pairs() {
+fn the_image_decides_millions_of_pairs() {
     let (mut device, mut random) = (Interpreter::new(7), Random::new(44));
-    for ends in [Ends::Plain, Ends::Saturating, Ends::Waiting] {
-        let world = World::random(&mut random, ends, Variety::Wide, 256, 1024, 1);
-        check_scan_jobs(&mut device, &world, 1);
+    for (ends, parts) in Ends::ALL.into_iter().zip([1, 2, 1, 2]) {
+        let world = World::random(&mut random, ends, Variety::Wide, 520, 1024, 1);
+        check_scan_jobs(&mut device, &world, parts);
     }
     let world = World::random(&mut random, Ends::Plain, Variety::Ties, 300, 100, 2);
     check_scan_pools(&mut device, &world, 2);
+}
+
+#[test]
+fn the_image_spreads() {
+    let (mut device, mut random) = (Interpreter::new(9), Random::new(46));
+    for ends in Ends::ALL {
+        let mut world = World::random(&mut random, ends, Variety::Ties, 50, 600, 1);
+        world.spreads = true;
+        check_scan_jobs(&mut device, &world, 1);
+        world.jobs.truncate(20);
+        check_scan_pools(&mut device, &world, 1);
+    }
 }

@@ -15,6 +15,8 @@ use crate::batch::segments;
 
 /// Jobs of a launch, while there is memory for their records.
 const JOBS_MAX: usize = 1 << 16;
+/// Parts of a launch, while there is memory for what each of them finds: more than any device has blocks at work.
+const PARTS_MAX: usize = 1 << 12;
 /// With memory for fewer jobs there is none for a launch.
 const JOBS_MIN: usize = JOBS_PER_BLOCK as usize;
 
@@ -28,6 +30,8 @@ pub(super) struct Jobs {
     pub(super) host: HostJobs,
     /// Jobs that a launch takes at most, in whole groups.
     jobs_max: usize,
+    /// Parts of a launch at most.
+    parts_max: usize,
 }
 
 /// The same on the host.
@@ -47,6 +51,7 @@ impl Default for Jobs {
             found: DeviceVec::default(),
             host: HostJobs::default(),
             jobs_max: JOBS_MAX,
+            parts_max: PARTS_MAX,
         }
     }
 }
@@ -56,18 +61,32 @@ impl Jobs {
         self.jobs_max
     }
 
-    /// Makes room for a full launch over so many parts, with fewer jobs where memory is short.
+    pub(super) const fn parts_max(&self) -> usize {
+        self.parts_max
+    }
+
+    /// Makes room for a launch of so many jobs over so many parts; where memory is short, for fewer jobs and then for
+    /// fewer parts.
     pub(super) fn reserve(&mut self, device: &Device, jobs: usize, parts: usize) -> Result<(), Fault> {
         loop {
             // Powers of two, so that a little more is not made room for again and again.
             let jobs = jobs.min(self.jobs_max).next_power_of_two();
-            match self.allocate(device, jobs, parts) {
-                Err(fault) if fault.kind == DeviceFault::OutOfMemory && self.jobs_max > JOBS_MIN => {
-                    self.jobs_max /= 2;
-                }
+            let done = self.allocate(device, jobs, parts.min(self.parts_max));
+            match done {
+                Err(fault) if fault.kind != DeviceFault::OutOfMemory => return Err(fault),
+                Err(_) if self.jobs_max > JOBS_MIN => self.jobs_max /= 2,
+                Err(_) if self.parts_max > 1 => self.parts_max = parts.min(self.parts_max) / 2,
                 done => return done,
             }
+            self.clear();
         }
+    }
+
+    /// What fitted in part must not stand in the way of less.
+    fn clear(&mut self) {
+        self.records.clear();
+        self.found.clear();
+        self.parts_found.clear();
     }
 
     fn allocate(&mut self, device: &Device, jobs: usize, parts: usize) -> Result<(), Fault> {

@@ -87,8 +87,7 @@ impl<'a> Round<'a> {
     fn run_groups(&mut self, groups: &[Vec<usize>], ends: launch::Ends, lists: &mut [Shortlist]) -> Result<(), Fault> {
         let mut rest = groups;
         while !rest.is_empty() {
-            let parts = self.parts(rest.len());
-            self.buffers.reserve(self.device, rest.len() * GROUP, parts.count)?;
+            let parts = self.make_room(rest.len(), rest.len() * GROUP)?;
             let (now, later) = rest.split_at(rest.len().min(self.buffers.jobs_max() / GROUP));
             self.buffers.host.clear();
             for group in now {
@@ -114,8 +113,7 @@ impl<'a> Round<'a> {
         lists: &mut [Shortlist],
     ) -> Result<(), Fault> {
         while !waiting.is_empty() {
-            let parts = self.parts(waiting.len());
-            self.buffers.reserve(self.device, waiting.len(), parts.count)?;
+            let parts = self.make_room(waiting.len(), waiting.len())?;
             let later = waiting.split_off(waiting.len().min(self.buffers.jobs_max()));
             self.buffers.host.clear();
             waiting.iter().for_each(|&(place, from)| self.add(place, from, true));
@@ -128,6 +126,14 @@ impl<'a> Round<'a> {
             waiting = unfinished;
         }
         Ok(())
+    }
+
+    /// Makes room for a launch of so many jobs, or fewer, and says in how many parts it goes.
+    fn make_room(&mut self, blocks: usize, jobs: usize) -> Result<Parts, Fault> {
+        let wanted = self.parts(blocks);
+        self.buffers.reserve(self.device, jobs, wanted.count)?;
+        // There may be room for fewer parts than were wanted.
+        Ok(self.parts(blocks))
     }
 
     /// Scans for the jobs whose records are ready, and reads what was found.
@@ -197,7 +203,8 @@ impl<'a> Round<'a> {
     fn parts(&self, blocks: usize) -> Parts {
         let pools = self.pools.len() as usize;
         let wanted = (self.device.multiprocessors * BLOCKS_PER_MULTIPROCESSOR).div_ceil(blocks.max(1));
-        let count = wanted.min(pools.div_ceil(self.tiling.part_pools_min)).max(1);
+        let parts_max = pools.div_ceil(self.tiling.part_pools_min).min(self.buffers.parts_max());
+        let count = wanted.min(parts_max).max(1);
         let pools_per_part = pools.div_ceil(count).next_multiple_of(THREADS as usize);
         Parts { count: pools.div_ceil(pools_per_part), pools: pools_per_part }
     }

@@ -10,7 +10,7 @@ use orchestrator_core::{
 
 use super::Cuda;
 use super::round::Tiling;
-use crate::batch::backend::{Backend, World};
+use crate::batch::backend::{Backend, BackendError, DeviceFault, World};
 use crate::batch::scalar::Scalar;
 use crate::batch::unavailable::Unavailable;
 use crate::fleet::{Fleet, FleetBuilder};
@@ -53,15 +53,26 @@ fn check(cuda: &mut Cuda, policy: &Policy, rate: f64) -> Result<(), Unavailable>
     let mut found = [2, 2, 5, 2].map(Shortlist::new);
     let mut expected = found.clone();
     cuda.snapshot_changed();
-    let failed = |why: String| Unavailable::SelfTestFailed { why };
-    cuda.shortlists(&world, &queries, &mut found).map_err(|error| failed(error.to_string()))?;
-    Scalar.shortlists(&world, &queries, &mut expected).map_err(|error| failed(error.to_string()))?;
+    cuda.shortlists(&world, &queries, &mut found).map_err(unanswered)?;
+    Scalar.shortlists(&world, &queries, &mut expected).map_err(unanswered)?;
     match found.iter().zip(&expected).position(|(found, expected)| found != expected) {
         None => Ok(()),
         Some(job) => {
             let (found, expected) = (&found[job], &expected[job]);
-            Err(failed(format!("job {job} of order {}: found {found:?}, expected {expected:?}", policy.order().name())))
+            let order = policy.order().name();
+            Err(Unavailable::SelfTestFailed {
+                why: format!("job {job} of order {order}: found {found:?}, expected {expected:?}"),
+            })
         }
+    }
+}
+
+fn unanswered(error: BackendError) -> Unavailable {
+    match error {
+        BackendError::Device { fault: DeviceFault::OutOfMemory, doing, status, .. } => {
+            Unavailable::OutOfMemory { doing, status }
+        }
+        error => Unavailable::SelfTestFailed { why: error.to_string() },
     }
 }
 

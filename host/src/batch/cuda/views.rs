@@ -53,6 +53,8 @@ impl ViewTables {
         self.hot.clear();
         self.cold.clear();
         self.stride = stride;
+        // What was given back is free once the device has come to it.
+        device.finish("giving views back")?;
         // A quarter is left for jobs and for others.
         let fitting = device.free_bytes()? / 4 * 3 / (BYTES_PER_POOL * stride.max(1));
         self.room = wanted.next_power_of_two().min(fitting).max(1);
