@@ -116,8 +116,6 @@ pub struct oc_job {
 // SAFETY: integers, floats, pointers and structures of them, the size first.
 unsafe impl Versioned for oc_job {}
 
-type Hints<'a> = Vec<&'a str, HINTS_MAX>;
-
 impl oc_job {
     const ABSENT: Self = Self {
         struct_bytes: 0,
@@ -243,7 +241,7 @@ impl oc_job {
 
 struct Lists<'a> {
     required_extensions: Vec<&'a str, EXTENSIONS_MAX>,
-    prefer_pools: Hints<'a>,
-    avoid_pools: Hints<'a>,
+    prefer_pools: Vec<&'a str, HINTS_MAX>,
+    avoid_pools: Vec<&'a str, HINTS_MAX>,
     require_labels: Vec<(&'a str, &'a str), HINTS_MAX>,
 }

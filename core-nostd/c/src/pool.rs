@@ -134,8 +134,6 @@ pub struct oc_pool {
 // SAFETY: integers, floats, pointers and structures of them, the size first.
 unsafe impl Versioned for oc_pool {}
 
-type List<'a> = Vec<&'a str, LIST_ENTRIES>;
-
 impl oc_pool {
     const ABSENT: Self = Self {
         struct_bytes: 0,
@@ -303,11 +301,11 @@ struct Texts<'a> {
 }
 
 struct Lists<'a> {
-    quantizations: List<'a>,
-    extensions: List<'a>,
-    models: List<'a>,
-    model_digests: List<'a>,
-    resident_models: List<'a>,
+    quantizations: Vec<&'a str, LIST_ENTRIES>,
+    extensions: Vec<&'a str, LIST_ENTRIES>,
+    models: Vec<&'a str, LIST_ENTRIES>,
+    model_digests: Vec<&'a str, LIST_ENTRIES>,
+    resident_models: Vec<&'a str, LIST_ENTRIES>,
     labels: Vec<(&'a str, &'a str), LABELS_MAX>,
     devices: Vec<DeviceSnapshot<'a>, DEVICES_MAX>,
     warm_sessions: Vec<WarmSession<'a>, LIST_ENTRIES>,
