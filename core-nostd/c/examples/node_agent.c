@@ -255,18 +255,10 @@ static void read_job(const struct fields *fields, struct job *into) {
     };
 }
 
-static oc_code submit(oc_engine *engine, uint64_t now_us, const struct fields *fields) {
+static oc_code submit(oc_engine *engine, uint64_t now_us, const struct fields *fields, oc_answer *answer) {
     struct job job;
     read_job(fields, &job);
-    oc_answer answer = {.struct_bytes = sizeof answer};
-    oc_code code = oc_submit(engine, now_us, &job.job, &answer);
-    if (code == OC_OK) {
-        printf(", position %" PRIu32, answer.queue_position);
-    } else if (code == OC_REFUSED) {
-        printf(", ");
-        print_refusal(&answer.refusal);
-    }
-    return code;
+    return oc_submit(engine, now_us, &job.job, answer);
 }
 
 static void explain(oc_engine *engine, const struct fields *fields) {
@@ -318,14 +310,15 @@ static bool is(const char *command, const char *name) {
 }
 
 // Tells the engine what a line says; false where the line says nothing that it knows.
-static bool tell(oc_engine *engine, const char *command, uint64_t now_us, const struct fields *fields, oc_code *code) {
+static bool tell(oc_engine *engine, const char *command, uint64_t now_us, const struct fields *fields, oc_code *code,
+                 oc_answer *answer) {
     oc_text id = text(fields, "id");
     oc_text replica = text(fields, "replica");
     uint32_t tokens = small(fields, "tokens");
     if (is(command, "pool")) {
         *code = upsert(engine, now_us, fields);
     } else if (is(command, "submit")) {
-        *code = submit(engine, now_us, fields);
+        *code = submit(engine, now_us, fields, answer);
     } else if (is(command, "started")) {
         *code = oc_started(engine, now_us, id);
     } else if (is(command, "first_token")) {
@@ -370,11 +363,19 @@ static void run(oc_engine *engine) {
             explain(engine, &fields);
             continue;
         }
-        printf("%" PRIu64 " %s ", now_us, command);
+        printf("%" PRIu64 " %s", now_us, command);
+        fputs(find(&fields, "id") == NULL ? "" : " ", stdout);
         print_text(text(&fields, "id"));
-        if (tell(engine, command, now_us, &fields, &code)) {
+        oc_answer answer = {.struct_bytes = sizeof answer};
+        if (tell(engine, command, now_us, &fields, &code, &answer)) {
             printf(": %s", oc_code_text(code));
             print_problem(engine);
+            if (code == OC_REFUSED) {
+                printf(": ");
+                print_refusal(&answer.refusal);
+            } else if (code == OC_OK && answer.queue_position > 0) {
+                printf(", %" PRIu32 " jobs are served before it", answer.queue_position);
+            }
             puts("");
             act(engine, now_us);
         } else {

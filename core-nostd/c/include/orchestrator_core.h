@@ -31,6 +31,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+// A text from a literal.
+#define OC_TEXT(literal) ((oc_text){(literal), sizeof(literal) - 1})
+
+
 // The version of this interface. It is raised when something is added; what was there keeps its meaning.
 #define OC_API_VERSION 1
 
@@ -1168,6 +1172,3 @@ oc_code oc_import_state(struct oc_engine *engine,
 #endif  // __cplusplus
 
 #endif  /* ORCHESTRATOR_CORE_H */
-
-// A text from a literal.
-#define OC_TEXT(literal) ((oc_text){(literal), sizeof(literal) - 1})

@@ -79,11 +79,5 @@ pub use state::*;
 pub use text::{oc_label, oc_labels, oc_text, oc_texts};
 pub use versioned::OC_API_VERSION;
 
-/// Nothing here panics (`tests/no_panics.rs`), but a library without `std` cannot be linked without this.
 #[cfg(not(any(feature = "std", test)))]
-#[panic_handler]
-fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
-    loop {
-        core::hint::spin_loop();
-    }
-}
+mod without_std;

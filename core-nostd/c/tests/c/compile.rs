@@ -1,12 +1,13 @@
 //! From C sources to programs.
 
+use std::collections::BTreeMap;
 use std::env;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 /// Whether the compiler's sanitizers watch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Watch {
     Nobody,
     Sanitizers,
@@ -67,8 +68,14 @@ pub(crate) fn compiler() -> Command {
     compiler
 }
 
-/// The program of a source file of this package.
-pub(crate) fn program(source: &str, watch: Watch) -> PathBuf {
+/// The program of a source file of this package, built once.
+pub(crate) fn program(source: &'static str, watch: Watch) -> PathBuf {
+    static PROGRAMS: Mutex<BTreeMap<(&str, Watch), PathBuf>> = Mutex::new(BTreeMap::new());
+    let mut programs = PROGRAMS.lock().unwrap_or_else(PoisonError::into_inner);
+    programs.entry((source, watch)).or_insert_with(|| build(source, watch)).clone()
+}
+
+fn build(source: &str, watch: Watch) -> PathBuf {
     let source = package().join(source);
     let name = source.file_stem().expect("a source has a name").to_string_lossy();
     let program = scratch().join(format!("{name}-{watch:?}"));
