@@ -2,6 +2,8 @@
 //!
 //! `ORCHESTRATOR_WRITE_HEADER=1 cargo test -p orchestrator-core-c --test header` writes it.
 
+#![allow(clippy::expect_used, reason = "a test may fail")]
+
 use std::env;
 use std::fs;
 use std::path::Path;
