@@ -245,3 +245,131 @@ struct Lists<'a> {
     avoid_pools: Vec<&'a str, HINTS_MAX>,
     require_labels: Vec<(&'a str, &'a str), HINTS_MAX>,
 }
+
+#[cfg(test)]
+mod tests {
+    use orchestrator_core::{KvHint, PlacementMode, Priority};
+
+    use super::*;
+    use crate::names::{OC_KV_COLD, OC_PLACEMENT_PREFER, OC_PRIORITY_INTERACTIVE};
+    use crate::text::oc_label;
+
+    /// Every field has a value of its own.
+    fn whole(hints: &[[oc_text; 1]; 3], labels: &[oc_label; 1]) -> oc_job {
+        let [extensions, prefer, avoid] = hints.each_ref().map(|list| oc_texts { items: list.as_ptr(), count: 1 });
+        oc_job {
+            struct_bytes: size_of::<oc_job>().try_into().unwrap(),
+            flags: KNOWN_FLAGS,
+            priority: OC_PRIORITY_INTERACTIVE,
+            kv_hint: OC_KV_COLD,
+            placement_mode: OC_PLACEMENT_PREFER,
+            split_degree: 2,
+            id: oc_text::given("id"),
+            engine: oc_text::given("engine"),
+            model_id: oc_text::given("model"),
+            session_id: oc_text::given("session"),
+            tenant_id: oc_text::given("tenant"),
+            prompt_tokens: 1,
+            expected_tokens: 2,
+            max_tokens: 3,
+            required_ctx: 4,
+            est_kv_bytes: 5,
+            deadline_ms: 6.0,
+            min_vram_bytes: 7,
+            quantization: oc_text::given("quantization"),
+            min_compute_cap: oc_text::given("8.0"),
+            device_mask: oc_text::given("0,1"),
+            required_extensions: extensions,
+            seed: -8,
+            sampler_profile_version: oc_text::given("sampler"),
+            engine_version: oc_text::given("version"),
+            model_digest: oc_text::given("digest"),
+            pin_pool_id: oc_text::given("pin"),
+            prefer_pools: prefer,
+            avoid_pools: avoid,
+            require_device_mask: oc_text::given("2,3"),
+            require_labels: oc_labels { items: labels.as_ptr(), count: 1 },
+            budget_tokens: 9,
+            budget_time_ms: 10.0,
+            budget_cost_micros: 11,
+        }
+    }
+
+    fn spec<'a>() -> JobSpec<'a> {
+        JobSpec {
+            id: "id",
+            engine: "engine",
+            model_id: "model",
+            priority: Priority::Interactive,
+            prompt_tokens: 1,
+            expected_tokens: Some(2),
+            max_tokens: Some(3),
+            required_ctx: Some(4),
+            est_kv_bytes: Some(5),
+            session_id: Some("session"),
+            tenant_id: Some("tenant"),
+            kv_hint: KvHint::Cold,
+            deadline_ms: Some(6.0),
+            requirements: ModelRequirements {
+                min_vram_bytes: 7,
+                quantization: Some("quantization"),
+                min_compute_cap: Some("8.0"),
+                device_mask: Some("0,1"),
+                required_extensions: &["extension"],
+                split_degree: Some(2),
+            },
+            determinism: DeterminismSpec {
+                seed: Some(-8),
+                sampler_profile_version: Some("sampler"),
+                engine_version: Some("version"),
+                model_digest: Some("digest"),
+            },
+            placement: PlacementHints {
+                mode: Some(PlacementMode::Prefer),
+                pin_pool_id: Some("pin"),
+                prefer_pools: &["prefer"],
+                avoid_pools: &["avoid"],
+                require_device_mask: Some("2,3"),
+                allow_fallback: false,
+                require_labels: &[("key", "value")],
+            },
+            budget: Budget { tokens: Some(9), time_ms: Some(10.0), cost_micros: Some(11) },
+        }
+    }
+
+    #[test]
+    fn every_field_is_where_it_belongs() {
+        let hints = ["extension", "prefer", "avoid"].map(|text| [oc_text::given(text)]);
+        let labels = [oc_label { key: oc_text::given("key"), value: oc_text::given("value") }];
+        let job = whole(&hints, &labels);
+        // SAFETY: a whole job, and everything that it points to.
+        assert_eq!(unsafe { oc_job::with(&raw const job, |job| *job == spec()) }, Ok(true));
+    }
+
+    #[test]
+    fn what_no_flag_names_is_absent() {
+        let hints = [[oc_text::ABSENT]; 3];
+        let labels = [oc_label { key: oc_text::ABSENT, value: oc_text::ABSENT }];
+        for flag in (0..11).map(|bit| 1 << bit) {
+            let job = oc_job { flags: flag, ..whole(&hints, &labels) };
+            let given = |job: &JobSpec<'_>| {
+                [
+                    (job.expected_tokens.is_some(), OC_JOB_HAS_EXPECTED_TOKENS),
+                    (job.max_tokens.is_some(), OC_JOB_HAS_MAX_TOKENS),
+                    (job.required_ctx.is_some(), OC_JOB_HAS_REQUIRED_CTX),
+                    (job.est_kv_bytes.is_some(), OC_JOB_HAS_EST_KV_BYTES),
+                    (job.deadline_ms.is_some(), OC_JOB_HAS_DEADLINE),
+                    (job.requirements.split_degree.is_some(), OC_JOB_HAS_SPLIT),
+                    (job.determinism.seed.is_some(), OC_JOB_HAS_SEED),
+                    (!job.placement.allow_fallback, OC_JOB_NO_FALLBACK),
+                    (job.budget.tokens.is_some(), OC_JOB_HAS_BUDGET_TOKENS),
+                    (job.budget.time_ms.is_some(), OC_JOB_HAS_BUDGET_TIME),
+                    (job.budget.cost_micros.is_some(), OC_JOB_HAS_BUDGET_COST),
+                ]
+            };
+            // SAFETY: a whole job, and everything that it points to.
+            let given = unsafe { oc_job::with(&raw const job, given) }.unwrap();
+            assert!(given.iter().all(|&(is_given, its)| is_given == (its == flag)), "{flag}: {given:?}");
+        }
+    }
+}

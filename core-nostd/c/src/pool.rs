@@ -310,3 +310,118 @@ struct Lists<'a> {
     devices: Vec<DeviceSnapshot<'a>, DEVICES_MAX>,
     warm_sessions: Vec<WarmSession<'a>, LIST_ENTRIES>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::text::oc_label;
+
+    /// Every field has a value of its own.
+    fn whole(lists: &[[oc_text; 1]; 5], labels: &[oc_label; 1], device: &oc_device, warm: &oc_warm_session) -> oc_pool {
+        let [quantizations, extensions, models, model_digests, resident_models] =
+            lists.each_ref().map(|list| oc_texts { items: list.as_ptr(), count: 1 });
+        oc_pool {
+            struct_bytes: size_of::<oc_pool>().try_into().unwrap(),
+            flags: KNOWN_FLAGS,
+            id: oc_text::given("id"),
+            replica_id: oc_text::given("replica"),
+            engine: oc_text::given("engine"),
+            engine_version: oc_text::given("version"),
+            sampler_profile_version: oc_text::given("sampler"),
+            compute_capability: oc_text::given("9.0"),
+            min_compute_cap: oc_text::given("8.0"),
+            device_mask: oc_text::given("0"),
+            slots_total: 1,
+            slots_free: 2,
+            vram_total_bytes: 3,
+            vram_free_bytes: 4,
+            queue_depth: 5,
+            ctx_max: 6,
+            perf_tokens_per_s: 7.0,
+            first_token_ms: 8.0,
+            prefill_tokens_per_s: 9.0,
+            admission_latency_ms: 10.0,
+            model_load_ms: 11.0,
+            age_ms: 12.0,
+            quantizations,
+            extensions,
+            models,
+            model_digests,
+            resident_models,
+            labels: oc_labels { items: labels.as_ptr(), count: 1 },
+            devices: &raw const *device,
+            device_count: 1,
+            warm_sessions: &raw const *warm,
+            warm_session_count: 1,
+        }
+    }
+
+    const SNAPSHOT: PoolSnapshot<'static> = PoolSnapshot {
+        id: "id",
+        replica_id: "replica",
+        engine: "engine",
+        engine_version: Some("version"),
+        sampler_profile_version: Some("sampler"),
+        slots_total: 1,
+        slots_free: 2,
+        vram_total_bytes: 3,
+        vram_free_bytes: 4,
+        compute_capability: Some("9.0"),
+        perf_tokens_per_s: Some(7.0),
+        first_token_ms: Some(8.0),
+        prefill_tokens_per_s: Some(9.0),
+        admission_latency_ms: 10.0,
+        model_load_ms: 11.0,
+        age_ms: 12.0,
+        queue_depth: 5,
+        supports: PoolSupports {
+            quantizations: &["quantization"],
+            extensions: &["extension"],
+            models: Some(&["model"]),
+            model_digests: &["digest"],
+            ctx_max: Some(6),
+            min_compute_cap: Some("8.0"),
+        },
+        resident_models: Some(&["resident"]),
+        devices: &[DeviceSnapshot { vram_total_bytes: 13, vram_free_bytes: 14, compute_capability: Some("9.1") }],
+        device_mask: Some("0"),
+        labels: &[("key", "value")],
+        warm_sessions: &[WarmSession { session_id: "session", cached_tokens: 15 }],
+        ready: false,
+        draining: true,
+    };
+
+    fn with_whole<R>(flags: u32, use_it: impl FnOnce(&PoolSnapshot<'_>) -> R) -> R {
+        let lists = ["quantization", "extension", "model", "digest", "resident"].map(|text| [oc_text::given(text)]);
+        let labels = [oc_label { key: oc_text::given("key"), value: oc_text::given("value") }];
+        let device = oc_device { vram_total_bytes: 13, vram_free_bytes: 14, compute_capability: oc_text::given("9.1") };
+        let warm = oc_warm_session { session_id: oc_text::given("session"), cached_tokens: 15 };
+        let pool = oc_pool { flags, ..whole(&lists, &labels, &device, &warm) };
+        // SAFETY: a whole pool, and everything that it points to.
+        unsafe { oc_pool::with(&raw const pool, use_it) }.unwrap()
+    }
+
+    #[test]
+    fn every_field_is_where_it_belongs() {
+        assert!(with_whole(KNOWN_FLAGS, |pool| *pool == SNAPSHOT));
+    }
+
+    #[test]
+    fn what_no_flag_names_is_absent() {
+        for flag in (0..8).map(|bit| 1 << bit) {
+            let given = with_whole(flag, |pool| {
+                [
+                    (pool.perf_tokens_per_s.is_some(), OC_POOL_HAS_PERF_TOKENS_PER_S),
+                    (pool.first_token_ms.is_some(), OC_POOL_HAS_FIRST_TOKEN),
+                    (pool.prefill_tokens_per_s.is_some(), OC_POOL_HAS_PREFILL_TOKENS_PER_S),
+                    (pool.supports.ctx_max.is_some(), OC_POOL_HAS_CTX_MAX),
+                    (pool.supports.models.is_some(), OC_POOL_HAS_MODELS),
+                    (pool.resident_models.is_some(), OC_POOL_HAS_RESIDENT_MODELS),
+                    (!pool.ready, OC_POOL_NOT_READY),
+                    (pool.draining, OC_POOL_DRAINING),
+                ]
+            });
+            assert!(given.iter().all(|&(is_given, its)| is_given == (its == flag)), "{flag}: {given:?}");
+        }
+    }
+}
