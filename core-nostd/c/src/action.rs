@@ -163,3 +163,85 @@ pub unsafe extern "C" fn oc_next_action(engine: *mut oc_engine, action: *mut oc_
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use core::{slice, str};
+
+    use orchestrator_core::scheduler::{AbortCause, ExpiryCause, Refusal, RefusalCode};
+    use orchestrator_core::{Assignment, DeviceMask, Id, Rejection};
+
+    use super::*;
+    use crate::inputs::{OC_REFUSAL_HAS_REJECTION, OC_REFUSAL_HAS_RETRY_AFTER};
+    use crate::names::{OC_ABORT_IDLE_LIMIT, OC_REFUSAL_QUEUE_TIMEOUT};
+
+    fn id(text: &str) -> Id {
+        Id::try_from(text).unwrap()
+    }
+
+    fn said<'a>(text: oc_text) -> &'a str {
+        if text.data.is_null() {
+            return "absent";
+        }
+        // SAFETY: given out by the library, of an action that lives.
+        str::from_utf8(unsafe { slice::from_raw_parts(text.data.cast(), text.bytes) }).unwrap()
+    }
+
+    fn ids<'a>(action: &oc_action) -> [&'a str; 3] {
+        [action.job_id, action.pool_id, action.replica_id].map(said)
+    }
+
+    #[test]
+    fn dispatches() {
+        let assignment = Assignment {
+            rank: 0,
+            devices: DeviceMask::from_bits(5),
+            start_us: 6,
+            end_us: Some(7),
+            warm: false,
+            fallback: true,
+            on_time: None,
+        };
+        let (seed, on_time_permille) = (Some(-8), Some(9));
+        let dispatch =
+            DispatchFacts { assignment, waited_us: 10, kv_warm: true, kv_migrated: false, seed, on_time_permille };
+        let whole = Action::Dispatch { job_id: id("j"), pool_id: id("p"), replica_id: id("r"), dispatch };
+        let action = oc_action::of(&whole);
+        assert_eq!((action.kind, action.flags, ids(&action)), (OC_ACTION_DISPATCH, 31, ["j", "p", "r"]));
+        assert_eq!((action.devices, action.predicted_start_us, action.predicted_end_us), (5, 6, 7));
+        assert_eq!((action.seed, action.on_time_permille, action.waited_us), (-8, 9, 10));
+
+        let assignment = Assignment { end_us: None, fallback: false, ..assignment };
+        let bare = DispatchFacts { assignment, kv_warm: false, seed: None, on_time_permille: None, ..dispatch };
+        assert_eq!(oc_action::of_dispatch(&bare).flags, 0);
+    }
+
+    #[test]
+    fn aborts_drops_and_refreshes() {
+        let cause = AbortCause::Expired(ExpiryCause::IdleLimit);
+        let abort = Action::Abort { job_id: id("j"), pool_id: id("p"), replica_id: id("r"), cause };
+        let action = oc_action::of(&abort);
+        assert_eq!((action.kind, action.cause, ids(&action)), (OC_ACTION_ABORT, OC_ABORT_IDLE_LIMIT, ["j", "p", "r"]));
+
+        let refusal = Refusal {
+            code: RefusalCode::QueueTimeout,
+            field: None,
+            policy_label: Some("reject"),
+            rejection: Some(Rejection::Vram),
+            retry_after_ms: Some(11),
+        };
+        let action = oc_action::of(&Action::Drop { job_id: id("j"), refusal });
+        assert_eq!((action.kind, ids(&action)), (OC_ACTION_DROP, ["j", "absent", "absent"]));
+        let refused = action.refusal;
+        assert_eq!((refused.code, refused.retry_after_ms), (OC_REFUSAL_QUEUE_TIMEOUT, 11));
+        assert_eq!(refused.flags, OC_REFUSAL_HAS_RETRY_AFTER | OC_REFUSAL_HAS_REJECTION);
+        assert_eq!((refused.rejection, refused.stage), (22, 7));
+        let texts = [refused.code_name, refused.rejection_name, refused.policy_label, refused.field];
+        assert_eq!(texts.map(said), ["QUEUE_TIMEOUT", "vram", "reject", "absent"]);
+
+        let refresh = Action::RefreshSnapshot { pool_id: id("p"), replica_id: id("r"), attempt: 12, not_before_us: 13 };
+        let action = oc_action::of(&refresh);
+        assert_eq!((action.kind, ids(&action)), (OC_ACTION_REFRESH_SNAPSHOT, ["absent", "p", "r"]));
+        assert_eq!((action.attempt, action.not_before_us), (12, 13));
+    }
+}

@@ -308,12 +308,113 @@ pub unsafe extern "C" fn oc_scheduler_policy_default(policy: *mut oc_scheduler_p
 
 #[cfg(test)]
 mod tests {
+    use orchestrator_core::Order;
+    use orchestrator_core::scheduler::{Discipline, FullPolicy};
+
     use super::*;
 
     #[test]
     fn defaults_are_those_of_the_core() {
         assert_eq!(oc_placement_policy::DEFAULT.validate(), Ok(Policy::default()));
         assert_eq!(oc_scheduler_policy::DEFAULT.validate(), Ok(SchedulerPolicy::default()));
+    }
+
+    #[test]
+    fn every_knob_is_where_it_belongs() {
+        let policy = oc_placement_policy {
+            struct_bytes: 0,
+            flags: 15,
+            order: 1,
+            pool_backlog: 2,
+            quantum_shift: 3,
+            spread_seed: 4,
+            default_output_tokens: 5,
+            default_tokens_per_s: 6.0,
+            default_first_token_ms: 7.0,
+            stale_after_ms: 8.0,
+            weight_admission: 9.0,
+            weight_model_load: 10.0,
+            weight_first_token: 11.0,
+            weight_prefill: 12.0,
+            weight_decode: 13.0,
+        };
+        let weights = WeightsSpec { admission: 9.0, model_load: 10.0, first_token: 11.0, prefill: 12.0, decode: 13.0 };
+        let spec = PolicySpec {
+            order: Order::VramFirst,
+            quantum_shift: 3,
+            performance_aware: true,
+            spread_seed: Some(4),
+            default_output_tokens: 5,
+            default_tokens_per_s: Some(6.0),
+            default_first_token_ms: Some(7.0),
+            stale_after_ms: 8.0,
+            pool_backlog: 2,
+            weights,
+            ..PolicySpec::default()
+        };
+        assert_eq!(policy.validate(), Ok(spec.validate().unwrap()));
+    }
+
+    #[test]
+    fn every_rule_is_where_it_belongs() {
+        let policy = oc_scheduler_policy {
+            struct_bytes: 0,
+            flags: 7,
+            full: 1,
+            discipline: 2,
+            queue_jobs: 3,
+            queue_interactive_jobs: 4,
+            queue_batch_jobs: 5,
+            weight_interactive: 6,
+            weight_batch: 7,
+            shed_above_percent: 8,
+            queue_tokens: 9,
+            queue_interactive_tokens: 10,
+            queue_batch_tokens: 11,
+            tenant_quantum_tokens: 12,
+            promote_after_ms: 13.0,
+            queue_ttl_ms: 14.0,
+            scan_limit: 15,
+            overtakes_max: 16,
+            max_job_tokens: 17,
+            max_context_tokens: 18,
+            retry_floor_ms: 19,
+            retry_cap_ms: 20,
+            start_timeout_ms: 21.0,
+            wall_limit_ms: 22.0,
+            idle_limit_ms: 23.0,
+            session_ttl_ms: 24.0,
+            refresh_after_ms: 25.0,
+            refresh_base_ms: 26.0,
+            refresh_cap_ms: 27.0,
+        };
+        let spec = SchedulerPolicySpec {
+            queue_total: WaitLimit { jobs: 3, tokens: 9 },
+            queue_interactive: WaitLimit { jobs: 4, tokens: 10 },
+            queue_batch: WaitLimit { jobs: 5, tokens: 11 },
+            full: FullPolicy::DropLru,
+            strict_upstream: true,
+            shed_above_percent: 8,
+            discipline: Discipline::FairTenants,
+            class_weights: Some(ClassWeights { interactive: 6, batch: 7 }),
+            tenant_quantum_tokens: 12,
+            promote_after_ms: Some(13.0),
+            queue_ttl_ms: 14.0,
+            scan_limit: 15,
+            overtakes_max: 16,
+            max_job_tokens: 17,
+            max_context_tokens: 18,
+            retry_floor_ms: 19,
+            retry_cap_ms: 20,
+            start_timeout_ms: 21.0,
+            wall_limit_ms: 22.0,
+            idle_limit_ms: 23.0,
+            session_ttl_ms: 24.0,
+            refresh_after_ms: 25.0,
+            refresh_base_ms: 26.0,
+            refresh_cap_ms: 27.0,
+        };
+        assert_eq!(policy.validate(), Ok(spec.validate().unwrap()));
     }
 
     #[test]
