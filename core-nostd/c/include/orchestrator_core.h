@@ -62,6 +62,9 @@
 // Flag of `oc_scheduler_policy`: a job that waited `promote_after_ms` goes before all others.
 #define OC_POLICY_HAS_PROMOTE_AFTER 4
 
+// The alignment, in bytes, that the memory of an engine needs: as what `malloc` gives on most machines of 64 bits.
+#define OC_MEMORY_ALIGN 16
+
 // Flag of `oc_pool`: `perf_tokens_per_s` is known.
 #define OC_POOL_HAS_PERF_TOKENS_PER_S 1
 
@@ -1022,7 +1025,7 @@ oc_code oc_placement_policy_default(struct oc_placement_policy *policy);
 // Fills a policy, of which the caller has set `struct_bytes`, with the defaults.
 oc_code oc_scheduler_policy_default(struct oc_scheduler_policy *policy);
 
-// The alignment, in bytes, that the memory of an engine needs.
+// `OC_MEMORY_ALIGN` of the library; that of the header may be another.
 size_t oc_memory_align(void);
 
 // How much memory an engine of these sizes needs, in bytes; a null `config` is all defaults.

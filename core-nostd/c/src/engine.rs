@@ -35,11 +35,16 @@ const READY: u64 = u64::from_le_bytes(*b"orch-c.1");
 /// A body that is borrowed.
 const IN_USE: u64 = u64::from_le_bytes(*b"orch-c.!");
 
-#[repr(C)]
+/// The alignment, in bytes, that the memory of an engine needs: as what `malloc` gives on most machines of 64 bits.
+pub const OC_MEMORY_ALIGN: usize = 16;
+
+#[repr(C, align(16))]
 struct Engine {
     seal: Seal,
     body: Body,
 }
+
+const _: () = assert!(align_of::<Engine>() == OC_MEMORY_ALIGN);
 
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -138,10 +143,10 @@ pub(crate) unsafe fn with_kept(handle: *const oc_engine, call: impl FnOnce(&Body
     }
 }
 
-/// The alignment, in bytes, that the memory of an engine needs.
+/// `OC_MEMORY_ALIGN` of the library; that of the header may be another.
 #[unsafe(no_mangle)]
 pub extern "C" fn oc_memory_align() -> usize {
-    align_of::<Engine>()
+    OC_MEMORY_ALIGN
 }
 
 /// How much memory an engine of these sizes needs, in bytes; a null `config` is all defaults.

@@ -66,7 +66,7 @@ mod versioned;
 pub use action::*;
 pub use codes::*;
 pub use config::*;
-pub use engine::{oc_engine, oc_init, oc_memory_align, oc_memory_bytes};
+pub use engine::{OC_MEMORY_ALIGN, oc_engine, oc_init, oc_memory_align, oc_memory_bytes};
 pub use explain::*;
 pub use inputs::*;
 pub use job::*;

@@ -17,6 +17,8 @@ use orchestrator_core::scheduler::{
 use orchestrator_core::storage::IdSlot;
 use orchestrator_core::{HeldLease, SmallFleet};
 
+use crate::engine::OC_MEMORY_ALIGN;
+
 /// Pools of a fleet.
 pub(crate) const POOLS: usize = from_environment(option_env!("ORCHESTRATOR_C_POOLS"), 16, 65_536);
 /// Entries of each list of a pool.
@@ -64,6 +66,7 @@ struct Table<T> {
 impl<T> Table<T> {
     /// The place behind everything that `layout` has so far.
     fn behind(layout: &mut Layout, count: usize) -> Option<Self> {
+        const { assert!(align_of::<T>() <= OC_MEMORY_ALIGN, "the memory of an engine is not aligned for a table") };
         let (whole, offset) = layout.extend(Layout::array::<T>(count).ok()?).ok()?;
         *layout = whole;
         Some(Self { offset, count, of: PhantomData })

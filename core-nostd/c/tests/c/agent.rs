@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{self, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::compile::{Watch, package, program, succeed};
@@ -11,10 +11,12 @@ use crate::compile::{Watch, package, program, succeed};
 /// What the agent prints of a script.
 pub(crate) fn run(agent: &Path, script: &str) -> String {
     static SCRIPTS: AtomicU32 = AtomicU32::new(0);
-    let path = agent.with_extension(format!("{}.txt", SCRIPTS.fetch_add(1, Ordering::Relaxed)));
+    let number = SCRIPTS.fetch_add(1, Ordering::Relaxed);
+    let path = agent.with_extension(format!("{}-{number}.txt", process::id()));
     fs::write(&path, script).expect("the target folder can be written");
     let input = File::open(&path).expect("it was written");
     let output = succeed(Command::new(agent).stdin(input));
+    fs::remove_file(&path).expect("it was written");
     String::from_utf8(output.stdout).expect("texts are UTF-8")
 }
 

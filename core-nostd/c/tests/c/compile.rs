@@ -1,10 +1,10 @@
 //! From C sources to programs.
 
 use std::collections::BTreeMap;
-use std::env;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{self, Command, Output};
 use std::sync::{Mutex, OnceLock, PoisonError};
+use std::{env, fs};
 
 /// Whether the compiler's sanitizers watch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -31,7 +31,7 @@ pub(crate) fn package() -> &'static Path {
 /// A folder of this package's tests below the target folder.
 pub(crate) fn scratch() -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("orchestrator-core-c");
-    std::fs::create_dir_all(&folder).expect("the target folder can be written");
+    fs::create_dir_all(&folder).expect("the target folder can be written");
     folder
 }
 
@@ -79,12 +79,15 @@ fn build(source: &str, watch: Watch) -> PathBuf {
     let source = package().join(source);
     let name = source.file_stem().expect("a source has a name").to_string_lossy();
     let program = scratch().join(format!("{name}-{watch:?}"));
+    // Other processes may build the same, or run it.
+    let made = program.with_extension(process::id().to_string());
     let mut compiler = compiler();
-    compiler.args(watch.flags()).arg(&source).arg(library()).arg("-o").arg(&program);
+    compiler.args(watch.flags()).arg(&source).arg(library()).arg("-o").arg(&made);
     // What the standard library of Rust, whose panic handler is linked, asks for.
     if cfg!(target_os = "linux") {
         compiler.args(["-lpthread", "-ldl", "-lm", "-lgcc_s"]);
     }
     succeed(&mut compiler);
+    fs::rename(made, &program).expect("both are in the target folder");
     program
 }

@@ -18,7 +18,8 @@
 
 mod agent;
 mod compile;
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
 mod hostile;
 mod same_digest;
-#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#[cfg(all(target_os = "linux", target_env = "gnu", target_arch = "x86_64"))]
 mod without_std;
