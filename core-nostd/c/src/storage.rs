@@ -31,6 +31,9 @@ const MODEL_NAME_BYTES: usize = NAME_BYTES_MAX + 1;
 
 pub(crate) type Fleet = SmallFleet<POOLS, LIST_ENTRIES, NAMES>;
 
+/// `oc_init` makes the fleet on the stack and moves it into the caller's memory: a larger one would end the process.
+const _: () = assert!(size_of::<Fleet>() <= 1 << 20, "the fleet is larger than a stack allows: 1 MiB");
+
 /// A number of 1 to `max`, or the default where the variable is not set; anything else stops the build.
 const fn from_environment(text: Option<&str>, default: usize, max: usize) -> usize {
     let Some(text) = text else { return default };
