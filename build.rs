@@ -1,12 +1,18 @@
-//! Facts about the build, for `orchestrator --version`: which commit, for which target, how optimised, by which compiler.
+//! Facts about the build, for `orchestrator --version`: which commit, for which target, how optimised, by which compiler;
+//! and which kernel image the program carries.
 //!
-//! Never fails: what cannot be found out is `unknown`, so that a source archive without git builds as well.
+//! What cannot be found out is `unknown`, so that a source archive without git builds as well. The one failure is an image
+//! that somebody names and that is not there.
 
 use std::env;
+use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
 const UNKNOWN: &str = "unknown";
+
+/// Names a file of PTX to carry instead of the kernels of this repository.
+const IMAGE_VARIABLE: &str = "ORCHESTRATOR_KERNEL_IMAGE";
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
@@ -20,6 +26,23 @@ fn main() {
     set("TARGET", env::var("TARGET").ok());
     set("PROFILE", env::var("PROFILE").ok());
     set("RUSTC", output(&rustc, &["--version"]));
+    choose_kernel_image();
+}
+
+/// Writes the expression of the kernel image's text: that of `orchestrator-kernels`, or the file that the variable names.
+fn choose_kernel_image() {
+    println!("cargo::rerun-if-env-changed={IMAGE_VARIABLE}");
+    let expression = match env::var_os(IMAGE_VARIABLE).filter(|name| !name.is_empty()) {
+        None => "orchestrator_kernels::IMAGE".to_owned(),
+        Some(name) => {
+            let found = PathBuf::from(&name).canonicalize();
+            let path = found.unwrap_or_else(|error| panic!("{IMAGE_VARIABLE}={}: {error}", name.display()));
+            println!("cargo::rerun-if-changed={}", path.display());
+            format!("include_str!({path:?})")
+        }
+    };
+    let folder = env::var_os("OUT_DIR").expect("cargo names a folder for outputs");
+    fs::write(PathBuf::from(folder).join("kernel_image.rs"), expression).expect("cargo's folder can be written to");
 }
 
 /// Makes `ORCHESTRATOR_{name}` known to the package's code, through `env!`.

@@ -8,8 +8,9 @@ use std::time::Instant;
 
 use orchestrator_core::rows::{JobQuery, PoolRow, PoolTable};
 use orchestrator_core::rule::key::Key;
-use orchestrator_core::{PlacementInput, Shortlist, keys_of};
-use orchestrator_host::batch::{Backend, BackendError, BackendName, World};
+use orchestrator_core::{PlacementInput, Policy, Shortlist, keys_of};
+use orchestrator_host::batch::{Backend, BackendError, BackendName, BackendOptions, World};
+use orchestrator_host::fleet::FleetBuilder;
 use orchestrator_host::verify::{Found, Plan, available_backends, read_case, run, write_case};
 
 /// A mistake.
@@ -103,7 +104,7 @@ impl Backend for Faulty {
 }
 
 fn backends_with(fault: Fault) -> Vec<Box<dyn Backend>> {
-    let mut backends = available_backends().expect("threads for a test");
+    let mut backends = available_backends(&BackendOptions::default()).expect("threads for a test");
     backends.push(Box::new(Faulty { fault, rows: None }));
     backends
 }
@@ -171,7 +172,7 @@ const GOLDEN_DIGEST: u64 = 0x3a79_f5c1_e5c1_66c2;
 /// DET-1.
 #[test]
 fn golden_worlds_keep_their_digest() {
-    let mut backends = available_backends().expect("threads for a test");
+    let mut backends = available_backends(&BackendOptions::threads(1)).expect("threads for a test");
     let report = run(&mut backends, Plan::default().cases(), |_| ()).expect("worlds");
     assert!(report.found.is_none(), "{:?}", report.found);
     for (backend, digest) in report.digests {
@@ -183,7 +184,7 @@ fn golden_worlds_keep_their_digest() {
 #[test]
 fn ten_million_pairs_agree() {
     let start = Instant::now();
-    let mut backends = available_backends().expect("threads for a test");
+    let mut backends = available_backends(&BackendOptions::default()).expect("threads for a test");
     let (mut worlds, mut pairs, mut seed) = (0, 0, 1_000);
     while pairs < 10_000_000 {
         let report = run(&mut backends, Plan { seed, ..Plan::default() }.cases(), |_| ()).expect("worlds");
@@ -210,9 +211,26 @@ fn the_command_repeats_itself_and_refuses_what_makes_no_sense() {
         &["--fleet", "fleet.json"],
         &["--pools", "3", "--fleet", "fleet.json", "--jobs", "jobs.jsonl"],
         &["--backends", "abacus"],
+        &["--pools", "0"],
+        &["--pools", "18446744073709551615"],
+        &["--jobs", "99999999"],
+        &["--cases", "0"],
+        &["--fleet", "examples/fleet.json", "--jobs", "examples/jobs.jsonl", "--seed", "2"],
+        &["--fleet", "examples/fleet.json", "--jobs", "/dev/null"],
         &["--policy", "p.toml"],
     ] {
         assert_eq!(ran(args).0, Some(2), "{args:?}");
+    }
+}
+
+/// What cannot be answered is refused by every backend alike.
+#[test]
+fn lists_that_do_not_match_the_jobs_are_an_error() {
+    let (fleet, policy) = (FleetBuilder::default().finish().fleet, Policy::default());
+    let world = World { table: fleet.table(), policy: &policy };
+    for mut backend in available_backends(&BackendOptions::default()).expect("threads for a test") {
+        let refused = backend.shortlists(&world, &[], &mut [Shortlist::new(2)]).expect_err("a list too many");
+        assert!(refused.to_string().contains("1 lists for 0 jobs"), "{refused}");
     }
 }
 

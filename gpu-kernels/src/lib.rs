@@ -1,8 +1,8 @@
-//! The contract between a host and the kernels: which rules, which layout.
+//! The device side: what a host uploads, which kernels it launches, and what they answer.
 //!
-//! The kernels score pools against jobs with the rule functions of `orchestrator_core::rule` over the rows of
-//! `orchestrator_core::rows`. An image of them is of use to a host only when both were built for the same rules and the
-//! same layout; [`Contract`] says which. The kernels themselves are not part of this crate yet.
+//! The kernels score pools against jobs with the functions of `orchestrator_core::rule::lane`, over the records of
+//! [`records`]. An image of them is of use to a host only when both were built for the same rules and the same layout;
+//! [`Contract`] says which. [`launch`] names the kernels, their arguments and the shapes of their grids.
 //!
 //! ```
 //! use orchestrator_kernels::Contract;
@@ -14,34 +14,18 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
-use core::mem::size_of;
+pub mod block;
+pub mod bodies;
+mod contract;
+// An image is not made of an image.
+#[cfg(not(target_arch = "nvptx64"))]
+pub mod image;
+pub mod launch;
+pub mod native;
+pub mod records;
+mod tables;
 
-use orchestrator_core::SEMANTICS_VERSION;
-use orchestrator_core::rows::{JobRow, PoolClass, PoolRow};
-use orchestrator_core::rule::key::Key;
-
-/// What a host and a kernel image must agree on, bit for bit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Contract {
-    /// The version of the rules.
-    pub semantics_version: u32,
-    /// Bytes of a pool's row.
-    pub pool_row_bytes: usize,
-    /// Bytes of a class of pools.
-    pub pool_class_bytes: usize,
-    /// Bytes of a job's row.
-    pub job_row_bytes: usize,
-    /// Bytes of a key.
-    pub key_bytes: usize,
-}
-
-impl Contract {
-    /// The contract of this build.
-    pub const CURRENT: Self = Self {
-        semantics_version: SEMANTICS_VERSION,
-        pool_row_bytes: size_of::<PoolRow>(),
-        pool_class_bytes: size_of::<PoolClass>(),
-        job_row_bytes: size_of::<JobRow>(),
-        key_bytes: size_of::<Key>(),
-    };
-}
+pub use contract::Contract;
+#[cfg(not(target_arch = "nvptx64"))]
+pub use image::IMAGE;
+pub use tables::Scan;

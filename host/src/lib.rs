@@ -22,6 +22,9 @@
 //! | [`import`] | fleets and jobs made from published tables and traces |
 //! | [`cli`] | the command `orchestrator` |
 
+// Allowed in one module, `batch::cuda`, which talks to a driver.
+#![deny(unsafe_code)]
+
 pub mod batch;
 pub mod bench;
 pub mod cli;

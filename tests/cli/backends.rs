@@ -20,9 +20,12 @@ fn options_change_no_byte() {
                 &["--backend", "scalar"][..],
                 &["--backend", "auto", "--threads", "1"],
                 &["--cross-check", "full"],
-                &["--cross-check", "sample(7)", "--threads", "2"],
+                &["--cross-check", "sample:7", "--threads", "2"],
             ] {
                 let other = place(more).does_not_say("divergence");
+                // The scalar backend needs no check, and only a check is spoken of.
+                let is_checked = more[0] == "--cross-check";
+                assert_eq!(other.err.contains("lists compared with the scalar backend's, all equal"), is_checked);
                 assert_eq!(other.out, plain.out, "{more:?}");
                 assert_eq!(other.said("decision digest:"), plain.said("decision digest:"));
             }
@@ -59,7 +62,7 @@ fn lines_stay_in_order_over_chunks() {
 
 #[test]
 fn a_wrong_option_is_named() {
-    let wrong = [("--cross-check", "sample(0)"), ("--backend", "abacus"), ("--threads", "0")];
+    let wrong = [("--cross-check", "sample(0)"), ("--backend", "abacus"), ("--threads", "0"), ("--threads", "1025")];
     for (option, value) in wrong {
         Desk::new().place(fleet_of([pool("p")]), "", &[option, value]).expect(2).says(option);
     }

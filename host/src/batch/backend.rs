@@ -15,6 +15,19 @@ pub struct World<'a> {
 }
 
 impl<'a> World<'a> {
+    /// Every job needs a list of its own to be answered in.
+    pub(super) fn check_lists(
+        jobs: &[JobQuery<'_>],
+        lists: &[Shortlist],
+        backend: BackendName,
+    ) -> Result<(), BackendError> {
+        if jobs.len() == lists.len() {
+            return Ok(());
+        }
+        let why = format!("{} lists for {} jobs: each job needs one", lists.len(), jobs.len());
+        Err(BackendError::Failed { backend, why })
+    }
+
     /// One job of a batch, for the core.
     pub(super) fn input(&self, job: JobQuery<'a>, backend: BackendName) -> Result<PlacementInput<'a>, BackendError> {
         PlacementInput::new(self.table, job, self.policy)
@@ -30,11 +43,13 @@ pub enum BackendName {
     Scalar,
     /// Vector units and threads.
     Simd,
+    /// A CUDA device.
+    Cuda,
 }
 
 impl BackendName {
-    /// All backends of this build.
-    pub const ALL: [Self; 2] = [Self::Scalar, Self::Simd];
+    /// All backends, also those that this build is without.
+    pub const ALL: [Self; 3] = [Self::Scalar, Self::Simd, Self::Cuda];
 
     /// Its name on the command line and in reports.
     #[must_use]
@@ -42,6 +57,16 @@ impl BackendName {
         match self {
             Self::Scalar => "scalar",
             Self::Simd => "simd",
+            Self::Cuda => "cuda",
+        }
+    }
+
+    /// Whether this build has it; whether the machine does is for [`open`](super::open) to say.
+    #[must_use]
+    pub const fn is_built(self) -> bool {
+        match self {
+            Self::Scalar | Self::Simd => true,
+            Self::Cuda => cfg!(feature = "cuda"),
         }
     }
 }
@@ -64,6 +89,54 @@ pub enum BackendError {
         /// What went wrong.
         why: String,
     },
+    /// Its device failed: nothing of it is kept, and it is not asked again.
+    #[error("{backend}: {fault} {doing}: {status}")]
+    Device {
+        /// Which backend.
+        backend: BackendName,
+        /// In which way.
+        fault: DeviceFault,
+        /// At what.
+        doing: &'static str,
+        /// What the driver says.
+        status: String,
+    },
+}
+
+/// How a device fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum DeviceFault {
+    /// Not even the smallest tables fit.
+    OutOfMemory,
+    /// A kernel did not end well.
+    LaunchFailed,
+    /// The device or its context is gone.
+    DeviceLost,
+    /// It answered what no kernel can have found.
+    ImpossibleAnswer,
+    /// The driver refused a call otherwise.
+    Refused,
+}
+
+impl DeviceFault {
+    /// Its name in messages.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::OutOfMemory => "out of memory",
+            Self::LaunchFailed => "launch failed",
+            Self::DeviceLost => "device lost",
+            Self::ImpossibleAnswer => "impossible answer",
+            Self::Refused => "failed",
+        }
+    }
+}
+
+impl fmt::Display for DeviceFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
 }
 
 /// Finds the best pools of many jobs. All backends find the same: DET-1.
@@ -85,7 +158,7 @@ pub trait Backend: fmt::Debug + Send {
     /// Finds every job's best pools. `lists` has a list per job, whose depth stands and whose content is replaced.
     ///
     /// # Errors
-    /// When it cannot answer; the lists then hold nothing of use.
+    /// When it cannot answer, or there are not as many lists as jobs; the lists then hold nothing of use.
     fn shortlists(
         &mut self,
         world: &World<'_>,

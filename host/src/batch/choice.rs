@@ -1,68 +1,82 @@
 //! Which backend a run gets: the one that was asked for, or the best of this machine.
 //!
 //! ```
-//! use orchestrator_host::batch::BackendChoice;
+//! use orchestrator_host::batch::{BackendChoice, BackendOptions};
 //!
-//! let backend = BackendChoice::Auto.open(2).unwrap();
+//! let backend = BackendChoice::Auto.open(&BackendOptions::threads(2)).unwrap();
 //! assert!(!backend.description().is_empty());
 //! ```
 //!
 //! Invariant: [`BackendChoice::Auto`] always opens: the oracle runs everywhere. All backends decide the same, so what it
 //! opens shows in nothing but time.
 
+use std::path::PathBuf;
+
+use super::auto::Auto;
 use super::backend::{Backend, BackendName};
+#[cfg(feature = "cuda")]
+use super::cuda::Cuda;
 use super::scalar::Scalar;
 use super::simd::Simd;
+use super::unavailable::Unavailable;
 
 /// Which backend to use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum BackendChoice {
-    /// The fastest that is available.
+    /// The fastest that is available, for fleets of a hundred pools or more.
     #[default]
     Auto,
     /// The oracle.
     Scalar,
     /// Vector units and threads.
     Simd,
+    /// A CUDA device.
+    Cuda,
 }
 
-/// Why a backend cannot be used.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum Unavailable {
-    /// The threads that it was to run on could not be started.
-    #[error("{backend}: {threads} threads cannot be started: {why}")]
-    NoThreads {
-        /// Which backend.
-        backend: BackendName,
-        /// How many were asked for.
-        threads: usize,
-        /// What the system says.
-        why: String,
-    },
+/// What backends are opened with.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct BackendOptions {
+    /// Threads at most; 0 takes all of the machine.
+    pub threads: usize,
+    /// Kernels from this file of PTX instead of the built-in ones.
+    pub kernel_image: Option<PathBuf>,
+}
+
+impl BackendOptions {
+    /// At most so many threads; the rest is as built in.
+    #[must_use]
+    pub const fn threads(threads: usize) -> Self {
+        Self { threads, kernel_image: None }
+    }
 }
 
 impl BackendChoice {
-    /// Opens the backend, for at most so many threads.
+    /// Opens the backend.
     ///
     /// # Errors
     /// Why it is not available.
-    pub fn open(self, threads: usize) -> Result<Box<dyn Backend>, Unavailable> {
+    pub fn open(self, options: &BackendOptions) -> Result<Box<dyn Backend>, Unavailable> {
         match self {
-            Self::Auto => open(BackendName::Simd, threads).or_else(|_| open(BackendName::Scalar, threads)),
-            Self::Scalar => open(BackendName::Scalar, threads),
-            Self::Simd => open(BackendName::Simd, threads),
+            Self::Auto => Ok(Box::new(Auto::new(options))),
+            Self::Scalar => open(BackendName::Scalar, options),
+            Self::Simd => open(BackendName::Simd, options),
+            Self::Cuda => open(BackendName::Cuda, options),
         }
     }
 }
 
-/// Opens a backend by its name, for at most so many threads.
+/// Opens a backend by its name.
 ///
 /// # Errors
 /// Why it is not available.
-pub fn open(name: BackendName, threads: usize) -> Result<Box<dyn Backend>, Unavailable> {
+pub fn open(name: BackendName, options: &BackendOptions) -> Result<Box<dyn Backend>, Unavailable> {
     match name {
         BackendName::Scalar => Ok(Box::new(Scalar)),
-        BackendName::Simd => Ok(Box::new(Simd::new(threads)?)),
+        BackendName::Simd => Ok(Box::new(Simd::new(options.threads)?)),
+        #[cfg(feature = "cuda")]
+        BackendName::Cuda => Ok(Box::new(Cuda::open(options.kernel_image.as_deref())?)),
+        #[cfg(not(feature = "cuda"))]
+        BackendName::Cuda => Err(Unavailable::NotBuilt { backend: name }),
     }
 }

@@ -6,7 +6,7 @@
 //! ```
 //! use orchestrator_host::batch::{Backend, BackendName, CrossCheck, Guarded, Scalar};
 //!
-//! let check: CrossCheck = "sample(100)".parse().unwrap();
+//! let check: CrossCheck = "sample:100".parse().unwrap();
 //! assert_eq!(check.to_string(), "sample(100)");
 //! let mut guarded = Guarded::new(Box::new(Scalar), check);
 //! assert_eq!(guarded.name(), BackendName::Scalar);
@@ -65,14 +65,16 @@ impl fmt::Display for CrossCheck {
 
 /// A text that is no [`CrossCheck`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is none of off, sample(N) with N from 1 to 4294967295, full")]
+#[error("`{0}` is none of off, sample:N with N from 1 to 4294967295, full")]
 pub struct UnknownCrossCheck(String);
 
 impl FromStr for CrossCheck {
     type Err = UnknownCrossCheck;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let one_in = || text.strip_prefix("sample(")?.strip_suffix(')')?.parse().ok();
+        // Shells want parentheses quoted: the other form needs none.
+        let in_parentheses = || text.strip_prefix("sample(")?.strip_suffix(')');
+        let one_in = || text.strip_prefix("sample:").or_else(in_parentheses)?.parse().ok();
         match text {
             "off" => Ok(Self::Off),
             "full" => Ok(Self::Full),
@@ -86,7 +88,8 @@ impl FromStr for CrossCheck {
 pub struct Divergence {
     /// Which backend.
     pub backend: BackendName,
-    /// The job's place in the run, from 0.
+    /// The job's place among those that the backend was asked for, from 0: refused ones are not among them, and in
+    /// independent mode equal ones of a chunk are one.
     pub job: u64,
     /// What the backend found.
     pub got: Shortlist,
@@ -131,6 +134,8 @@ pub struct Guarded {
     check: CrossCheck,
     /// Jobs of the batches so far.
     jobs: u64,
+    /// Of those, how many the oracle decided as well.
+    checked: u64,
     quarantined: bool,
     incident: Option<Incident>,
 }
@@ -139,12 +144,18 @@ impl Guarded {
     /// `backend`, checked as `check` says.
     #[must_use]
     pub fn new(backend: Box<dyn Backend>, check: CrossCheck) -> Self {
-        Self { backend, check, jobs: 0, quarantined: false, incident: None }
+        Self { backend, check, jobs: 0, checked: 0, quarantined: false, incident: None }
     }
 
     /// Why the backend is asked no more: once, to whoever asks first.
     pub const fn take_incident(&mut self) -> Option<Incident> {
         self.incident.take()
+    }
+
+    /// How many lists were compared with the oracle's so far.
+    #[must_use]
+    pub const fn checked(&self) -> u64 {
+        self.checked
     }
 
     /// Whether the oracle answers everything now.
@@ -161,7 +172,7 @@ impl Guarded {
 
     /// The first job under check that the oracle answers otherwise.
     fn divergence(
-        &self,
+        &mut self,
         world: &World<'_>,
         jobs: &[JobQuery<'_>],
         lists: &[Shortlist],
@@ -176,6 +187,7 @@ impl Guarded {
             }
             let mut expected = Shortlist::new(got.depth());
             Scalar.shortlists(world, slice::from_ref(query), slice::from_mut(&mut expected))?;
+            self.checked += 1;
             if *got != expected {
                 return Ok(Some(Divergence { backend: self.backend.name(), job, got: got.clone(), expected }));
             }
@@ -379,7 +391,10 @@ mod tests {
         for text in ["off", "full", "sample(1)", "sample(4294967295)"] {
             assert_eq!(text.parse::<CrossCheck>().unwrap().to_string(), text);
         }
-        for text in ["", "Full", "sample", "sample()", "sample(0)", "sample(-1)", "sample(4294967296)"] {
+        assert_eq!("sample:7".parse::<CrossCheck>(), "sample(7)".parse());
+        for text in
+            ["", "Full", "sample", "sample()", "sample(0)", "sample:0", "sample:", "sample(-1)", "sample(4294967296)"]
+        {
             assert!(text.parse::<CrossCheck>().is_err(), "{text}");
         }
     }

@@ -88,7 +88,10 @@ impl Headlines {
         for row in table.rows {
             let state = state(row, job, policy);
             self.states.push(state);
-            self.counts[row.class as usize][usize::from(state)] += 1;
+            // A table whose rows name no class of it is nobody's fleet.
+            if let Some(counts) = self.counts.get_mut(row.class as usize) {
+                counts[usize::from(state)] += 1;
+            }
         }
     }
 }

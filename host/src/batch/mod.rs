@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! jobs ─ dedup ─▶ Backend::shortlists ─▶ cross-check ─▶ Shortlist per job ─▶ independent │ sequential ─▶ decisions
-//!                   scalar │ simd
+//!                   scalar │ simd │ cuda
 //! ```
 //! A [`Backend`] never returns what each pool is to each job: per job the best few keys and the number of feasible pools
 //! ([`Shortlist`]). [`Scalar`] is the core's own function, and the oracle of all others. `docs/batch.md` has the whole
@@ -28,16 +28,27 @@
 //! assert_eq!(lists[0].keys().iter().map(|key| key.rank()).collect::<Vec<_>>(), [0, 1]);
 //! ```
 
+mod auto;
 mod backend;
 mod choice;
+mod classes;
 mod cross_check;
+#[cfg(feature = "cuda")]
+mod cuda;
+mod ends;
 mod headline;
 mod scalar;
+mod segments;
 mod simd;
+mod unavailable;
+mod warm;
 
-pub use backend::{Backend, BackendError, BackendName, World};
-pub use choice::{BackendChoice, Unavailable, open};
+pub use backend::{Backend, BackendError, BackendName, DeviceFault, World};
+pub use choice::{BackendChoice, BackendOptions, open};
 pub use cross_check::{CrossCheck, Divergence, Guarded, Incident, UnknownCrossCheck};
+#[cfg(feature = "cuda")]
+pub use cuda::{Cuda, Tiling, Times};
 pub use headline::Headlines;
 pub use scalar::Scalar;
 pub use simd::{Level, Simd};
+pub use unavailable::Unavailable;

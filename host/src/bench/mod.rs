@@ -7,10 +7,11 @@
 //! ```
 //! use std::time::Duration;
 //!
+//! use orchestrator_host::batch::BackendOptions;
 //! use orchestrator_host::bench::{Size, bench};
 //!
 //! let size = Size { pools: 100, jobs: 10 };
-//! let figures = bench(size, 1, Duration::from_millis(1)).unwrap();
+//! let figures = bench(size, &BackendOptions::threads(1), Duration::from_millis(1)).unwrap();
 //! assert!(figures.backends.windows(2).all(|pair| pair[0].digest == pair[1].digest));
 //! ```
 
@@ -25,11 +26,13 @@ use std::time::{Duration, Instant};
 use orchestrator_core::hash::ContentHasher;
 use orchestrator_core::rows::JobQuery;
 use orchestrator_core::{Policy, Shortlist};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 pub use limits::{Limits, measure_limits};
 
-use crate::batch::{Backend, Scalar, Simd, Unavailable, World};
+#[cfg(feature = "cuda")]
+use crate::batch::Cuda;
+use crate::batch::{Backend, BackendError, BackendName, BackendOptions, Scalar, Simd, Unavailable, World};
 use crate::fleet::Fleet;
 
 /// Bytes that the loops read of a pool for most jobs: two words of the class's view, two rates and the low bits.
@@ -78,16 +81,34 @@ pub struct BackendFigures {
     pub jobs_per_s: f64,
     /// Time of one decision, jobs one by one, in µs.
     pub single_us: f64,
-    /// Bytes of columns that the pairs take, per second; most come from a cache.
-    pub column_bytes_per_s: f64,
+    /// Bytes of columns that the pairs take, per second; most come from a cache. Only vector units read columns.
+    pub column_bytes_per_s: Option<f64>,
     /// Its pairs per second as a share of the bare loop's.
     pub share_of_bare_scan: f64,
     /// Pairs that would come from memory without tiles, as a share of what memory can bring.
-    pub share_of_memory_read: f64,
+    pub share_of_memory_read: Option<f64>,
     /// The digest of its answers on the first jobs, which all backends decided.
+    #[serde(serialize_with = "as_hex")]
     pub digest: u64,
     /// How many those are.
     pub digest_jobs: usize,
+    /// What goes between host and device for all jobs at once, when the tables are there; not for other backends.
+    pub transfers: Option<Transfers>,
+}
+
+/// What goes between host and device in one call.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Transfers {
+    /// Time of the first call, with the upload of all tables, in µs.
+    pub first_call_us: f64,
+    /// Time of copies to the device, in µs.
+    pub upload_us: f64,
+    /// Bytes to the device.
+    pub upload_bytes: u64,
+    /// Time of copies from the device, in µs.
+    pub download_us: f64,
+    /// Bytes from the device.
+    pub download_bytes: u64,
 }
 
 /// What a size came to.
@@ -105,77 +126,127 @@ pub struct Figures {
     pub backends: Vec<BackendFigures>,
 }
 
-/// Measures all backends on a fleet and jobs of a size, each for at least `at_least`.
+/// Measures all backends on a fleet and jobs of a size, each for at least `at_least`; a device where there is one.
 ///
 /// # Errors
-/// When threads cannot be started.
-pub fn bench(size: Size, threads: usize, at_least: Duration) -> Result<Figures, Unavailable> {
+/// When threads cannot be started, or a device fails on the way.
+pub fn bench(size: Size, options: &BackendOptions, at_least: Duration) -> Result<Figures, BenchError> {
     let policy = Policy::default();
     let fleet = world::fleet(size.pools);
     let resolved = world::jobs(size.jobs, &fleet, &policy);
     let jobs: Vec<JobQuery<'_>> = resolved.iter().map(|job| job.query(None)).collect();
     let limits = measure_limits(size.pools, at_least);
-    let mut simd = Simd::new(1)?;
-    let mut backends = vec![];
     let common = jobs.len().min((SCALAR_PAIRS_MAX / size.pools).max(1));
-    backends.push(measure(&mut Scalar, &fleet, &policy, &jobs[..common], common, at_least, limits));
-    backends.push(measure(&mut simd, &fleet, &policy, &jobs, common, at_least, limits));
-    if threads > 1 {
-        backends.push(measure(&mut Simd::new(threads)?, &fleet, &policy, &jobs, common, at_least, limits));
+    let asked = Asked { fleet: &fleet, policy: &policy, common, at_least, limits };
+    let mut simd = Simd::new(1)?;
+    let mut backends = vec![asked.measure(&mut Scalar, &jobs[..common])?, asked.measure(&mut simd, &jobs)?];
+    if options.threads != 1 {
+        backends.push(asked.measure(&mut Simd::new(options.threads)?, &jobs)?);
+    }
+    #[cfg(feature = "cuda")]
+    if let Ok(mut cuda) = Cuda::open(options.kernel_image.as_deref()) {
+        let transfers = Some(asked.transfers(&mut cuda, &jobs)?);
+        backends.push(BackendFigures { transfers, ..asked.measure(&mut cuda, &jobs)? });
     }
     let (pool_classes, job_classes) = (fleet.class_count(), simd.class_count());
     Ok(Figures { size, pool_classes, job_classes, limits, backends })
 }
 
-fn measure(
-    backend: &mut dyn Backend,
-    fleet: &Fleet,
-    policy: &Policy,
-    jobs: &[JobQuery<'_>],
+/// Why there are no figures.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BenchError {
+    /// A backend that every machine has cannot be opened.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+    /// A backend did not answer.
+    #[error(transparent)]
+    Failed(#[from] BackendError),
+}
+
+/// What every backend is asked for.
+struct Asked<'a> {
+    fleet: &'a Fleet,
+    policy: &'a Policy,
+    /// Jobs that all backends decide.
     common: usize,
     at_least: Duration,
     limits: Limits,
-) -> BackendFigures {
-    let world = World { table: fleet.table(), policy };
-    let mut lists = vec![Shortlist::new(2); jobs.len()];
-    let decide = |backend: &mut dyn Backend, jobs: &[JobQuery<'_>], lists: &mut [Shortlist]| {
-        backend.shortlists(&world, jobs, lists).expect("a fleet that was made for this policy");
-    };
-    // The first time fills columns and views.
-    decide(backend, jobs, &mut lists);
-    let digest = digest(&lists[..common]);
-    let seconds = fastest(at_least, || decide(backend, black_box(jobs), &mut lists));
-    let singles = jobs.len().min(SINGLE_JOBS);
-    let single_seconds = fastest(at_least, || {
-        for (job, list) in jobs[..singles].iter().zip(&mut lists) {
-            decide(backend, black_box(std::slice::from_ref(job)), std::slice::from_mut(list));
-        }
-    });
-    let pairs_per_s = fleet.len() as f64 * jobs.len() as f64 / seconds;
-    let column_bytes_per_s = pairs_per_s * BYTES_PER_PAIR as f64;
-    BackendFigures {
-        backend: format!("{} ({})", backend.name(), backend.description()),
-        jobs: jobs.len(),
-        pairs_per_s,
-        jobs_per_s: jobs.len() as f64 / seconds,
-        single_us: single_seconds * 1e6 / singles as f64,
-        column_bytes_per_s,
-        share_of_bare_scan: pairs_per_s / limits.bare_pairs_per_s,
-        share_of_memory_read: column_bytes_per_s / limits.memory_bytes_per_s,
-        digest,
-        digest_jobs: common,
+}
+
+impl Asked<'_> {
+    fn decide(
+        &self,
+        backend: &mut dyn Backend,
+        jobs: &[JobQuery<'_>],
+        lists: &mut [Shortlist],
+    ) -> Result<(), BackendError> {
+        backend.shortlists(&World { table: self.fleet.table(), policy: self.policy }, jobs, lists)
+    }
+
+    /// What a device copies: first with all tables, then in a call like those that are measured.
+    #[cfg(feature = "cuda")]
+    fn transfers(&self, cuda: &mut Cuda, jobs: &[JobQuery<'_>]) -> Result<Transfers, BackendError> {
+        let mut lists = vec![Shortlist::new(2); jobs.len()];
+        let start = Instant::now();
+        self.decide(cuda, jobs, &mut lists)?;
+        let first_call = start.elapsed();
+        cuda.measure(true);
+        self.decide(cuda, jobs, &mut lists)?;
+        let times = cuda.measure(false);
+        Ok(Transfers {
+            first_call_us: first_call.as_secs_f64() * 1e6,
+            upload_us: times.upload.as_secs_f64() * 1e6,
+            upload_bytes: times.upload_bytes,
+            download_us: times.download.as_secs_f64() * 1e6,
+            download_bytes: times.download_bytes,
+        })
+    }
+
+    fn measure(&self, backend: &mut dyn Backend, jobs: &[JobQuery<'_>]) -> Result<BackendFigures, BackendError> {
+        let Self { fleet, common, at_least, limits, .. } = *self;
+        let mut lists = vec![Shortlist::new(2); jobs.len()];
+        // The first time fills columns and views.
+        self.decide(backend, jobs, &mut lists)?;
+        let digest = digest(&lists[..common]);
+        let seconds = fastest(at_least, || self.decide(backend, black_box(jobs), &mut lists))?;
+        let singles = jobs.len().min(SINGLE_JOBS);
+        let single_seconds = fastest(at_least, || {
+            jobs[..singles].iter().zip(&mut lists).try_for_each(|(job, list)| {
+                self.decide(backend, black_box(std::slice::from_ref(job)), std::slice::from_mut(list))
+            })
+        })?;
+        let pairs_per_s = fleet.len() as f64 * jobs.len() as f64 / seconds;
+        let column_bytes_per_s = (backend.name() == BackendName::Simd).then_some(pairs_per_s * BYTES_PER_PAIR as f64);
+        Ok(BackendFigures {
+            backend: format!("{} ({})", backend.name(), backend.description()),
+            jobs: jobs.len(),
+            pairs_per_s,
+            jobs_per_s: jobs.len() as f64 / seconds,
+            single_us: single_seconds * 1e6 / singles as f64,
+            column_bytes_per_s,
+            share_of_bare_scan: pairs_per_s / limits.bare_pairs_per_s,
+            share_of_memory_read: column_bytes_per_s.map(|bytes| bytes / limits.memory_bytes_per_s),
+            digest,
+            digest_jobs: common,
+            transfers: None,
+        })
     }
 }
 
 /// The least time of several runs, which are as many as `at_least` holds, in seconds.
-fn fastest(at_least: Duration, mut run: impl FnMut()) -> f64 {
+fn fastest<E>(at_least: Duration, mut run: impl FnMut() -> Result<(), E>) -> Result<f64, E> {
     let (start, mut least) = (Instant::now(), Duration::MAX);
     while start.elapsed() < at_least || least == Duration::MAX {
         let before = Instant::now();
-        run();
+        run()?;
         least = least.min(before.elapsed());
     }
-    least.as_secs_f64()
+    Ok(least.as_secs_f64())
+}
+
+/// As the table says it; a number of 64 bits is none to many readers of JSON.
+fn as_hex<S: Serializer>(digest: &u64, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&format_args!("{digest:016x}"))
 }
 
 fn digest(lists: &[Shortlist]) -> u64 {

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 
+use super::kernels::KernelArgs;
 use super::{Completion, Failure, load};
 use crate::batch::{BackendName, open};
 
@@ -17,6 +18,8 @@ pub(super) struct BackendsArgs {
     /// Columns for people, or one JSON array
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
+    #[command(flatten)]
+    kernels: KernelArgs,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -26,8 +29,8 @@ enum Format {
 }
 
 pub(super) fn run(args: &BackendsArgs) -> Result<Completion, Failure> {
-    let threads = load::available_threads();
-    let states = BackendName::ALL.map(|name| (name, open(name, threads).map(|backend| backend.description())));
+    let options = args.kernels.options(load::available_threads());
+    let states = BackendName::ALL.map(|name| (name, open(name, &options).map(|backend| backend.description())));
     let mut out = io::stdout().lock();
     match args.format {
         Format::Json => {

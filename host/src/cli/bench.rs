@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
+use super::kernels::KernelArgs;
 use super::{Completion, Failure, load, terminal};
-use crate::bench::{Figures, Size, bench};
+use crate::batch::Simd;
+use crate::bench::{BackendFigures, Figures, Size, bench};
 
 /// Measure the backends on this machine.
 #[derive(Debug, Args)]
@@ -21,15 +23,17 @@ pub(super) struct BenchArgs {
     /// Pools and jobs
     #[arg(long, value_name = "POOLSxJOBS", value_delimiter = ',', default_value = "1000x1000,10000x1000,100000x256")]
     sizes: Vec<Size>,
-    /// Threads of the backend with several; 0 takes all cores
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    threads: usize,
+    /// Threads of the backend with several; without it as many as the machine has
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=Simd::THREADS_MAX as u64))]
+    threads: Option<u64>,
     /// Measure everything for at least so long
     #[arg(long, value_name = "MS", default_value_t = 500)]
     at_least_ms: u64,
     /// Columns for people, or one JSON object per size
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
+    #[command(flatten)]
+    kernels: KernelArgs,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -39,12 +43,13 @@ enum Format {
 }
 
 pub(super) fn run(args: &BenchArgs) -> Result<Completion, Failure> {
-    let threads = if args.threads == 0 { load::available_threads() } else { args.threads };
+    let threads = args.threads.map_or_else(load::available_threads, |threads| threads as usize);
+    let options = args.kernels.options(threads);
     let progress = terminal::progress_of(args.sizes.len() as u64);
     let mut out = io::stdout().lock();
     for &size in &args.sizes {
         progress.set_message(size.to_string());
-        let figures = bench(size, threads, Duration::from_millis(args.at_least_ms))?;
+        let figures = bench(size, &options, Duration::from_millis(args.at_least_ms))?;
         match args.format {
             Format::Json => writeln!(out, "{}", serde_json::to_string(&figures)?)?,
             Format::Table => write_table(&mut out, &figures)?,
@@ -53,6 +58,13 @@ pub(super) fn run(args: &BenchArgs) -> Result<Completion, Failure> {
     }
     progress.finish_and_clear();
     Ok(Completion::Fine)
+}
+
+fn columns_of(row: &BackendFigures) -> String {
+    let both = row.column_bytes_per_s.zip(row.share_of_memory_read);
+    both.map_or_else(String::new, |(bytes_per_s, share)| {
+        format!("{:.1} GB/s of columns ({share:.1} x memory)", bytes_per_s / 1e9)
+    })
 }
 
 fn write_table(out: &mut impl Write, figures: &Figures) -> io::Result<()> {
@@ -66,18 +78,27 @@ fn write_table(out: &mut impl Write, figures: &Figures) -> io::Result<()> {
     for row in backends {
         writeln!(
             out,
-            "  {:<45} {:>8.3} Gpairs/s {:>6.1} % of bare {:>11.0} jobs/s {:>10.2} us/decision {:>7.1} GB/s of columns \
-             ({:.1} x memory)  digest {:016x} of {}",
+            "  {:<45} {:>8.3} Gpairs/s {:>6.1} % of bare {:>11.0} jobs/s {:>10.2} us/decision {:<35} digest {:016x} of {} jobs",
             row.backend,
             row.pairs_per_s / 1e9,
             row.share_of_bare_scan * 100.0,
             row.jobs_per_s,
             row.single_us,
-            row.column_bytes_per_s / 1e9,
-            row.share_of_memory_read,
+            columns_of(row),
             row.digest,
             row.digest_jobs,
         )?;
+        if let Some(transfers) = &row.transfers {
+            writeln!(
+                out,
+                "    copies: {:.1} us for {} bytes to the device, {:.1} us for {} bytes from it; first call {:.1} us",
+                transfers.upload_us,
+                transfers.upload_bytes,
+                transfers.download_us,
+                transfers.download_bytes,
+                transfers.first_call_us,
+            )?;
+        }
     }
     Ok(())
 }

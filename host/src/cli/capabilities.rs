@@ -46,7 +46,7 @@ fn document() -> Value {
         },
         "modes": Mode::ALL.map(Mode::name),
         "orders": Order::ALL.map(Order::name),
-        "backends": BackendName::ALL.map(BackendName::name),
+        "backends": BackendName::ALL.into_iter().filter(|name| name.is_built()).map(BackendName::name).collect::<Vec<_>>(),
         "reasons": Rejection::ALL.map(|rejection| json!({
             "stage": rejection.stage(),
             "reason": rejection.reason().name(),

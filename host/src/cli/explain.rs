@@ -55,7 +55,7 @@ pub(super) fn run(args: &ExplainArgs) -> Result<Completion, Failure> {
     load::say_warnings(&warnings);
     writeln!(io::stdout().lock(), "{text}")?;
     let refused_models = models.map_or(0, |models| models.refused);
-    Ok(Completion::from_refusals(loaded.refused + refused_models > 0))
+    Ok(Completion::from_findings(loaded.refused + refused_models > 0))
 }
 
 /// Finds the wanted line and explains its job.

@@ -96,7 +96,7 @@ pub(super) fn run(args: &KvArgs) -> Result<Completion, Failure> {
         "est_kv_bytes": bytes,
     });
     writeln!(stdout, "{answer}")?;
-    Ok(Completion::from_refusals(!table_is_whole))
+    Ok(Completion::from_findings(!table_is_whole))
 }
 
 impl KvArgs {

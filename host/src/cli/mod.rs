@@ -6,6 +6,7 @@ mod backends;
 mod bench;
 mod capabilities;
 mod explain;
+mod kernels;
 mod kv;
 mod load;
 mod place;
@@ -32,7 +33,8 @@ Example:
   orchestrator place --fleet examples/fleet.json --jobs examples/jobs.jsonl
 
 Results go to standard output, everything else to standard error.
-Exit codes: 0 fine, 1 some input lines were refused, 2 usage or unreadable input."
+Exit codes: 0 fine, 1 some input lines were refused or what was compared differs, 2 usage or
+unreadable input."
 )]
 struct Cli {
     #[command(subcommand)]
@@ -72,15 +74,15 @@ Example:
 /// How a command ended, if it ended well.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Completion {
-    /// Everything was taken.
+    /// Everything was taken, and agreed.
     Fine,
-    /// Some input lines were refused.
-    SomeRefused,
+    /// Some input lines were refused, or what was compared differs.
+    WithFindings,
 }
 
 impl Completion {
-    const fn from_refusals(any: bool) -> Self {
-        if any { Self::SomeRefused } else { Self::Fine }
+    const fn from_findings(any: bool) -> Self {
+        if any { Self::WithFindings } else { Self::Fine }
     }
 }
 
@@ -110,7 +112,7 @@ pub fn run() -> ExitCode {
 fn exit_code(outcome: Result<Completion, Failure>) -> ExitCode {
     match outcome {
         Ok(Completion::Fine) => ExitCode::SUCCESS,
-        Ok(Completion::SomeRefused) => ExitCode::from(1),
+        Ok(Completion::WithFindings) => ExitCode::from(1),
         Err(failure) if is_broken_pipe(&*failure) => ExitCode::SUCCESS,
         Err(failure) => {
             terminal::say(format_args!("orchestrator: {failure}"));
@@ -124,7 +126,7 @@ fn import(args: &ImportArgs) -> Result<Completion, Failure> {
     let summary = args.run(&mut stdout)?;
     stdout.flush()?;
     terminal::say(summary.to_string().trim_end());
-    Ok(Completion::from_refusals(summary.has_refusals()))
+    Ok(Completion::from_findings(summary.has_refusals()))
 }
 
 /// A reader that has seen enough, such as `head`, is no failure.

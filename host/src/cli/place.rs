@@ -2,7 +2,6 @@
 //! bounded whatever the file, and lines come out in the order of the file.
 
 use std::io::{self, Write};
-use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -10,9 +9,10 @@ use clap::{Args, ValueEnum};
 use indicatif::ProgressBar;
 use orchestrator_core::{FieldError, JobSpec, KvLayout};
 
+use super::kernels::KernelArgs;
 use super::load::{self, LoadedModels};
 use super::{Completion, Failure, terminal};
-use crate::batch::{Backend, BackendChoice, CrossCheck, Guarded};
+use crate::batch::{Backend, BackendChoice, CrossCheck, Guarded, Incident, Simd};
 use crate::input::{Line, RefusedJob, Warnings, read_job_line};
 use crate::place::{BatchPlacer, DecisionDigest, Mode, Placed, Summary, Wanted};
 use crate::report::{DecisionLine, Hashes, Refusal, TABLE_HEADER, table_row};
@@ -24,7 +24,8 @@ Example:
   orchestrator place --fleet examples/fleet.json --jobs examples/jobs.jsonl --explain
 
 Every input line gives one output line, in the same order. The digest on standard error is
-the same on every machine and for every order of pools in the fleet file.")]
+the same on every machine and for every order of pools in the fleet file. A cross-check that
+finds a difference says it at once, goes on with the scalar backend, and ends with exit code 1.")]
 pub(super) struct PlaceArgs {
     /// The fleet: {"version": 1, "pools": [ … ]}
     #[arg(long, value_name = "JSON")]
@@ -53,19 +54,27 @@ pub(super) struct PlaceArgs {
     /// What decides: all backends decide the same
     #[arg(long, value_enum, default_value_t = BackendArg::Auto)]
     backend: BackendArg,
-    /// Decide no jobs, one in N, or all by the scalar backend as well: off, sample(N) or full
+    /// Compare no job's best pools, those of one job in N, or all with the scalar backend's: off, sample:N or full
     #[arg(long, value_name = "CHECK", default_value_t = CrossCheck::Off)]
     cross_check: CrossCheck,
     /// Threads of the backend at most; without it as many as the machine has
-    #[arg(long, value_name = "N")]
-    threads: Option<NonZeroUsize>,
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=Simd::THREADS_MAX as u64))]
+    threads: Option<u64>,
+    #[command(flatten)]
+    kernels: KernelArgs,
     /// Write here instead of to standard output
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
 }
 
-/// Lines that are read before they are decided.
+/// Lines that are read before they are decided, unless there are so many pools that it takes long.
 const CHUNK_LINES: usize = 4096;
+
+/// Pairs of pool and job after which progress is shown: less than a second for any backend.
+const CHUNK_PAIRS: usize = 1 << 26;
+
+/// A chunk has at least so many lines: what is made of the pools once for it pays off.
+const CHUNK_LINES_MIN: usize = 256;
 
 /// Bytes of lines after which a chunk is decided, however few they are.
 const CHUNK_BYTES: usize = 8 << 20;
@@ -76,6 +85,7 @@ enum BackendArg {
     Auto,
     Scalar,
     Simd,
+    Cuda,
 }
 
 impl BackendArg {
@@ -84,6 +94,7 @@ impl BackendArg {
             Self::Auto => BackendChoice::Auto,
             Self::Scalar => BackendChoice::Scalar,
             Self::Simd => BackendChoice::Simd,
+            Self::Cuda => BackendChoice::Cuda,
         }
     }
 }
@@ -109,8 +120,9 @@ pub(super) fn run(args: &PlaceArgs) -> Result<Completion, Failure> {
     }
     let policy = load::policy(args.policy.as_deref())?;
     let models = args.models.as_deref().map(load::models).transpose()?;
-    let threads = args.threads.map_or_else(load::available_threads, NonZeroUsize::get);
-    let backend = args.backend.choice().open(threads).map_err(|why| format!("--backend: {why}"))?;
+    let threads = args.threads.map_or_else(load::available_threads, |threads| threads as usize);
+    let options = args.kernels.options(threads);
+    let backend = args.backend.choice().open(&options).map_err(|why| format!("--backend: {why}"))?;
     let loaded = load::fleet(&args.fleet)?;
     let (pools, refused_pools) = (loaded.fleet.len(), loaded.refused);
     let mode = match args.mode {
@@ -121,8 +133,10 @@ pub(super) fn run(args: &PlaceArgs) -> Result<Completion, Failure> {
         policy_hash: hex(policy.content_hash()),
         snapshot_hash: hex(loaded.fleet.content_hash()),
         placer: BatchPlacer::new(loaded.fleet, policy, mode, Guarded::new(backend, args.cross_check)),
+        chunk_lines: (CHUNK_PAIRS / pools.max(1)).clamp(CHUNK_LINES_MIN, CHUNK_LINES),
         waiting: Vec::new(),
         waiting_bytes: 0,
+        has_diverged: false,
         placed: Vec::new(),
         models: models.as_ref(),
         wanted: Wanted { explanation: args.explain, best: args.k.into() },
@@ -136,15 +150,19 @@ pub(super) fn run(args: &PlaceArgs) -> Result<Completion, Failure> {
     load::say_warnings(&run.warnings);
     run.say_summary(pools, refused_pools);
     let refused_models = models.as_ref().map_or(0, |models| models.refused);
-    Ok(Completion::from_refusals(refused_pools + refused_models + run.summary.refused() > 0))
+    let any_refused = refused_pools + refused_models + run.summary.refused() > 0;
+    Ok(Completion::from_findings(any_refused || run.has_diverged))
 }
 
 /// One run over a job file.
 struct Run<'a> {
     placer: BatchPlacer,
+    chunk_lines: usize,
     /// The lines of the chunk.
     waiting: Vec<Read>,
     waiting_bytes: usize,
+    /// Whether the cross-check found a difference.
+    has_diverged: bool,
     /// What became of the chunk's jobs.
     placed: Vec<Placed>,
     models: Option<&'a LoadedModels>,
@@ -191,7 +209,7 @@ impl Run<'_> {
                 Ok(None) => break Ok(()),
                 Err(error) => break Err(error),
             }
-            if self.waiting.len() >= CHUNK_LINES || self.waiting_bytes >= CHUNK_BYTES {
+            if self.waiting.len() >= self.chunk_lines || self.waiting_bytes >= CHUNK_BYTES {
                 self.place_chunk(&mut *out, &mut refusals, &progress)?;
             }
         };
@@ -243,6 +261,7 @@ impl Run<'_> {
         let start = Instant::now();
         self.placer.place(self.wanted, &mut placed);
         self.deciding += start.elapsed();
+        self.say_incident(progress);
         let mut decided = placed.drain(..);
         let mut waiting = std::mem::take(&mut self.waiting);
         for Read { line, bytes, job_id, has_deadline, refused } in waiting.drain(..) {
@@ -305,6 +324,16 @@ impl Run<'_> {
         }
     }
 
+    /// At once: whoever watches a long run can look at the device while it goes on.
+    fn say_incident(&mut self, progress: &ProgressBar) {
+        if let Some(incident) = self.placer.backend_mut().take_incident() {
+            self.has_diverged |= matches!(incident, Incident::Diverged(_));
+            progress.suspend(|| {
+                terminal::say(format_args!("backend: {incident}; the scalar backend decides from here on"))
+            });
+        }
+    }
+
     fn say_summary(&mut self, pools: usize, refused_pools: u64) {
         let mode = self.placer.mode().name();
         let per_second = per_second(self.summary.decided(), self.deciding);
@@ -313,8 +342,9 @@ impl Run<'_> {
             "fleet: {pools} pools, {refused_pools} rows refused; mode {mode}; {classes} classes of pools"
         ));
         terminal::say(&self.summary);
-        if let Some(incident) = self.placer.backend_mut().take_incident() {
-            terminal::say(format_args!("backend: {incident}; the scalar backend decided from there on"));
+        let checked = self.placer.backend().checked();
+        if checked > 0 && !self.has_diverged {
+            terminal::say(format_args!("cross-check: {checked} lists compared with the scalar backend's, all equal"));
         }
         let (backend, runs_on) = (self.placer.backend().name(), self.placer.backend().description());
         terminal::say(format_args!(

@@ -53,7 +53,7 @@ pub(super) fn run(args: &ReplayArgs) -> Result<Completion, Failure> {
         ReplayEnd::Explained(decisions) => writeln!(out, "{}", explanation(&replayed, decisions))?,
     }
     let is_fine = matches!(replayed.end, ReplayEnd::Equal | ReplayEnd::Explained(_));
-    Ok(Completion::from_refusals(!is_fine))
+    Ok(Completion::from_findings(!is_fine))
 }
 
 fn summary(replayed: &Replayed) -> String {

@@ -5,7 +5,7 @@ use std::io::{IsTerminal, Write, stderr};
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 use crate::observe::LogWriter;
 
@@ -50,8 +50,17 @@ fn progress(length: Option<u64>, template: &str) -> ProgressBar {
         return bar;
     }
     if let Ok(style) = ProgressStyle::with_template(template) {
-        bar.set_style(style);
+        bar.set_style(style.with_key("eta", write_eta));
     }
     bar.enable_steady_tick(Duration::from_millis(200));
     bar
+}
+
+/// Nothing is known before the first piece is done.
+fn write_eta(state: &ProgressState, to: &mut dyn std::fmt::Write) {
+    // A line that cannot be drawn is drawn again.
+    let _ = match state.pos() {
+        0 => to.write_str("unknown"),
+        _ => write!(to, "{:#}", HumanDuration(state.eta())),
+    };
 }

@@ -73,8 +73,21 @@ impl Case {
 }
 
 fn add_pool(builder: &mut FleetBuilder, line: u64, text: &str) -> Result<(), FleetLimit> {
-    let Ok(pool) = PoolText::read(text, &mut Warnings::default()) else { return Ok(()) };
-    pool.with_snapshot(|snapshot| snapshot.validate().map_or(Ok(()), |valid| builder.add(line, &valid)))
+    let pool = match PoolText::read(text, &mut Warnings::default()) {
+        Ok(pool) => pool,
+        Err(refused) => {
+            // A refused row keeps others of its ids out too. POOL-1.
+            refused.identity().map(|(id, replica_id)| builder.claim(id, replica_id));
+            return Ok(());
+        }
+    };
+    pool.with_snapshot(|snapshot| match snapshot.validate() {
+        Ok(valid) => builder.add(line, &valid),
+        Err(_) => {
+            builder.claim(snapshot.id, snapshot.replica_id);
+            Ok(())
+        }
+    })
 }
 
 impl Setup {

@@ -13,7 +13,7 @@ use orchestrator_core::rows::JobQuery;
 use orchestrator_core::{Order, PlacementInput, Policy, PolicySpec, Shortlist, shortlist};
 
 use super::case::{LookedUp, Setup};
-use crate::batch::{Backend, BackendError, BackendName, World};
+use crate::batch::{Backend, BackendError, World};
 
 /// Rounds with changed pools, after the one with fresh pools.
 const CHANGED_ROUNDS: u32 = 3;
@@ -24,32 +24,53 @@ const DEPTHS: [u8; 3] = [1, 2, Shortlist::DEPTH_MAX as u8];
 /// A backend that found something else than the core.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Difference {
-    /// Which backend.
-    pub backend: BackendName,
+    /// Which backend, and what it runs on.
+    pub backend: String,
     /// Its place among the backends of the run.
     pub backend_index: usize,
     /// In which state of the pools: 0 is fresh, the last one is under another policy.
     pub round: u32,
-    /// Which of the jobs, from 0; `None` when the backend failed as a whole.
-    pub job: Option<usize>,
+    /// In what way.
+    pub what: Deviation,
+}
+
+/// In what way a backend differs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Deviation {
+    /// It did not answer.
+    Failed(BackendError),
+    /// Its list is another one.
+    Found(Box<OtherList>),
+}
+
+/// A list that should be another one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OtherList {
+    /// Which of the jobs, from 0.
+    pub job: usize,
     /// What the core found.
-    pub expected: Option<Shortlist>,
-    /// What the backend found, or why it did not answer.
-    pub found: Result<Shortlist, BackendError>,
+    pub expected: Shortlist,
+    /// What the backend found.
+    pub found: Shortlist,
 }
 
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { backend, round, job, .. } = self;
-        match (&self.found, &self.expected, job) {
-            (Ok(found), Some(expected), Some(job)) => {
+        let Self { backend, round, what, .. } = self;
+        let state = match round {
+            0 => "on fresh pools",
+            1..=CHANGED_ROUNDS => "after commits and releases",
+            _ => "under another policy",
+        };
+        match what {
+            Deviation::Failed(error) => write!(f, "{backend}, {state}: {error}"),
+            Deviation::Found(other) => {
+                let OtherList { job, expected, found } = &**other;
                 let depth = expected.depth();
-                writeln!(f, "{backend}: job {job}, round {round}, depth {depth}")?;
+                writeln!(f, "{backend}, {state} (round {round}): job {job}, the best {depth}")?;
                 writeln!(f, "  expected {}", Listed(expected))?;
                 write!(f, "  found    {}", Listed(found))
             }
-            (Err(error), ..) => write!(f, "{backend} failed in round {round}: {error}"),
-            _ => write!(f, "{backend}: round {round}"),
         }
     }
 }
@@ -66,15 +87,13 @@ impl fmt::Display for Listed<'_> {
 /// All answers of one backend as a number.
 #[derive(Debug)]
 pub(super) struct BackendDigest {
-    /// The backend's name and what it runs on.
     backend: String,
     hasher: ContentHasher,
 }
 
 impl BackendDigest {
     pub(super) fn of(backend: &dyn Backend) -> Self {
-        let backend = format!("{} ({})", backend.name(), backend.description());
-        Self { backend, hasher: ContentHasher::new("shortlists") }
+        Self { backend: title_of(backend), hasher: ContentHasher::new("shortlists") }
     }
 
     pub(super) fn finish(self) -> (String, u64) {
@@ -90,6 +109,11 @@ impl BackendDigest {
             self.hasher.int(key.rank().into());
         }
     }
+}
+
+/// A backend's name and what it runs on.
+fn title_of(backend: &dyn Backend) -> String {
+    format!("{} ({})", backend.name(), backend.description())
 }
 
 /// One world on its way through its rounds.
@@ -214,25 +238,20 @@ impl Asked<'_> {
             |job: usize| DEPTHS[if self.round.is_multiple_of(2) { call } else { (call + job) % DEPTHS.len() }];
         let mut lists: Vec<_> = (0..queries.len()).map(|job| Shortlist::new(depth_of(job))).collect();
         let answered = self.backend.shortlists(world, queries, &mut lists);
-        answered.map_err(|error| self.difference(None, None, Err(error)))?;
+        answered.map_err(|error| self.difference(Deviation::Failed(error)))?;
         lists.iter().for_each(|list| self.digest.add(list));
         for (job, (found, expected)) in lists.into_iter().zip(expected).enumerate() {
             let expected = first_of(expected, depth_of(job));
             if found != expected {
-                return Err(self.difference(Some(job), Some(expected), Ok(found)));
+                return Err(self.difference(Deviation::Found(Box::new(OtherList { job, expected, found }))));
             }
         }
         Ok(())
     }
 
-    fn difference(
-        &self,
-        job: Option<usize>,
-        expected: Option<Shortlist>,
-        found: Result<Shortlist, BackendError>,
-    ) -> Box<Difference> {
-        let (backend, backend_index, round) = (self.backend.name(), self.backend_index, self.round);
-        Box::new(Difference { backend, backend_index, round, job, expected, found })
+    fn difference(&self, what: Deviation) -> Box<Difference> {
+        let (backend, backend_index, round) = (title_of(self.backend), self.backend_index, self.round);
+        Box::new(Difference { backend, backend_index, round, what })
     }
 }
 

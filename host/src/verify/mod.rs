@@ -30,10 +30,12 @@ mod worlds;
 
 pub use case::{Case, VerifyError};
 pub use case_files::{CASE_FILES, CaseFileError, read_case, write_case};
-pub use compare::Difference;
+pub use compare::{Deviation, Difference, OtherList};
 pub use worlds::Plan;
 
-use crate::batch::{Backend, Level, Scalar, Simd, Unavailable};
+use crate::batch::{Backend, BackendName, BackendOptions, Level, Scalar, Simd, Unavailable};
+#[cfg(feature = "cuda")]
+use crate::batch::{Cuda, Tiling};
 use compare::{BackendDigest, Run};
 
 /// Threads of the backend with several: more than many machines have cores, so that parts end in any order.
@@ -63,16 +65,47 @@ pub struct Found {
     pub case: Case,
 }
 
-/// The backends of this machine: every set of vector instructions on one thread, and the widest on more.
+/// A backend in all the ways in which this machine runs it: every set of vector instructions on one thread, and the widest
+/// on more, which share however small a world is; a device as it cuts jobs and pools by itself, and in the smallest pieces.
+///
+/// # Errors
+/// Why it is not available.
+pub fn backends_of(name: BackendName, options: &BackendOptions) -> Result<Vec<Box<dyn Backend>>, Unavailable> {
+    match name {
+        BackendName::Scalar => Ok(vec![Box::new(Scalar)]),
+        BackendName::Simd => {
+            let mut backends: Vec<Box<dyn Backend>> = Vec::new();
+            for level in Level::available() {
+                backends.push(Box::new(Simd::with_level(level, 1)?));
+            }
+            backends.push(Box::new(Simd::new(THREADS)?.sharing_everything()));
+            Ok(backends)
+        }
+        BackendName::Cuda => devices(options),
+    }
+}
+
+/// A device as it cuts by itself, and in the smallest pieces.
+#[cfg(feature = "cuda")]
+fn devices(options: &BackendOptions) -> Result<Vec<Box<dyn Backend>>, Unavailable> {
+    let open = || Cuda::open(options.kernel_image.as_deref());
+    let smallest = Tiling { group_jobs_min: 1, part_pools_min: 1 };
+    Ok(vec![Box::new(open()?), Box::new(open()?.with_tiling(smallest))])
+}
+
+#[cfg(not(feature = "cuda"))]
+const fn devices(_: &BackendOptions) -> Result<Vec<Box<dyn Backend>>, Unavailable> {
+    Err(Unavailable::NotBuilt { backend: BackendName::Cuda })
+}
+
+/// All backends of this machine, a device only where there is one.
 ///
 /// # Errors
 /// When threads cannot be started.
-pub fn available_backends() -> Result<Vec<Box<dyn Backend>>, Unavailable> {
-    let mut backends: Vec<Box<dyn Backend>> = vec![Box::new(Scalar)];
-    for level in Level::available() {
-        backends.push(Box::new(Simd::with_level(level, 1)?));
-    }
-    backends.push(Box::new(Simd::new(THREADS)?));
+pub fn available_backends(options: &BackendOptions) -> Result<Vec<Box<dyn Backend>>, Unavailable> {
+    let mut backends = backends_of(BackendName::Scalar, options)?;
+    backends.extend(backends_of(BackendName::Simd, options)?);
+    backends.extend(backends_of(BackendName::Cuda, options).unwrap_or_default());
     Ok(backends)
 }
 

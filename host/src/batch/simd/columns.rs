@@ -1,11 +1,10 @@
 //! What every pool is to any job, a column per fact.
-//!
-//! Invariant: `decode_max` and `prefill_max` are not below any rate; a pool that lost a high rate may leave them above.
 
 use orchestrator_core::pool_lane;
 use orchestrator_core::rule::lane::{PoolLane, low_bits};
 
 use crate::batch::backend::World;
+use crate::batch::ends::RatesMax;
 
 /// Columns of equal length, by rank.
 #[derive(Debug, Default)]
@@ -17,8 +16,7 @@ pub(super) struct Columns {
     pub(super) milli_tps: Vec<u32>,
     pub(super) first_token_us: Vec<u64>,
     pub(super) waves: Vec<u32>,
-    pub(super) decode_max: u32,
-    pub(super) prefill_max: u32,
+    pub(super) rates_max: RatesMax,
     changed: Vec<u32>,
 }
 
@@ -35,7 +33,7 @@ impl Columns {
     /// Makes all columns anew. O(pools).
     pub(super) fn fill(&mut self, world: &World<'_>) {
         self.changed.clear();
-        (self.decode_max, self.prefill_max) = (0, 0);
+        self.rates_max = RatesMax::default();
         let len = world.table.len();
         for column in [&mut self.decode_q10, &mut self.prefill_q10, &mut self.milli_tps, &mut self.waves] {
             column.resize(len, 0);
@@ -65,7 +63,6 @@ impl Columns {
         self.milli_tps[index] = lane.milli_tps;
         self.first_token_us[index] = lane.first_token_us;
         self.waves[index] = lane.waves;
-        self.decode_max = self.decode_max.max(lane.decode_q10);
-        self.prefill_max = self.prefill_max.max(lane.prefill_q10);
+        self.rates_max.add(lane);
     }
 }

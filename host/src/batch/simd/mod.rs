@@ -1,8 +1,8 @@
 //! Vector units and threads: pools and jobs in columns, many pairs in a handful of instructions.
 //!
 //! What a class of jobs asks of pools is asked once per class (`classes`), by the core; what is left of a pair is a few
-//! integers in columns (`columns`, `view`) and the arithmetic of `rule::lane` (`scan`). `docs/batch.md` has the proof that
-//! this is the oracle's answer.
+//! integers in columns (`columns`, `view`) and the arithmetic of `rule::lane` (`scan`). `docs/batch.md` says why this
+//! is the oracle's answer.
 //!
 //! ```
 //! use orchestrator_core::{JobSpec, Policy, PoolSnapshot, Shortlist};
@@ -27,35 +27,35 @@
 //! Invariants: an answer depends on no number of threads, no vector width and no order of jobs; every view that is read
 //! has seen all changes.
 
-mod classes;
 mod columns;
 mod level;
 mod scan;
-mod segments;
 mod tasks;
 mod view;
-mod warm;
 
 use std::thread::available_parallelism;
 
+use orchestrator_core::Shortlist;
 use orchestrator_core::rows::JobQuery;
-use orchestrator_core::{Shortlist, keys_of};
-use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
+use rayon::{ThreadPool, ThreadPoolBuilder};
 
 pub use level::Level;
 
-use self::classes::Classes;
 use self::columns::Columns;
-use self::segments::Segments;
 use self::tasks::{Snapshot, Task};
-use self::warm::WarmIndex;
+use self::view::HostViews;
 use super::backend::{Backend, BackendError, BackendName, World};
-use super::choice::Unavailable;
+use super::classes::Classes;
+use super::segments::Segments;
+use super::unavailable::Unavailable;
+use super::warm::WarmIndex;
 
 /// Jobs that one thread takes at once: enough to have a tile of columns pay off.
 const JOBS_PER_TASK: usize = 32;
 /// Fewer pairs are not worth waking a thread for: they take less than 50 µs.
 const SHARED_PAIRS_MIN: usize = 1 << 16;
+/// A range of fewer pools is not cut in two for threads.
+const SHARED_POOLS_MIN: usize = 1 << 15;
 
 /// Columns, vector units and threads.
 #[derive(Debug)]
@@ -63,8 +63,11 @@ pub struct Simd {
     level: Level,
     /// None with one thread: then nothing but the caller's thread is used.
     threads: Option<ThreadPool>,
+    shared_pairs_min: usize,
+    shared_pools_min: usize,
     columns: Columns,
     classes: Classes,
+    views: HostViews,
     warm: WarmIndex,
     /// Whether anything may have changed since the columns were made.
     stale: bool,
@@ -83,10 +86,13 @@ struct Batch {
 }
 
 impl Simd {
+    /// More threads than any machine has cores only wait for each other.
+    pub const THREADS_MAX: usize = 1024;
+
     /// The widest vectors of this machine, on so many threads; 0 takes all of them.
     ///
     /// # Errors
-    /// When the threads cannot be started.
+    /// When the threads cannot be started, or are more than [`Simd::THREADS_MAX`].
     pub fn new(threads: usize) -> Result<Self, Unavailable> {
         Self::with_level(Level::best(), threads)
     }
@@ -97,20 +103,30 @@ impl Simd {
     /// As [`Simd::new`].
     pub fn with_level(level: Level, threads: usize) -> Result<Self, Unavailable> {
         let threads = if threads == 0 { available_parallelism().map_or(1, usize::from) } else { threads };
-        let no_threads = |error: ThreadPoolBuildError| {
-            let backend = BackendName::Simd;
-            Unavailable::NoThreads { backend, threads, why: error.to_string() }
-        };
+        let no_threads = |why: String| Unavailable::NoThreads { backend: BackendName::Simd, threads, why };
+        if threads > Self::THREADS_MAX {
+            return Err(no_threads(format!("the limit is {}", Self::THREADS_MAX)));
+        }
         let pool = (threads > 1).then(|| ThreadPoolBuilder::new().num_threads(threads).build()).transpose();
         Ok(Self {
             level,
-            threads: pool.map_err(no_threads)?,
+            threads: pool.map_err(|error| no_threads(error.to_string()))?,
+            shared_pairs_min: SHARED_PAIRS_MIN,
+            shared_pools_min: SHARED_POOLS_MIN,
             columns: Columns::default(),
             classes: Classes::default(),
+            views: HostViews::default(),
             warm: WarmIndex::default(),
             stale: true,
             batch: Batch::default(),
         })
+    }
+
+    /// Its threads share any work, however little: slower, and a way to verify on small worlds what large ones do.
+    #[must_use]
+    pub const fn sharing_everything(mut self) -> Self {
+        (self.shared_pairs_min, self.shared_pools_min) = (0, 0);
+        self
     }
 
     /// The number of threads.
@@ -137,10 +153,7 @@ impl Simd {
     /// Puts the jobs in order of their classes and finds out where each looks.
     fn arrange(&mut self, world: &World<'_>, jobs: &[JobQuery<'_>], lists: &[Shortlist]) {
         let Batch { order, lists: sorted, segments, .. } = &mut self.batch;
-        self.classes.begin_batch();
-        order.clear();
-        order.extend((0u32..).zip(jobs).map(|(index, job)| (self.classes.of(world, job), index)));
-        order.sort_unstable();
+        self.classes.sort(world, jobs, order);
         sorted.clear();
         segments.clear();
         for &(_, index) in &*order {
@@ -154,7 +167,8 @@ impl Simd {
         let Batch { order, lists, segments, tasks } = &mut self.batch;
         let mut start = 0;
         while start < order.len() {
-            let end = self.classes.prepare(world, &self.columns, order, start);
+            let views_max = self.views.limit(self.columns.len());
+            let Ok(end) = self.classes.prepare(world, &mut self.views, views_max, order, start);
             Task::cut(&order[start..end], start, JOBS_PER_TASK, tasks);
             let snapshot = Snapshot {
                 level: self.level,
@@ -164,9 +178,11 @@ impl Simd {
                 segments,
                 columns: &self.columns,
                 classes: &self.classes,
+                shared_pools_min: self.shared_pools_min,
+                views: &self.views,
             };
             let round = &mut lists[start..end];
-            let is_shared = round.len().saturating_mul(self.columns.len()) >= SHARED_PAIRS_MIN;
+            let is_shared = round.len().saturating_mul(self.columns.len()) >= self.shared_pairs_min;
             match self.threads.as_ref().filter(|_| is_shared) {
                 Some(pool) => pool.install(|| snapshot.run_all(tasks, round, pool.current_num_threads())),
                 None => snapshot.run_all(tasks, round, 1),
@@ -180,10 +196,7 @@ impl Simd {
         for (&(_, index), found) in self.batch.order.iter().zip(&self.batch.lists) {
             let (job, list) = (jobs[index as usize], &mut lists[index as usize]);
             list.clone_from(found);
-            if WarmIndex::concerns(&job) {
-                let input = world.input(job, self.name())?;
-                keys_of(&input, self.warm.pools_of(&job)).for_each(|key| list.offer(key));
-            }
+            self.warm.offer(world, &job, self.name(), list)?;
         }
         Ok(())
     }
@@ -214,6 +227,7 @@ impl Backend for Simd {
         jobs: &[JobQuery<'_>],
         lists: &mut [Shortlist],
     ) -> Result<(), BackendError> {
+        World::check_lists(jobs, lists, self.name())?;
         world
             .table
             .check(world.policy)

@@ -17,15 +17,11 @@ use orchestrator_core::rule::lane::{
 /// Pools that are looked at again together.
 const BLOCK: usize = 64;
 
-/// Which arithmetic is exact for a job and its class.
+/// The kinds of `Ends`, as parameters of the loops.
 pub(super) mod ends {
-    /// No end reaches the limit of times.
     pub(in crate::batch::simd) const PLAIN: u8 = 0;
-    /// Ends may reach the limit of times.
     pub(in crate::batch::simd) const SATURATING: u8 = 1;
-    /// Jobs may wait in a pool for a slot.
     pub(in crate::batch::simd) const WAITING: u8 = 2;
-    /// Order `vram-first`: no job changes the words.
     pub(in crate::batch::simd) const STATIC: u8 = 3;
 }
 

@@ -5,24 +5,21 @@
 
 use std::ops::Range;
 
-use orchestrator_core::limits::TIME_MAX_US;
+use orchestrator_core::Shortlist;
 use orchestrator_core::rows::JobQuery;
-use orchestrator_core::rule::lane::tokens_us;
-use orchestrator_core::{Order, Shortlist};
 use pulp::NullaryFnOnce;
 
-use super::classes::Classes;
 use super::columns::Columns;
 use super::level::Level;
 use super::scan::{JobLane, Pools, ends, scan};
-use super::segments::Segments;
-use super::view::View;
+use super::view::{HostViews, View};
 use crate::batch::backend::World;
+use crate::batch::classes::Classes;
+use crate::batch::ends::Ends;
+use crate::batch::segments::Segments;
 
 /// Pools of a tile: 26 bytes each in the loops of most jobs.
 const TILE: usize = 1024;
-/// A range of fewer pools is not shared between threads.
-const SHARED_MIN: usize = 1 << 15;
 
 /// Jobs of one class, as places in the order of the batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,6 +51,9 @@ pub(super) struct Snapshot<'a> {
     pub(super) segments: &'a Segments,
     pub(super) columns: &'a Columns,
     pub(super) classes: &'a Classes,
+    /// A range of fewer pools is for one thread.
+    pub(super) shared_pools_min: usize,
+    pub(super) views: &'a HostViews,
 }
 
 impl Snapshot<'_> {
@@ -87,7 +87,7 @@ impl Snapshot<'_> {
                 || self.run_shared(left, left_lists, pools.clone(), parts),
                 || self.run_shared(right, right_lists, pools.clone(), parts),
             );
-        } else if parts > 1 && pools.len() >= SHARED_MIN {
+        } else if parts > 1 && pools.len() > TILE && pools.len() >= self.shared_pools_min {
             let middle = pools.start + (pools.len() / 2).next_multiple_of(TILE);
             let mut others: Vec<_> = lists.iter().map(|list| Shortlist::new(list.depth())).collect();
             rayon::join(
@@ -103,14 +103,14 @@ impl Snapshot<'_> {
     }
 
     fn run(&self, task: &Task, lists: &mut [Shortlist], ranks: Range<usize>) {
-        let Some(view) = self.classes.view(task.class) else { return };
+        let Some(view) = self.classes.view(task.class).and_then(|at| self.views.get(at)) else { return };
         let pools = self.pools(view);
         let loops = Loops { snapshot: self, task, pools, ranks, lists };
         match self.ends(task, view) {
-            ends::PLAIN => self.level.run(Compiled::<{ ends::PLAIN }>(loops)),
-            ends::SATURATING => self.level.run(Compiled::<{ ends::SATURATING }>(loops)),
-            ends::WAITING => self.level.run(Compiled::<{ ends::WAITING }>(loops)),
-            _ => self.level.run(Compiled::<{ ends::STATIC }>(loops)),
+            Ends::Plain => self.level.run(Compiled::<{ ends::PLAIN }>(loops)),
+            Ends::Saturating => self.level.run(Compiled::<{ ends::SATURATING }>(loops)),
+            Ends::Waiting => self.level.run(Compiled::<{ ends::WAITING }>(loops)),
+            Ends::Static => self.level.run(Compiled::<{ ends::STATIC }>(loops)),
         }
     }
 
@@ -137,21 +137,9 @@ impl Snapshot<'_> {
     }
 
     /// The cheapest arithmetic that is exact for all jobs of a task.
-    fn ends(&self, task: &Task, view: &View) -> u8 {
-        let rows = || task.places.clone().map(|place| self.job(place).row);
-        // One limit above all of a task's jobs.
-        let output_max = rows().map(|row| row.output_tokens).max().unwrap_or(0);
-        let prompt_max = rows().map(|row| row.prompt_tokens).max().unwrap_or(0);
-        let tokens_max = tokens_us(self.columns.decode_max, self.columns.prefill_max, output_max, prompt_max);
-        if self.world.policy.order() == Order::VramFirst {
-            ends::STATIC
-        } else if rows().any(|row| row.pool_backlog > 0) {
-            ends::WAITING
-        } else if view.base_max + tokens_max > TIME_MAX_US {
-            ends::SATURATING
-        } else {
-            ends::PLAIN
-        }
+    fn ends(&self, task: &Task, view: &View) -> Ends {
+        let rows = task.places.clone().map(|place| self.job(place).row);
+        Ends::of(self.world.policy, rows, self.columns.rates_max, view.base_max)
     }
 }
 

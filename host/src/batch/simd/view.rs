@@ -2,9 +2,54 @@
 //!
 //! Invariant: `base_max` is not below any known end without tokens; a pool that lost a late one may leave it above.
 
+use std::convert::Infallible;
+
 use orchestrator_core::limits::TIME_MAX_US;
 use orchestrator_core::rule::lane::ClassLane;
 use orchestrator_core::{ClassScorer, PlacementInput};
+
+use crate::batch::classes::Views;
+
+/// Memory for views.
+const VIEW_BYTES_MAX: usize = 512 << 20;
+/// So many views there are at least: one to scan with, one to make.
+const VIEWS_MIN: usize = 2;
+/// And at most: the one to give up is searched for among all.
+const VIEWS_MAX: usize = 1024;
+
+/// The views of all classes, as far as there is memory.
+#[derive(Debug, Default)]
+pub(super) struct HostViews(Vec<View>);
+
+impl HostViews {
+    /// How many views of so many pools there may be. Gives up those above, which a smaller fleet left.
+    pub(super) fn limit(&mut self, pools: usize) -> usize {
+        let views_max = (VIEW_BYTES_MAX / (View::BYTES_PER_POOL * pools.max(1))).clamp(VIEWS_MIN, VIEWS_MAX);
+        self.0.truncate(views_max);
+        views_max
+    }
+
+    pub(super) fn get(&self, at: usize) -> Option<&View> {
+        self.0.get(at)
+    }
+}
+
+impl Views for HostViews {
+    type Error = Infallible;
+
+    fn fill(&mut self, at: usize, input: &PlacementInput<'_>) -> Result<(), Infallible> {
+        if self.0.len() <= at {
+            self.0.resize_with(at + 1, View::default);
+        }
+        self.0[at].fill(input);
+        Ok(())
+    }
+
+    fn refresh(&mut self, at: usize, input: &PlacementInput<'_>, ranks: &[u32]) -> Result<(), Infallible> {
+        self.0[at].refresh(input, ranks);
+        Ok(())
+    }
+}
 
 /// Columns of equal length, by rank.
 #[derive(Debug, Default)]
@@ -20,10 +65,10 @@ pub(super) struct View {
 
 impl View {
     /// Bytes for each pool, at most.
-    pub(super) const BYTES_PER_POOL: usize = 4 * size_of::<u64>();
+    const BYTES_PER_POOL: usize = 4 * size_of::<u64>();
 
     /// Makes all columns anew for the class of the input's job. O(pools).
-    pub(super) fn fill(&mut self, input: &PlacementInput<'_>) {
+    fn fill(&mut self, input: &PlacementInput<'_>) {
         let (len, job) = (input.pools().len(), input.job_row());
         self.base.resize(len, 0);
         self.room_bytes.resize(len, 0);
@@ -39,7 +84,7 @@ impl View {
     }
 
     /// Brings some pools up to date. O(1) for each.
-    pub(super) fn refresh(&mut self, input: &PlacementInput<'_>, ranks: &[u32]) {
+    fn refresh(&mut self, input: &PlacementInput<'_>, ranks: &[u32]) {
         let class = ClassScorer::new(input);
         let len = self.base.len();
         for &rank in ranks.iter().filter(|&&rank| (rank as usize) < len) {

@@ -348,7 +348,7 @@ impl Run<'_> {
         ended?;
         match (failure, record) {
             (Some(why), Some(path)) => Err(format!("{}: the recording is not whole: {why}", path.display()).into()),
-            _ => Ok(Completion::from_refusals(refused > 0)),
+            _ => Ok(Completion::from_findings(refused > 0)),
         }
     }
 }

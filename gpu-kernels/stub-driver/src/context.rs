@@ -1,0 +1,101 @@
+//! The driver, its one device and the primary context.
+
+use core::ffi::{c_char, c_int, c_uint};
+use core::mem::MaybeUninit;
+use std::cell::Cell;
+
+use crate::driver::{Handle, begin, with};
+use crate::report;
+use crate::status::{self, Status, put};
+
+const NAME: &str = "stub (PTX interpreter)";
+/// The handle of the primary context.
+const PRIMARY: Handle = 0x1000;
+
+const MULTIPROCESSOR_COUNT: c_uint = 16;
+const MEMORY_POOLS_SUPPORTED: c_uint = 115;
+
+thread_local! {
+    static CURRENT: Cell<Handle> = const { Cell::new(0) };
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn cuInit(_flags: c_uint) -> Status {
+    status::of(begin())
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn cuDeviceGetCount(count: Option<&mut MaybeUninit<c_int>>) -> Status {
+    put(count, with(|_| Ok(1)))
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn cuDeviceGet(device: Option<&mut MaybeUninit<c_int>>, ordinal: c_int) -> Status {
+    put(device, with(|_| if ordinal == 0 { Ok(0) } else { Err(status::INVALID_DEVICE) }))
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn cuDeviceGetAttribute(value: Option<&mut MaybeUninit<c_int>>, which: c_uint, _device: c_int) -> Status {
+    let answer = match which {
+        MULTIPROCESSOR_COUNT => Ok(2),
+        // As devices that are in use have.
+        MEMORY_POOLS_SUPPORTED => Ok(1),
+        _ => Err(status::INVALID_VALUE),
+    };
+    put(value, with(|_| answer))
+}
+
+/// # Safety
+/// `name` is an address of `len` bytes.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn cuDeviceGetName(name: *mut c_char, len: c_int, _device: c_int) -> Status {
+    let room = usize::try_from(len).unwrap_or(0);
+    if name.is_null() || room <= NAME.len() {
+        return status::INVALID_VALUE;
+    }
+    // SAFETY: the caller gives `len` bytes, more than the name has, and none of them is the name's own.
+    unsafe {
+        name.copy_from_nonoverlapping(NAME.as_ptr().cast(), NAME.len());
+        name.add(NAME.len()).write(0);
+    }
+    status::SUCCESS
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn cuDevicePrimaryCtxRetain(context: Option<&mut MaybeUninit<Handle>>, _device: c_int) -> Status {
+    let retained = with(|driver| {
+        driver.contexts += 1;
+        report::write(driver);
+        Ok(PRIMARY)
+    });
+    put(context, retained)
+}
+
+/// With the last release goes what failed; what lives then was leaked, and is reported.
+#[unsafe(no_mangle)]
+extern "C" fn cuDevicePrimaryCtxRelease_v2(_device: c_int) -> Status {
+    status::of(with(|driver| {
+        driver.contexts = driver.contexts.checked_sub(1).ok_or(status::INVALID_CONTEXT)?;
+        if driver.contexts == 0 {
+            driver.failed = None;
+        }
+        report::write(driver);
+        Ok(())
+    }))
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn cuCtxGetCurrent(context: Option<&mut MaybeUninit<Handle>>) -> Status {
+    put(context, with(|_| Ok(CURRENT.get())))
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn cuCtxSetCurrent(context: Handle) -> Status {
+    status::of(with(|_| {
+        if context != 0 && context != PRIMARY {
+            return Err(status::INVALID_CONTEXT);
+        }
+        CURRENT.set(context);
+        Ok(())
+    }))
+}

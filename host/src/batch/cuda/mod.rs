@@ -1,0 +1,204 @@
+//! A CUDA device: the pools and the views of classes lie there, jobs go there, their best two come back.
+//!
+//! Classes, segments and warm sessions are those of the other backends; what a pool is to a class is made by the core and
+//! uploaded as records of `orchestrator-kernels`; the kernels do the arithmetic of `rule::lane`. `docs/batch.md` has the
+//! whole picture.
+//!
+//! ```no_run
+//! use orchestrator_host::batch::{Backend, Cuda};
+//!
+//! match Cuda::open(None) {
+//!     Ok(cuda) => println!("{}", cuda.description()),
+//!     Err(why) => println!("not available: {why}"),
+//! }
+//! ```
+//!
+//! Invariants: a device that was opened has an image of this program's contract and has passed the self-test; after a
+//! failure nothing is left on it, and it is not asked again; no answer depends on how jobs and pools are cut.
+
+#![allow(
+    unsafe_code,
+    reason = "launches, pinned memory and the search for the driver; each block says why it is sound"
+)]
+
+mod answer;
+mod buffer;
+mod device;
+mod fault;
+mod image;
+mod jobs;
+mod kernels;
+mod pools;
+mod probe;
+mod round;
+mod self_test;
+mod session;
+mod staging;
+mod views;
+
+use std::path::Path;
+
+use orchestrator_core::Shortlist;
+use orchestrator_core::rows::JobQuery;
+
+pub use self::round::Tiling;
+pub use self::staging::Times;
+
+use self::image::Image;
+use self::session::{Session, Sorted};
+use super::backend::{Backend, BackendError, BackendName, World};
+use super::classes::Classes;
+use super::segments::Segments;
+use super::unavailable::Unavailable;
+use super::warm::WarmIndex;
+
+/// The first CUDA device that the driver shows.
+#[derive(Debug)]
+pub struct Cuda {
+    /// The device, or why it is not asked any more.
+    session: Result<Session, BackendError>,
+    device_name: String,
+    image: String,
+    tiling: Tiling,
+    classes: Classes,
+    warm: WarmIndex,
+    /// Whether anything may have changed since the tables were made.
+    stale: bool,
+    batch: Batch,
+}
+
+/// What one call works with: kept for its memory.
+#[derive(Debug, Default)]
+struct Batch {
+    /// Class and index of every job, by class.
+    order: Vec<(u32, u32)>,
+    /// The lists in that order.
+    lists: Vec<Shortlist>,
+    segments: Segments,
+}
+
+impl Cuda {
+    /// Opens the first device, with the kernels in a file of PTX or with the built-in ones, and tests it.
+    ///
+    /// # Errors
+    /// Why there is none that can be trusted.
+    pub fn open(kernel_image: Option<&Path>) -> Result<Self, Unavailable> {
+        let image = Image::of(kernel_image)?;
+        probe::find_driver()?;
+        probe::without_panic(|| {
+            let session = Session::open(&image)?;
+            let mut cuda = Self::of(session, image.origin);
+            self_test::run(&mut cuda)?;
+            Ok(cuda)
+        })
+    }
+
+    fn of(session: Session, image: String) -> Self {
+        Self {
+            device_name: session.device_name().to_owned(),
+            session: Ok(session),
+            image,
+            tiling: Tiling::default(),
+            classes: Classes::default(),
+            warm: WarmIndex::default(),
+            stale: true,
+            batch: Batch::default(),
+        }
+    }
+
+    /// The same device, cut otherwise.
+    #[must_use]
+    pub const fn with_tiling(mut self, tiling: Tiling) -> Self {
+        self.tiling = tiling;
+        self
+    }
+
+    /// Begins to measure what goes between host and device, or ends it; returns what was measured so far. While it
+    /// measures, every copy is waited for.
+    pub fn measure(&mut self, measured: bool) -> Times {
+        self.session.as_mut().map_or_else(|_| Times::default(), |session| session.staging_mut().measure(measured))
+    }
+
+    /// Puts the jobs in order of their classes and finds out where each looks.
+    fn arrange(&mut self, world: &World<'_>, jobs: &[JobQuery<'_>], lists: &[Shortlist]) {
+        let Batch { order, lists: sorted, segments } = &mut self.batch;
+        self.classes.sort(world, jobs, order);
+        sorted.clear();
+        segments.clear();
+        for &(_, index) in &*order {
+            sorted.push(Shortlist::new(lists[index as usize].depth()));
+            segments.add(&jobs[index as usize], world.table.len());
+        }
+    }
+
+    /// Finds the lists of the batch on the device.
+    fn scan(&mut self, world: &World<'_>, jobs: &[JobQuery<'_>]) -> Result<(), BackendError> {
+        let session = self.session.as_mut().map_err(|why| why.clone())?;
+        if self.stale || session.pools.len() as usize != world.table.len() {
+            session.fill(world)?;
+            self.warm.fill(&world.table);
+            self.classes.forget_views();
+            self.stale = false;
+        } else {
+            session.refresh(world)?;
+        }
+        let Batch { order, lists, segments } = &mut self.batch;
+        session.scan(world, Sorted { jobs, order, segments }, self.tiling, &mut self.classes, lists)?;
+        Ok(())
+    }
+
+    /// Scores afresh the pools that hold a job's session, and hands the lists out.
+    fn hand_out(&self, world: &World<'_>, jobs: &[JobQuery<'_>], lists: &mut [Shortlist]) -> Result<(), BackendError> {
+        for (&(_, index), found) in self.batch.order.iter().zip(&self.batch.lists) {
+            let list = &mut lists[index as usize];
+            list.clone_from(found);
+            self.warm.offer(world, &jobs[index as usize], self.name(), list)?;
+        }
+        Ok(())
+    }
+}
+
+impl Backend for Cuda {
+    fn name(&self) -> BackendName {
+        BackendName::Cuda
+    }
+
+    fn description(&self) -> String {
+        format!("{}, kernels {}", self.device_name, self.image)
+    }
+
+    fn snapshot_changed(&mut self) {
+        self.stale = true;
+    }
+
+    fn pool_changed(&mut self, rank: u32) {
+        if let Ok(session) = &mut self.session {
+            session.pools.mark(rank);
+        }
+        self.classes.mark(rank);
+    }
+
+    fn shortlists(
+        &mut self,
+        world: &World<'_>,
+        jobs: &[JobQuery<'_>],
+        lists: &mut [Shortlist],
+    ) -> Result<(), BackendError> {
+        World::check_lists(jobs, lists, self.name())?;
+        world
+            .table
+            .check(world.policy)
+            .map_err(|error| BackendError::Failed { backend: self.name(), why: error.to_string() })?;
+        if self.stale {
+            // Classes of pools may be others, and with them the verdicts that classes of jobs are made of.
+            self.classes.clear();
+        }
+        self.arrange(world, jobs, lists);
+        if let Err(error) = self.scan(world, jobs) {
+            // The device and all that lies on it go back.
+            self.session = Err(error.clone());
+            return Err(error);
+        }
+        self.hand_out(world, jobs, lists)
+    }
+}

@@ -1,0 +1,78 @@
+//! Whether there is a driver, asked in a way that neither panics nor aborts.
+//!
+//! `cudarc` opens the library and its functions at their first use and panics where one is missing. So the library and
+//! every function that this backend comes to are looked for before the first call; what is still missed then ends in
+//! `catch_unwind`.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use cudarc::driver::sys;
+
+use crate::batch::unavailable::Unavailable;
+
+/// The functions of the driver that are called on the way through `cudarc`.
+const FUNCTIONS: [&str; 27] = [
+    "cuInit",
+    "cuDeviceGetCount",
+    "cuDeviceGet",
+    "cuDeviceGetAttribute",
+    "cuDeviceGetName",
+    "cuDevicePrimaryCtxRetain",
+    "cuDevicePrimaryCtxRelease_v2",
+    "cuCtxGetCurrent",
+    "cuCtxSetCurrent",
+    "cuStreamCreate",
+    "cuStreamSynchronize",
+    "cuStreamDestroy_v2",
+    "cuEventCreate",
+    "cuEventRecord",
+    "cuEventSynchronize",
+    "cuEventDestroy_v2",
+    "cuModuleLoadData",
+    "cuModuleGetFunction",
+    "cuModuleUnload",
+    "cuMemGetInfo_v2",
+    "cuMemHostAlloc",
+    "cuMemFreeHost",
+    "cuMemsetD8Async",
+    "cuMemcpyHtoDAsync_v2",
+    "cuMemcpyDtoHAsync_v2",
+    "cuLaunchKernel",
+    // Memory, where the device has pools of it; its drivers have both.
+    "cuMemAllocAsync",
+];
+
+/// The other half of memory, in either way.
+const FREE_FUNCTIONS: [&str; 3] = ["cuMemFreeAsync", "cuMemAlloc_v2", "cuMemFree_v2"];
+
+/// Looks for the driver's library and its functions.
+pub(super) fn find_driver() -> Result<(), Unavailable> {
+    // SAFETY: opening the driver's library runs its initialisers, which is what a program that wants a GPU asks for.
+    if !unsafe { sys::is_culib_present() } {
+        return Err(Unavailable::NoDriver);
+    }
+    // SAFETY: as above; the library was found.
+    let library = unsafe { sys::culib() };
+    for name in FUNCTIONS.iter().chain(&FREE_FUNCTIONS) {
+        // SAFETY: the address is looked up and not used: its type does not matter.
+        if unsafe { library.get::<*const ()>(name.as_bytes()) }.is_err() {
+            return Err(Unavailable::DriverIncomplete { why: format!("it has no function {name}") });
+        }
+    }
+    Ok(())
+}
+
+/// Runs what first touches the driver; a panic on the way is a reason like any other.
+pub(super) fn without_panic<T>(run: impl FnOnce() -> Result<T, Unavailable>) -> Result<T, Unavailable> {
+    // What unwinds is dropped as a whole: nobody sees it half changed.
+    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
+        let why = message_of(&*panic);
+        Err(Unavailable::DriverIncomplete { why })
+    })
+}
+
+fn message_of(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+    text.unwrap_or("it panicked").to_owned()
+}

@@ -1,0 +1,134 @@
+//! The way between host and device: through two pinned pieces of memory, filled while the other one travels.
+//!
+//! Memory of the system's own would be copied by the driver to such a piece anyway, one after the other.
+//!
+//! Invariant: a piece is written or freed only when no copy from or to it is under way.
+
+use std::time::{Duration, Instant};
+
+use cudarc::driver::{CudaEvent, CudaSlice, PinnedHostSlice};
+
+use super::device::Device;
+use super::fault::{Doing, Fault};
+
+/// Bytes of a piece: large enough that a copy's start does not show.
+const PIECE_BYTES: usize = 4 << 20;
+
+/// What went between host and device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Times {
+    /// Time that went into copies to the device.
+    pub upload: Duration,
+    /// Time that went into copies from the device.
+    pub download: Duration,
+    /// Bytes to the device.
+    pub upload_bytes: u64,
+    /// Bytes from the device.
+    pub download_bytes: u64,
+}
+
+/// One piece of pinned memory.
+#[derive(Debug)]
+struct Piece {
+    memory: PinnedHostSlice<u8>,
+    /// After the last copy from it.
+    travelled: CudaEvent,
+}
+
+/// Two pieces, used by turns.
+#[derive(Debug)]
+pub(super) struct Staging {
+    pieces: [Piece; 2],
+    turn: usize,
+    /// Kept while somebody measures: then every copy is waited for.
+    times: Option<Times>,
+}
+
+impl Piece {
+    fn new(device: &Device) -> Result<Self, Fault> {
+        let doing = "making pinned memory";
+        let context = device.context();
+        // SAFETY: the memory is unset, and set to zeros right below, before anybody reads it.
+        let mut memory = unsafe { context.alloc_pinned_with_flags::<u8>(PIECE_BYTES, 0) }.doing(doing)?;
+        let start = memory.as_mut_ptr().doing(doing)?;
+        // SAFETY: the driver gave this many bytes at this address, and nobody else knows of them yet.
+        unsafe { start.write_bytes(0, PIECE_BYTES) };
+        Ok(Self { memory, travelled: context.new_event(None).doing(doing)? })
+    }
+
+    /// The memory, once no copy from it is under way.
+    fn bytes(&mut self, doing: &'static str) -> Result<&mut [u8], Fault> {
+        self.travelled.synchronize().doing(doing)?;
+        self.memory.as_mut_slice().doing(doing)
+    }
+}
+
+impl Staging {
+    pub(super) fn new(device: &Device) -> Result<Self, Fault> {
+        Ok(Self { pieces: [Piece::new(device)?, Piece::new(device)?], turn: 0, times: None })
+    }
+
+    /// Begins to measure, or ends it; returns what was measured so far.
+    pub(super) fn measure(&mut self, measured: bool) -> Times {
+        std::mem::replace(&mut self.times, measured.then(Times::default)).unwrap_or_default()
+    }
+
+    /// Copies bytes to the device, from its byte `at` on. They have left `bytes` on return.
+    pub(super) fn upload(
+        &mut self,
+        device: &Device,
+        bytes: &[u8],
+        to: &mut CudaSlice<u8>,
+        at: usize,
+    ) -> Result<(), Fault> {
+        let doing = "copying to the device";
+        let start = self.start_of_copy(device, doing)?;
+        let mut at = at;
+        for part in bytes.chunks(PIECE_BYTES) {
+            self.turn ^= 1;
+            let piece = &mut self.pieces[self.turn];
+            let stop = at + part.len();
+            let pinned = &mut piece.bytes(doing)?[..part.len()];
+            pinned.copy_from_slice(part);
+            device.stream.memcpy_htod(&*pinned, &mut to.slice_mut(at..stop)).doing(doing)?;
+            piece.travelled.record(&device.stream).doing(doing)?;
+            at = stop;
+        }
+        if let (Some(start), Some(times)) = (start, &mut self.times) {
+            device.finish(doing)?;
+            times.upload += start.elapsed();
+            times.upload_bytes += bytes.len() as u64;
+        }
+        Ok(())
+    }
+
+    /// Copies the first bytes from the device, after all that it was asked for before.
+    pub(super) fn download(&mut self, device: &Device, from: &CudaSlice<u8>, bytes: &mut [u8]) -> Result<(), Fault> {
+        let doing = "copying from the device";
+        let start = self.start_of_copy(device, doing)?;
+        let mut at = 0;
+        for part in bytes.chunks_mut(PIECE_BYTES) {
+            self.turn ^= 1;
+            let stop = at + part.len();
+            let pinned = &mut self.pieces[self.turn].bytes(doing)?[..part.len()];
+            device.stream.memcpy_dtoh(&from.slice(at..stop), &mut *pinned).doing(doing)?;
+            device.finish(doing)?;
+            part.copy_from_slice(pinned);
+            at = stop;
+        }
+        if let (Some(start), Some(times)) = (start, &mut self.times) {
+            times.download += start.elapsed();
+            times.download_bytes += bytes.len() as u64;
+        }
+        Ok(())
+    }
+
+    /// While somebody measures: when a copy begins that waits for no kernel.
+    fn start_of_copy(&self, device: &Device, doing: &'static str) -> Result<Option<Instant>, Fault> {
+        if self.times.is_none() {
+            return Ok(None);
+        }
+        device.finish(doing)?;
+        Ok(Some(Instant::now()))
+    }
+}

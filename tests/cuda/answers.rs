@@ -1,0 +1,67 @@
+//! What the device finds is what the core finds. DET-1.
+
+use crate::run::{BY_DEVICE, Run};
+
+const MODES: [&str; 2] = ["sequential", "independent"];
+
+/// Places a file in both modes; the sequential digest is the one of every backend and machine.
+fn assert_same_bytes(jobs: &str, digest: &str) {
+    for mode in MODES {
+        let scalar = Run::place("scalar", jobs, mode).ran().expect(0);
+        let cuda = Run::place("cuda", jobs, mode).arg("--cross-check=full").ran().expect(0);
+        let cuda = cuda.says(BY_DEVICE).never_says("divergence").never_says("failure");
+        assert_eq!(cuda.out, scalar.out, "{jobs} {mode}");
+        if mode == "sequential" {
+            cuda.says(&format!("decision digest: {digest}"));
+        }
+    }
+}
+
+#[test]
+fn a_trace_of_equal_jobs_has_its_digest() {
+    assert_same_bytes("examples/jobs.jsonl", "407294eac1cdc950");
+}
+
+#[test]
+fn jobs_with_hints_splits_and_sessions_have_their_digest() {
+    assert_same_bytes("examples/mixed-jobs.jsonl", "efd25c8dcb5c6187");
+}
+
+/// Every backend answers the same in adversarial worlds: fresh, after commits and releases, under another policy.
+fn assert_verified(args: &[&str], memory: Option<u64>) {
+    let run = Run::of(&[&["verify", "--backends", "scalar,simd,cuda"], args].concat());
+    let ran = if let Some(bytes) = memory { run.memory(bytes) } else { run }.ran().expect(0);
+    let digests: Vec<_> = ran.out.lines().filter_map(|line| line.rsplit_once(' ')).collect();
+    assert_eq!(digests.iter().filter(|(backend, _)| backend.starts_with("cuda")).count(), 2, "{}", ran.out);
+    assert!(digests.windows(2).all(|pair| pair[0].1 == pair[1].1), "{}", ran.out);
+}
+
+#[test]
+fn worlds_of_one_block_agree() {
+    assert_verified(&["--fleet", "65", "--jobs", "3", "--cases", "6", "--seed", "7"], None);
+}
+
+#[test]
+fn worlds_of_several_parts_agree() {
+    assert_verified(&["--fleet", "257", "--jobs", "3", "--cases", "2", "--seed", "3"], None);
+}
+
+/// With room for a few views, classes take turns.
+#[test]
+fn a_short_memory_changes_nothing() {
+    assert_verified(&["--fleet", "1025", "--jobs", "8", "--cases", "1", "--seed", "11"], Some(1_200_000));
+}
+
+#[test]
+fn bench_measures_the_device_too() {
+    let args = ["bench", "--sizes", "65x10", "--at-least-ms", "1", "--format", "json", "--threads", "1"];
+    let ran = Run::of(&args).ran().expect(0);
+    let figures: serde_json::Value = serde_json::from_str(&ran.out).expect("one object");
+    let backends = figures["backends"].as_array().expect("a list");
+    let cuda = backends.last().expect("several");
+    assert!(cuda["backend"].as_str().is_some_and(|name| name.starts_with("cuda (stub")), "{cuda}");
+    assert_eq!(cuda["digest"], backends[0]["digest"]);
+    for figure in ["upload_us", "upload_bytes", "download_us", "download_bytes", "first_call_us"] {
+        assert!(cuda["transfers"][figure].as_f64().is_some_and(|value| value > 0.0), "{figure}: {cuda}");
+    }
+}

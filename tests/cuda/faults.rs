@@ -1,0 +1,164 @@
+//! Whatever the driver or the device does, decisions stay right, the reason is said, and nothing is left behind.
+
+use std::fmt::Write;
+use std::path::Path;
+
+use crate::run::{BY_ORACLE, Ran, Run};
+
+const JOBS: &str = "examples/mixed-jobs.jsonl";
+const DIGEST: &str = "decision digest: efd25c8dcb5c6187";
+
+/// A device that cannot be opened: `backends` says why, `place` refuses to go on without the backend that was asked for.
+fn assert_unavailable(fault: &str, reason: &str) {
+    let listed = Run::of(&["backends"]).fault(fault).ran().expect(0);
+    let line = listed.out.lines().find(|line| line.starts_with("cuda")).expect("a line for every backend");
+    assert!(line.contains("not available") && line.contains(reason), "{line}");
+    Run::place("cuda", JOBS, "sequential").fault(fault).ran().expect(2).says("--backend: cuda: ").says(reason);
+    // What is not asked for is not missed.
+    Run::place("auto", JOBS, "sequential").fault(fault).ran().expect(0).says(DIGEST).says("backend simd");
+}
+
+#[test]
+fn without_a_device() {
+    assert_unavailable("no_device", "no device: CUDA_ERROR_NO_DEVICE");
+}
+
+#[test]
+fn a_driver_that_does_not_fit() {
+    assert_unavailable("driver_mismatch", "the driver does not fit: CUDA_ERROR_SYSTEM_DRIVER_MISMATCH");
+}
+
+#[test]
+fn a_driver_that_refuses_the_image() {
+    assert_unavailable("bad_ptx", "the driver refuses the kernel image (built in): CUDA_ERROR_INVALID_PTX");
+}
+
+#[test]
+fn an_image_without_a_kernel() {
+    assert_unavailable("missing_function:merge_parts", "the kernel image (built in) has no kernel `merge_parts`");
+}
+
+#[test]
+fn no_memory_to_begin_with() {
+    assert_unavailable("out_of_memory_at:1", "out of memory making room for the contract: CUDA_ERROR_OUT_OF_MEMORY");
+}
+
+#[test]
+fn a_device_that_answers_the_self_test_wrongly() {
+    assert_unavailable("wrong_result_at:1", "is of another contract: it has [magic 0x6f726368, ");
+    assert_unavailable("wrong_result_at:2", "self-test failed: ");
+    assert_unavailable("launch_failure_at:2", "self-test failed: cuda: launch failed ");
+    assert_unavailable("device_lost_at:2", "self-test failed: cuda: device lost ");
+}
+
+#[test]
+fn no_driver_at_all() {
+    // A machine with a driver of its own finds that one.
+    if Path::new("/proc/driver/nvidia").exists() {
+        return;
+    }
+    let nothing = tempfile::tempdir().expect("a folder can be made");
+    let run = Run::place("cuda", JOBS, "sequential").library_path(nothing.path());
+    run.ran().expect(2).says("--backend: cuda: no driver: libcuda cannot be opened");
+}
+
+#[test]
+fn a_library_that_is_no_driver() {
+    let wrong = tempfile::tempdir().expect("a folder can be made");
+    let library = wrong.path().join("libcuda.so");
+    // Any library that is surely there.
+    let found = ["/lib/x86_64-linux-gnu/libm.so.6", "/lib/aarch64-linux-gnu/libm.so.6", "/lib64/libm.so.6"];
+    let Some(other) = found.iter().find(|path| Path::new(path).exists()) else { return };
+    std::fs::copy(other, library).expect("a copy can be made");
+    let run = Run::place("cuda", JOBS, "sequential").library_path(wrong.path());
+    run.ran().expect(2).says("the driver is too old or broken: it has no function cuInit");
+}
+
+/// How often a count of the driver stands when a device has been opened and tested.
+fn count_at_open(name: &str) -> u64 {
+    Run::of(&["backends"]).ran().expect(0).number(name)
+}
+
+/// A fault in the middle of a run: the batch is decided again, and all that follow, by the core.
+fn assert_falls_back(fault: &str, reason: &str) -> Ran {
+    let scalar = Run::place("scalar", JOBS, "sequential").ran().expect(0);
+    let run = Run::place("cuda", JOBS, "sequential").arg("--cross-check=full").fault(fault);
+    let ran = run.ran().expect(0).says(reason).says(BY_ORACLE).says(DIGEST);
+    assert_eq!(ran.out, scalar.out, "{fault}");
+    ran
+}
+
+#[test]
+fn memory_runs_out() {
+    let first = count_at_open("allocations") + 1;
+    for at in first..first + 4 {
+        let reason = "backend: failure: cuda: out of memory making room for ";
+        assert_falls_back(&format!("out_of_memory_at:{at}"), reason);
+    }
+}
+
+#[test]
+fn a_launch_fails() {
+    let first = count_at_open("launches") + 1;
+    for at in [first, first + 2] {
+        assert_falls_back(&format!("launch_failure_at:{at}"), "backend: failure: cuda: launch failed ");
+    }
+}
+
+#[test]
+fn the_device_is_lost() {
+    let first = count_at_open("launches") + 1;
+    for at in [first, first + 3] {
+        assert_falls_back(&format!("device_lost_at:{at}"), "backend: failure: cuda: device lost launching ");
+    }
+}
+
+#[test]
+fn a_wrong_result_is_caught() {
+    let first = count_at_open("downloads") + 1;
+    assert_falls_back(
+        &format!("wrong_result_at:{first}"),
+        "backend: divergence: cuda: job 0 of the batches: got ranks ",
+    );
+}
+
+/// Too little memory from the start for one view of the fleet.
+#[test]
+fn a_fleet_that_does_not_fit() {
+    let run = Run::of(&["place", "--backend", "cuda", "--fleet"]);
+    let fleet = run.file("fleet.json", &fleet(30_000));
+    let run = run.memory(1 << 20).arg(fleet).arg("--jobs").arg(JOBS);
+    run.ran().expect(0).says("backend: failure: cuda: out of memory making room for the pools: ").says(BY_ORACLE);
+}
+
+/// A large batch asks for a device; without one the processor decides, and the summary says why.
+#[test]
+fn auto_goes_on_without_a_device() {
+    let run = Run::of(&["place", "--mode", "independent", "--fleet"]).fault("no_device");
+    let fleet = run.file("fleet.json", &fleet(4_096));
+    let jobs = run.file("jobs.jsonl", &jobs(4_096));
+    let ran = run.arg(fleet).arg("--jobs").arg(jobs).ran().expect(0);
+    ran.says("backend simd: ").says("; cuda: no device: CUDA_ERROR_NO_DEVICE").never_says(BY_ORACLE);
+}
+
+fn fleet(pools: usize) -> String {
+    let pool = |number: usize| {
+        serde_json::json!({
+            "id": format!("pool-{number:06}"), "engine": "vllm", "slots_total": 8, "slots_free": 8,
+            "vram_total_bytes": 1u64 << 36, "vram_free_bytes": 1u64 << 36,
+        })
+    };
+    serde_json::json!({ "version": 1, "pools": (0..pools).map(pool).collect::<Vec<_>>() }).to_string()
+}
+
+/// No two alike: equal ones would be decided once.
+fn jobs(count: usize) -> String {
+    let mut lines = String::new();
+    for number in 1..=count {
+        let job = serde_json::json!({
+            "id": format!("job-{number}"), "engine": "vllm", "model_id": "some/model", "prompt_tokens": number,
+        });
+        writeln!(lines, "{job}").expect("a text grows");
+    }
+    lines
+}
