@@ -15,7 +15,7 @@ use crate::hostile::check_hostile;
 use crate::joins::{check_merge, check_patches};
 use crate::lists::check_random_lists;
 use crate::random::Random;
-use crate::scans::{PLANTS, check_random, planted, uniform};
+use crate::scans::{PLANTS, check_random, nearly_uniform, planted, uniform};
 use crate::world::{Tables, Variety, World};
 
 pub(crate) struct Interpreter {
@@ -194,6 +194,7 @@ fn the_image_scans_pools_in_several_rounds() {
             check_scan_pools(&mut device, &planted(ends, 1100, rank, plant), 1);
         }
         check_scan_pools(&mut device, &uniform(ends, 1100), 1);
+        check_scan_pools(&mut device, &nearly_uniform(&mut random, ends, 1500, 20), 1);
     }
     check_random_lists(&mut device, &mut random, 1500, 2);
 }
