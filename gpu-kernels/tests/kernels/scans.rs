@@ -62,6 +62,20 @@ pub(crate) fn planted(ends: Ends, pools: u32, rank: u32, plant: fn(&mut PoolLane
     world
 }
 
+/// Pools of one end that differ by steps of all other parts of the key, and jobs that look at some of them.
+pub(crate) fn nearly_uniform(random: &mut Random, ends: Ends, pools: u32, jobs: u32) -> World {
+    let mut world = uniform(ends, pools);
+    for (pool, class) in world.pools.iter_mut().zip(&mut world.views[0]) {
+        pool.active_leases = random.pick(&[3, 4]);
+        pool.slots_free = random.pick(&[4, 5]);
+        pool.milli_tps += random.below_u32(3);
+        class.spare_bytes += random.below(2);
+    }
+    let job = world.jobs[0].clone();
+    world.jobs = (0..jobs).map(|_| Job { segments: segments(random, pools, 3), ..job.clone() }).collect();
+    world
+}
+
 pub(crate) fn check_random(device: &mut dyn Device, random: &mut Random, ends: Ends, pools: u32, jobs: u32) {
     for variety in Variety::ALL {
         let views = 1 + random.below_u32(3);
@@ -121,6 +135,14 @@ fn equal_pools_are_told_apart_by_rank() {
                 check_scan_pools(&mut device, &uniform(ends, pools), parts);
             }
         }
+    }
+}
+
+#[test]
+fn nearly_equal_pools_are_told_apart_by_each_word() {
+    let (mut device, mut random) = (Native::new(8), Random::new(8));
+    for ends in Ends::ALL {
+        check_scan_pools(&mut device, &nearly_uniform(&mut random, ends, 1500, 200), 1);
     }
 }
 
