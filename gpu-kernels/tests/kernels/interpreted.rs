@@ -181,6 +181,23 @@ fn the_image_finds_the_best_pool_in_every_lane() {
     }
 }
 
+/// More pools than a block has threads, and than its threads read ahead: each keeps some of several.
+#[test]
+fn the_image_scans_pools_in_several_rounds() {
+    let (mut device, mut random) = (Interpreter::new(10), Random::new(47));
+    for ends in Ends::ALL {
+        for variety in Variety::ALL {
+            let world = World::random(&mut random, ends, variety, 2200, 10, 2);
+            check_scan_pools(&mut device, &world, 1);
+        }
+        for (plant, rank) in PLANTS.into_iter().zip([300, 600, 900, 1030, 1099, 255]) {
+            check_scan_pools(&mut device, &planted(ends, 1100, rank, plant), 1);
+        }
+        check_scan_pools(&mut device, &uniform(ends, 1100), 1);
+    }
+    check_random_lists(&mut device, &mut random, 1500, 2);
+}
+
 #[test]
 fn the_image_decides_as_the_core() {
     let (mut device, mut random) = (Interpreter::new(8), Random::new(45));
