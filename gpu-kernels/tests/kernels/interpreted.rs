@@ -194,7 +194,9 @@ fn the_image_scans_pools_in_several_rounds() {
             check_scan_pools(&mut device, &planted(ends, 1100, rank, plant), 1);
         }
         check_scan_pools(&mut device, &uniform(ends, 1100), 1);
-        check_scan_pools(&mut device, &nearly_uniform(&mut random, ends, 1500, 20), 1);
+        for steps in [2, 1000] {
+            check_scan_pools(&mut device, &nearly_uniform(&mut random, ends, steps, 1500, 30), 1);
+        }
     }
     check_random_lists(&mut device, &mut random, 1500, 2);
 }

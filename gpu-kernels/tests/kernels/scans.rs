@@ -63,13 +63,14 @@ pub(crate) fn planted(ends: Ends, pools: u32, rank: u32, plant: fn(&mut PoolLane
 }
 
 /// Pools of one end that differ by steps of all other parts of the key, and jobs that look at some of them.
-pub(crate) fn nearly_uniform(random: &mut Random, ends: Ends, pools: u32, jobs: u32) -> World {
+/// With few steps words are often equal; with many, a word decides against the ones behind it.
+pub(crate) fn nearly_uniform(random: &mut Random, ends: Ends, steps: u32, pools: u32, jobs: u32) -> World {
     let mut world = uniform(ends, pools);
     for (pool, class) in world.pools.iter_mut().zip(&mut world.views[0]) {
         pool.active_leases = random.pick(&[3, 4]);
         pool.slots_free = random.pick(&[4, 5]);
-        pool.milli_tps += random.below_u32(3);
-        class.spare_bytes += random.below(2);
+        pool.milli_tps += random.below_u32(steps);
+        class.spare_bytes += random.below(steps.into());
     }
     let job = world.jobs[0].clone();
     world.jobs = (0..jobs).map(|_| Job { segments: segments(random, pools, 3), ..job.clone() }).collect();
@@ -142,7 +143,9 @@ fn equal_pools_are_told_apart_by_rank() {
 fn nearly_equal_pools_are_told_apart_by_each_word() {
     let (mut device, mut random) = (Native::new(8), Random::new(8));
     for ends in Ends::ALL {
-        check_scan_pools(&mut device, &nearly_uniform(&mut random, ends, 1500, 200), 1);
+        for steps in [2, 1000] {
+            check_scan_pools(&mut device, &nearly_uniform(&mut random, ends, steps, 1500, 200), 1);
+        }
     }
 }
 
