@@ -6,7 +6,7 @@ use bytemuck::{Pod, Zeroable};
 use orchestrator_kernels::launch::{Ends, MERGE_PARTS, PATCH_POOLS, PATCH_VIEWS, REPORT, THREADS};
 use orchestrator_kernels::records::{Found, PoolChange, PoolCold, PoolHot, ViewChange, ViewCold, ViewHot};
 use orchestrator_kernels::{Contract, IMAGE};
-use orchestrator_ptx_interpreter::{Launch, Memory, Module, launch};
+use orchestrator_ptx_interpreter::{DEFAULT_BUDGET, Launch, Memory, Module, launch_within};
 
 use crate::cases::{check_scan_jobs, check_scan_pools};
 use crate::device::{Device, UNWRITTEN};
@@ -22,12 +22,18 @@ pub(crate) struct Interpreter {
     module: Module,
     memory: Memory,
     seed: u64,
+    budget: u64,
 }
 
 impl Interpreter {
     pub(crate) fn new(seed: u64) -> Self {
-        let module = Module::parse(IMAGE).expect("the image is PTX that the interpreter knows");
-        Self { module, memory: Memory::new(1 << 30), seed }
+        Self::of(IMAGE, seed, DEFAULT_BUDGET)
+    }
+
+    /// Another image, of whose threads none takes more than `budget` instructions.
+    pub(crate) fn of(image: &str, seed: u64, budget: u64) -> Self {
+        let module = Module::parse(image).expect("the image is PTX that the interpreter knows");
+        Self { module, memory: Memory::new(1 << 30), seed, budget }
     }
 
     /// A table in the device's memory.
@@ -65,7 +71,7 @@ impl Interpreter {
         self.seed += 1;
         let (grid, block) = ([blocks, 1, 1], [THREADS, 1, 1]);
         let shape = Launch { grid, block, dynamic_shared_bytes: 0, order_seed: self.seed };
-        if let Err(fault) = launch(&self.module, kernel, &shape, &bytes, &mut self.memory) {
+        if let Err(fault) = launch_within(&self.module, kernel, &shape, &bytes, &mut self.memory, self.budget) {
             panic!("{kernel}: {fault}");
         }
     }

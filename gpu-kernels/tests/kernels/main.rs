@@ -8,6 +8,7 @@ mod image;
 mod interpreted;
 mod joins;
 mod lists;
+mod mutants;
 mod native;
 mod oracle;
 mod random;
