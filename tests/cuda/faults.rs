@@ -80,11 +80,12 @@ fn count_at_open(name: &str) -> u64 {
     Run::of(&["backends"]).ran().expect(0).number(name)
 }
 
-/// A fault in the middle of a run: the batch is decided again, and all that follow, by the core.
-fn assert_falls_back(fault: &str, reason: &str) -> Ran {
+/// A fault in the middle of a run: the batch is decided again, and all that follow, by the core. The exit code tells a
+/// device that answers wrongly from one that does not answer.
+fn assert_falls_back(fault: &str, reason: &str, code: i32) -> Ran {
     let scalar = Run::place("scalar", JOBS, "sequential").ran().expect(0);
     let run = Run::place("cuda", JOBS, "sequential").arg("--cross-check=full").fault(fault);
-    let ran = run.ran().expect(0).says(reason).says(BY_ORACLE).says(DIGEST);
+    let ran = run.ran().expect(code).says(reason).says(BY_ORACLE).says(DIGEST);
     assert_eq!(ran.out, scalar.out, "{fault}");
     ran
 }
@@ -96,7 +97,7 @@ fn memory_runs_out() {
     assert!(first <= last);
     for at in first..=last {
         let reason = "backend: failure: cuda: out of memory making room for ";
-        assert_falls_back(&format!("out_of_memory_at:{at}"), reason);
+        assert_falls_back(&format!("out_of_memory_at:{at}"), reason, 0);
     }
 }
 
@@ -104,7 +105,7 @@ fn memory_runs_out() {
 fn a_launch_fails() {
     let first = count_at_open("launches") + 1;
     for at in [first, first + 2] {
-        assert_falls_back(&format!("launch_failure_at:{at}"), "backend: failure: cuda: launch failed ");
+        assert_falls_back(&format!("launch_failure_at:{at}"), "backend: failure: cuda: launch failed ", 0);
     }
 }
 
@@ -112,7 +113,7 @@ fn a_launch_fails() {
 fn the_device_is_lost() {
     let first = count_at_open("launches") + 1;
     for at in [first, first + 3] {
-        assert_falls_back(&format!("device_lost_at:{at}"), "backend: failure: cuda: device lost launching ");
+        assert_falls_back(&format!("device_lost_at:{at}"), "backend: failure: cuda: device lost launching ", 0);
     }
 }
 
@@ -122,6 +123,7 @@ fn a_wrong_result_is_caught() {
     assert_falls_back(
         &format!("wrong_result_at:{first}"),
         "backend: divergence: cuda: job 0 of the batches: got ranks ",
+        1,
     );
 }
 

@@ -13,7 +13,7 @@ use crate::stub;
 /// What `place` says when the device answered.
 pub(crate) const BY_DEVICE: &str = "backend cuda: stub (PTX interpreter), kernels built in";
 /// What it says when it did not.
-pub(crate) const BY_ORACLE: &str = "the scalar backend decided from there on";
+pub(crate) const BY_ORACLE: &str = "the scalar backend decides from here on";
 
 /// One run of the command.
 pub(crate) struct Run {

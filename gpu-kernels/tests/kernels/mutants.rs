@@ -136,11 +136,12 @@ fn check_kernel(kernel: &str, device: &mut Interpreter) {
     }
 }
 
+/// Full groups of jobs: each of the jobs that a thread keeps has instructions of its own.
 fn check_jobs_kernel(device: &mut Interpreter, random: &mut Random, ends: Ends) {
-    for (pools, jobs, parts) in [(1, 3, 1), (9, 40, 1), (33, 300, 2), (265, 70, 1), (520, 20, 3)] {
+    for (pools, jobs, parts) in [(1, 3, 1), (9, 1024, 1), (33, 1024, 2), (265, 1024, 1), (520, 20, 3)] {
         for variety in Variety::ALL {
             for spreads in [false, true] {
-                let mut world = World::random(random, ends, variety, pools, jobs, 2);
+                let mut world = World::random(random, ends, variety, pools, jobs, 1);
                 world.spreads = spreads;
                 check_scan_jobs(device, &world, parts);
             }
@@ -148,6 +149,11 @@ fn check_jobs_kernel(device: &mut Interpreter, random: &mut Random, ends: Ends) 
     }
     for (place, rank) in [0, 1, 2, 3, 4, 7, 8, 31, 255, 256, 257, 259, 260].into_iter().enumerate() {
         check_scan_jobs(device, &planted(ends, 261, rank, PLANTS[place % PLANTS.len()]), 1);
+    }
+    for plant in PLANTS {
+        let mut world = planted(ends, 20, 13, plant);
+        world.jobs = vec![world.jobs[0].clone(); 1024];
+        check_scan_jobs(device, &world, 1);
     }
     check_scan_jobs(device, &uniform(ends, 300), 2);
     for steps in [1, 2, 1000] {
@@ -158,11 +164,11 @@ fn check_jobs_kernel(device: &mut Interpreter, random: &mut Random, ends: Ends) 
 
 /// Pools that differ by some steps of the last words, the very last one the spread; jobs that fit most of them.
 fn close(random: &mut Random, ends: Ends, steps: u32) -> World {
-    let mut world = nearly_uniform(random, ends, steps, 265, 1);
+    let mut world = nearly_uniform(random, ends, steps, 40, 1);
     world.spreads = true;
     world.spread_hashes.fill_with(|| random.bits());
-    let job = Job { segments: uniform(ends, 265).jobs[0].segments.clone(), ..world.jobs[0].clone() };
-    world.jobs = (0..300).map(|_| Job { spread_hash: random.bits(), ..job.clone() }).collect();
+    let job = Job { segments: uniform(ends, 40).jobs[0].segments.clone(), ..world.jobs[0].clone() };
+    world.jobs = (0..1024).map(|_| Job { spread_hash: random.bits(), ..job.clone() }).collect();
     world
 }
 
