@@ -11,6 +11,7 @@ fn assert_same_bytes(jobs: &str, digest: &str) {
         let cuda = Run::place("cuda", jobs, mode).arg("--cross-check=full").ran().expect(0);
         let cuda = cuda.says(BY_DEVICE).never_says("divergence").never_says("failure");
         assert_eq!(cuda.out, scalar.out, "{jobs} {mode}");
+        assert!(cuda.number("launches") > 0 && cuda.number("contexts") == 0, "{:?}", cuda.driver);
         if mode == "sequential" {
             cuda.says(&format!("decision digest: {digest}"));
         }

@@ -82,12 +82,13 @@ fn count_at_open(name: &str) -> u64 {
 
 /// A fault in the middle of a run: the batch is decided again, and all that follow, by the core. The exit code tells a
 /// device that answers wrongly from one that does not answer.
-fn assert_falls_back(fault: &str, reason: &str, code: i32) -> Ran {
+fn assert_falls_back(fault: &str, reason: &str, code: i32) {
     let scalar = Run::place("scalar", JOBS, "sequential").ran().expect(0);
     let run = Run::place("cuda", JOBS, "sequential").arg("--cross-check=full").fault(fault);
     let ran = run.ran().expect(code).says(reason).says(BY_ORACLE).says(DIGEST);
     assert_eq!(ran.out, scalar.out, "{fault}");
-    ran
+    // The device was given back as a whole, not merely forgotten.
+    assert_eq!(ran.number("contexts"), 0, "{fault}");
 }
 
 #[test]
@@ -136,14 +137,21 @@ fn a_fleet_that_does_not_fit() {
     run.ran().expect(0).says("backend: failure: cuda: out of memory making room for the pools: ").says(BY_ORACLE);
 }
 
-/// A large batch asks for a device; without one the processor decides, and the summary says why.
-#[test]
-fn auto_goes_on_without_a_device() {
-    let run = Run::of(&["place", "--mode", "independent", "--fleet"]).fault("no_device");
+/// A batch that is large enough for a device, without asking for one.
+fn place_large_batch(fault: &str) -> Ran {
+    let run = Run::of(&["place", "--mode", "independent", "--fleet"]).fault(fault);
     let fleet = run.file("fleet.json", &fleet(4_096));
     let jobs = run.file("jobs.jsonl", &jobs(4_096));
-    let ran = run.arg(fleet).arg("--jobs").arg(jobs).ran().expect(0);
-    ran.says("backend simd: ").says("; cuda: no device: CUDA_ERROR_NO_DEVICE").never_says(BY_ORACLE);
+    run.arg(fleet).arg("--jobs").arg(jobs).ran().expect(0).says("backend simd: ").never_says(BY_ORACLE)
+}
+
+/// The processor decides what a device does not, and the summary says why.
+#[test]
+fn auto_goes_on_without_a_device() {
+    let none = place_large_batch("no_device").says("; cuda: no device: CUDA_ERROR_NO_DEVICE");
+    let first = count_at_open("launches") + 1;
+    let lost = place_large_batch(&format!("device_lost_at:{first}")).says("; cuda: device lost launching a scan: ");
+    assert_eq!(none.out, lost.out);
 }
 
 fn fleet(pools: usize) -> String {

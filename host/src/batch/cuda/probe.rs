@@ -12,7 +12,7 @@ use cudarc::driver::sys;
 use crate::batch::unavailable::Unavailable;
 
 /// The functions of the driver that are called on the way through `cudarc`.
-const FUNCTIONS: [&str; 27] = [
+const FUNCTIONS: [&str; 30] = [
     "cuInit",
     "cuDeviceGetCount",
     "cuDeviceGet",
@@ -39,12 +39,12 @@ const FUNCTIONS: [&str; 27] = [
     "cuMemcpyHtoDAsync_v2",
     "cuMemcpyDtoHAsync_v2",
     "cuLaunchKernel",
-    // Memory, where the device has pools of it; its drivers have both.
+    // Memory in the order of a stream where the device can do that, at once where it cannot.
     "cuMemAllocAsync",
+    "cuMemFreeAsync",
+    "cuMemAlloc_v2",
+    "cuMemFree_v2",
 ];
-
-/// The other half of memory, in either way.
-const FREE_FUNCTIONS: [&str; 3] = ["cuMemFreeAsync", "cuMemAlloc_v2", "cuMemFree_v2"];
 
 /// Looks for the driver's library and its functions.
 pub(super) fn find_driver() -> Result<(), Unavailable> {
@@ -54,7 +54,7 @@ pub(super) fn find_driver() -> Result<(), Unavailable> {
     }
     // SAFETY: as above; the library was found.
     let library = unsafe { sys::culib() };
-    for name in FUNCTIONS.iter().chain(&FREE_FUNCTIONS) {
+    for name in FUNCTIONS {
         // SAFETY: the address is looked up and not used: its type does not matter.
         if unsafe { library.get::<*const ()>(name.as_bytes()) }.is_err() {
             return Err(Unavailable::DriverIncomplete { why: format!("it has no function {name}") });
