@@ -1,0 +1,3 @@
+# The core for a microcontroller, with every set of its features.
+# shellcheck shell=bash
+run_features() { :; }

@@ -1,0 +1,42 @@
+//! How much the agent has room for: what docs/firmware.md says how to choose.
+
+use orchestrator_core::SmallFleet;
+use orchestrator_core::scheduler::{Scheduler, SchedulerBuffers};
+use orchestrator_core::HeldLease;
+
+/// Pools, jobs that wait, bytes of one, leases and sessions; entries of a pool's lists and names of the fleet.
+#[cfg(not(small))]
+mod sizes {
+    pub const POOLS: usize = 64;
+    pub const QUEUED: usize = 128;
+    pub const JOB_BYTES: usize = 96;
+    pub const LEASES: usize = 128;
+    pub const SESSIONS: usize = 64;
+    pub const LISTS: usize = 4;
+    pub const NAMES: usize = 32;
+    /// What a run of the script comes to.
+    pub const RUN_DIGEST: u64 = 0x2207_ba40_4d4b_0f26;
+}
+
+/// 16 KiB of RAM in all.
+#[cfg(small)]
+mod sizes {
+    pub const POOLS: usize = 4;
+    pub const QUEUED: usize = 4;
+    pub const JOB_BYTES: usize = 64;
+    pub const LEASES: usize = 4;
+    pub const SESSIONS: usize = 4;
+    pub const LISTS: usize = 2;
+    pub const NAMES: usize = 8;
+    /// What a run of the script comes to.
+    pub const RUN_DIGEST: u64 = 0;
+}
+
+pub use sizes::*;
+
+/// The pools.
+pub type Fleet = SmallFleet<POOLS, LISTS, NAMES>;
+/// All else that the scheduler keeps.
+pub type Buffers = SchedulerBuffers<HeldLease, POOLS, QUEUED, JOB_BYTES, LEASES, SESSIONS>;
+/// The scheduler: its tables stay where they are.
+pub type NodeScheduler<'a> = Scheduler<'a, &'a mut Fleet>;
