@@ -37,9 +37,9 @@ emulate() {
     shift
     if [ -x "$emulators/usr/bin/$name" ]; then
         LD_LIBRARY_PATH=$emulators/usr/lib/x86_64-linux-gnu:$emulators/lib/x86_64-linux-gnu \
-            timeout 300 "$emulators/usr/bin/$name" "$@"
+            timeout "${emulator_seconds:-120}" "$emulators/usr/bin/$name" "$@"
     else
-        timeout 300 "$name" "$@"
+        timeout "${emulator_seconds:-120}" "$name" "$@"
     fi
 }
 

@@ -96,7 +96,7 @@ flags_for() {
     case $triple in
     *-linux-*) flags+=" -Clinker-flavor=ld.lld -Crelocation-model=static -Clink-arg=-static" ;;
     wasm32-*) flags+=" -Clinker-flavor=wasm-ld" ;;
-    *) flags+=" -Clinker-flavor=ld.lld -Clink-arg=-Tlink.x" ;;
+    *) flags+=" -Clinker-flavor=ld.lld" ;;
     esac
     is_installed "$triple" || flags+=" --sysroot=$sysroot"
     printf '%s' "$flags"

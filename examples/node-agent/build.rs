@@ -21,7 +21,15 @@ fn main() {
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets it"));
     fs::copy(PathBuf::from("memory").join(memory), out.join("memory.x")).expect("the build folder can be written");
     println!("cargo::rustc-link-search={}", out.display());
+    let mut scripts = vec!["link.x"];
+    if memory == "riscv.x" {
+        // riscv-rt's script does not include it.
+        scripts.insert(0, "memory.x");
+    }
     if env::var_os("CARGO_FEATURE_DEFMT").is_some() {
-        println!("cargo::rustc-link-arg-bins=-Tdefmt.x");
+        scripts.push("defmt.x");
+    }
+    for script in scripts {
+        println!("cargo::rustc-link-arg-bins=-T{script}");
     }
 }

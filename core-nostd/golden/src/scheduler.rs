@@ -37,8 +37,9 @@ const POOL_IDS: [&str; POOLS + 1] = ["a", "b", "c", "d", "e", "f", "g", "h", "i"
 /// The digest of all that comes of the script, in memory on the stack.
 #[must_use]
 pub fn scheduler_digest() -> u64 {
+    let mut fleet = ScriptFleet::new();
     let mut buffers = ScriptBuffers::new();
-    run(ScriptFleet::new(), buffers.storage(), &mut ())
+    run(&mut fleet, buffers.storage(), &mut ())
 }
 
 /// Runs the script over any fleet with room for 8 pools, and memory as large as [`ScriptBuffers`]; returns the digest of

@@ -2,11 +2,11 @@
 
 use heapless::spsc::{Consumer, Producer};
 use orchestrator_core::scheduler::{
-    Action, Answer, CancelCause, Input, Observer, OutcomeLog, SchedulerPolicy, SchedulerPolicySpec,
+    Action, Answer, CancelCause, Input, Observer, OutcomeLog, SchedulerPolicy, SchedulerPolicySpec, SchedulerStorage,
 };
-use orchestrator_core::{JobSpec, Policy, PolicySpec, PoolSnapshot, Priority};
+use orchestrator_core::{HeldLease, JobSpec, Policy, PolicySpec, PoolSnapshot, Priority};
 
-use crate::capacities::{Buffers, Fleet, NodeScheduler};
+use crate::capacities::{Fleet, NodeScheduler};
 use crate::log;
 use crate::message::{Message, Order, What};
 use crate::names::Name;
@@ -73,13 +73,13 @@ impl<'a> Agent<'a> {
     /// An agent without pools.
     pub fn new(
         fleet: &'a mut Fleet,
-        buffers: &'a mut Buffers,
+        storage: SchedulerStorage<'a, HeldLease>,
         ingress: Consumer<'a, Message>,
         egress: Producer<'a, Order>,
     ) -> Self {
         let (placement, rules) = policies();
         Self {
-            scheduler: NodeScheduler::new(fleet, buffers.storage(), placement, rules),
+            scheduler: NodeScheduler::new(fleet, storage, placement, rules),
             ingress,
             egress,
             log: OutcomeLog::new(&mut []),

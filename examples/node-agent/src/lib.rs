@@ -23,6 +23,8 @@ mod device;
 mod log;
 mod message;
 mod names;
+#[cfg(target_os = "none")]
+pub mod tables;
 #[cfg(test)]
 mod tests;
 
@@ -32,4 +34,4 @@ pub use device::Device;
 pub use message::{EGRESS_DEPTH, Egress, INGRESS_DEPTH, Ingress, Message, Order, What};
 
 /// Interrupts of a run.
-pub const TICKS: u32 = 1_500;
+pub const TICKS: u32 = 400;

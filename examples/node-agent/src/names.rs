@@ -23,6 +23,8 @@ impl Name {
 
     /// The number of an id that [`Name::new`] made.
     pub(crate) fn number(id: &str) -> u16 {
-        id.bytes().skip(1).fold(0, |number, digit| number.wrapping_mul(10).wrapping_add(digit.wrapping_sub(b'0').into()))
+        id.bytes()
+            .skip(1)
+            .fold(0, |number, digit| number.wrapping_mul(10).wrapping_add(digit.wrapping_sub(b'0').into()))
     }
 }

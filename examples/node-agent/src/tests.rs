@@ -10,7 +10,7 @@ fn a_run_has_the_committed_digest() {
     let (orders, given) = egress.split();
     let mut device = Device::new(messages, given);
     let (mut fleet, mut buffers) = (Box::new(Fleet::new()), Box::new(Buffers::new()));
-    let mut agent = Agent::new(&mut fleet, &mut buffers, taken, orders);
+    let mut agent = Agent::new(&mut fleet, buffers.storage(), taken, orders);
     for _ in 0..TICKS {
         device.tick();
         while agent.poll_one() {}

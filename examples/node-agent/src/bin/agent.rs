@@ -4,14 +4,11 @@
 #![no_main]
 
 use node_agent::board::{Place, exit, instructions, pend, prepare, print, print_hex, print_number, stack};
-use node_agent::capacities::{Buffers, Fleet, RUN_DIGEST};
-use node_agent::{Agent, Device, Egress, Ingress, Summary, TICKS};
+use node_agent::capacities::RUN_DIGEST;
+use node_agent::{Agent, Device, Egress, Ingress, Summary, TICKS, tables};
 
 static INGRESS: Place<Ingress> = Place::new();
 static EGRESS: Place<Egress> = Place::new();
-static FLEET: Place<Fleet> = Place::new();
-static BUFFERS: Place<Buffers> = Place::new();
-static AGENT: Place<Agent<'static>> = Place::new();
 
 /// What is the interrupt's.
 mod wire {
@@ -66,13 +63,14 @@ fn machine_soft() {
 #[cfg_attr(target_arch = "riscv32", riscv_rt::entry)]
 fn main() -> ! {
     stack::paint();
-    // SAFETY: once, for the program starts once; the interrupt comes only when it is pended, below.
-    let agent = unsafe {
-        let (messages, taken) = INGRESS.fill(Ingress::new).split();
-        let (orders, given) = EGRESS.fill(Egress::new).split();
-        wire::connect(Device::new(messages, given));
-        AGENT.fill(|| Agent::new(FLEET.fill(Fleet::new), BUFFERS.fill(Buffers::new), taken, orders))
-    };
+    // SAFETY: once each, for the program starts once; the interrupt comes only when it is pended, below.
+    let ([ingress], [egress], (fleet, storage)) =
+        unsafe { (INGRESS.fill(Ingress::new), EGRESS.fill(Egress::new), tables::take()) };
+    let (messages, taken) = ingress.split();
+    let (orders, given) = egress.split();
+    // SAFETY: the interrupt cannot come yet.
+    unsafe { wire::connect(Device::new(messages, given)) };
+    let agent = &mut Agent::new(fleet, storage, taken, orders);
     prepare();
     let worst = run(agent);
     let summary = agent.summary();
@@ -82,7 +80,7 @@ fn main() -> ! {
 }
 
 /// The instructions of the most expensive message.
-fn run(agent: &mut Agent<'static>) -> u32 {
+fn run(agent: &mut Agent<'_>) -> u32 {
     let mut worst = 0;
     for _ in 0..TICKS {
         // A real wire interrupts when it likes, and the main program waits for it: `wfi`.

@@ -5,30 +5,27 @@
 
 use core::hint::black_box;
 
-use node_agent::board::{Place, exit, instructions, prepare, print, print_number};
+use node_agent::board::{exit, instructions, prepare, print, print_number};
 use node_agent::capacities::{Fleet, POOLS};
 use orchestrator_core::{JobSpec, Policy, PoolSnapshot};
 
 /// Decisions of which the mean is taken: what counts can be coarse.
 const DECISIONS: u32 = 64;
 
-static FLEET: Place<Fleet> = Place::new();
-
 #[cfg_attr(target_arch = "arm", cortex_m_rt::entry)]
 #[cfg_attr(target_arch = "riscv32", riscv_rt::entry)]
 fn main() -> ! {
     prepare();
-    // SAFETY: once, for the program starts once.
-    let fleet = unsafe { FLEET.fill(Fleet::new) };
+    let mut fleet = Fleet::new();
     for pools in [8, 64] {
         if pools > POOLS {
             break;
         }
-        grow(fleet, pools);
+        grow(&mut fleet, pools);
         print("decide_");
         print_number(pools as u32);
         print(" ");
-        print_number(decide(fleet));
+        print_number(decide(&fleet));
         print("\n");
     }
     exit(0)

@@ -9,20 +9,20 @@
 
 #[cfg(target_arch = "arm")]
 mod cortex_m;
-#[cfg(target_arch = "riscv32")]
-mod riscv;
 #[cfg(feature = "defmt")]
 mod defmt_logger;
 mod memory;
+#[cfg(target_arch = "riscv32")]
+mod riscv;
 mod semihosting;
 pub mod stack;
 mod text;
 
 #[cfg(target_arch = "arm")]
 pub use cortex_m::{INSTRUCTIONS_EXACT, instructions, pend, prepare, stack_bounds};
+pub use memory::Place;
 #[cfg(target_arch = "riscv32")]
 pub use riscv::{INSTRUCTIONS_EXACT, acknowledge, instructions, pend, prepare, stack_bounds};
-pub use memory::Place;
 pub use semihosting::{exit, print};
 pub use text::{print_hex, print_number};
 

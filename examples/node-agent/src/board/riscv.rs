@@ -8,7 +8,7 @@ pub const INSTRUCTIONS_EXACT: bool = true;
 
 unsafe extern "C" {
     /// Of the linker script of riscv-rt: the end of all variables, and the first address above the stack.
-    static _sheap: u8;
+    static __sheap: u8;
     static _stack_start: u8;
 }
 
@@ -44,5 +44,5 @@ pub fn instructions(since: u32) -> (u32, u32) {
 /// The memory that the stack can have.
 #[must_use]
 pub fn stack_bounds() -> (usize, usize) {
-    ((&raw const _sheap).addr().next_multiple_of(4), (&raw const _stack_start).addr())
+    ((&raw const __sheap).addr().next_multiple_of(4), (&raw const _stack_start).addr())
 }
