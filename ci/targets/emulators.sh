@@ -43,14 +43,15 @@ emulate() {
     fi
 }
 
-# run_firmware TRIPLE ELF OPTION…: a program on the microcontroller that is nearest to the target.
+# run_firmware TRIPLE ELF OPTION…: a program on a microcontroller that runs the target's code. That of thumbv6m runs on a
+# Cortex-M3, because the only Cortex-M0 that QEMU 7.2 has comes with 16 KiB of RAM.
 run_firmware() {
     local triple=$1 elf=$2 machine
     shift 2
     local semihosting=(-nographic -semihosting-config "enable=on,target=native")
     case $triple in
     thumbv7em-*) machine=(qemu-system-arm -M mps2-an386) ;;
-    thumbv6m-*) machine=(qemu-system-arm -M microbit) ;;
+    thumbv6m-*) machine=(qemu-system-arm -M mps2-an385) ;;
     riscv32*) machine=(qemu-system-riscv32 -M virt -bios none) ;;
     esac
     emulate "${machine[@]}" -L "$emulators/usr/share/qemu" "${semihosting[@]}" "$@" -kernel "$elf" </dev/null

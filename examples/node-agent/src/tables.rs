@@ -28,6 +28,7 @@ static SESSION_BUCKETS: Place<u32, SESSIONS> = Place::new();
 /// # Safety
 /// At most once.
 #[must_use]
+#[inline(never)] // A new fleet passes over the stack: not inside the frame of a function that never returns.
 pub unsafe fn take() -> (&'static mut Fleet, SchedulerStorage<'static, HeldLease>) {
     // SAFETY: the caller's promise is that of each.
     unsafe {

@@ -71,10 +71,12 @@ fn main() -> ! {
     // SAFETY: the interrupt cannot come yet.
     unsafe { wire::connect(Device::new(messages, given)) };
     let agent = &mut Agent::new(fleet, storage, taken, orders);
+    let start_stack = stack::deepest();
+    stack::paint();
     prepare();
     let worst = run(agent);
     let summary = agent.summary();
-    report(&summary, worst);
+    report(&summary, worst, start_stack);
     let as_expected = summary.is_whole() && summary.digest == RUN_DIGEST;
     exit(u32::from(!as_expected))
 }
@@ -94,7 +96,7 @@ fn run(agent: &mut Agent<'_>) -> u32 {
     worst
 }
 
-fn report(summary: &Summary, worst: u32) {
+fn report(summary: &Summary, worst: u32, start_stack: usize) {
     let mut lost = 0;
     // SAFETY: the interrupt is not pended any more.
     unsafe { wire::with(|device| lost = device.lost()) };
@@ -110,7 +112,8 @@ fn report(summary: &Summary, worst: u32) {
         ("left ", summary.left),
         ("lost_orders ", summary.lost_orders),
         ("worst_message ", worst),
-        ("stack ", stack::deepest() as u32),
+        ("start_stack ", start_stack as u32),
+        ("run_stack ", stack::deepest() as u32),
     ];
     for (name, number) in lines {
         print(name);

@@ -7,9 +7,8 @@ use cortex_m::peripheral::{SCB, SYST};
 /// nanosecond pass for every instruction makes 40 of them one cycle at 25 MHz.
 pub const INSTRUCTIONS_EXACT: bool = false;
 
-/// Instructions that an emulator with `-icount shift=0` runs between two counts: 25 MHz on mps2-an386, 16 MHz, rounded, on
-/// microbit.
-const PER_COUNT: u32 = if cfg!(small) { 62 } else { 40 };
+/// Instructions that an emulator with `-icount shift=0` runs between two counts: a nanosecond each, at 25 MHz.
+const PER_COUNT: u32 = 40;
 const COUNTS: u32 = 1 << 24;
 
 unsafe extern "C" {
