@@ -1,7 +1,7 @@
 # Machines to run on: QEMU for programs and for whole microcontrollers, unpacked beside the build.
 #
 # The packages are not installed: those of Debian 12 would remove others, and unpacked they need no root.
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2154 # Variables of ci/targets.sh and of the files beside this one.
 
 emulators=$cache/qemu
 

@@ -1,5 +1,5 @@
 # The core for a microcontroller, with every set of its features.
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2154 # Variables of ci/targets.sh and of the files beside this one.
 
 run_features() {
     local triple=thumbv7em-none-eabihf hack=$cache/tools/bin/cargo-hack

@@ -1,5 +1,5 @@
 # The firmware of examples/node-agent.
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2154 # Variables of ci/targets.sh and of the files beside this one.
 
 firmware_path() {
     printf '%s' "$cache/firmware/$1/release/$2"

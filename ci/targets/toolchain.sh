@@ -3,7 +3,7 @@
 # Where rustup has a target, its toolchain builds for it. Otherwise Debian's Rust does, which lives under /usr and leaves
 # rustup's alone: it has the library's sources, from which `core` is built once into a sysroot of our own. Linked is with
 # rustup's own lld, which knows all these targets.
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2154 # Variables of ci/targets.sh and of the files beside this one.
 
 linux_triples=(x86_64-unknown-linux-gnu i686-unknown-linux-gnu aarch64-unknown-linux-gnu s390x-unknown-linux-gnu)
 wasm_triple=wasm32-unknown-unknown
@@ -75,7 +75,7 @@ build_sysroot() {
     echo "building core: ${missing[*]}"
     # A folder without a configuration of cargo's above it: flags for firmware are none for libraries.
     (
-        cd "$source"
+        cd "$source" || exit
         RUSTC=$debian_rustc RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Cembed-bitcode=yes CARGO_PROFILE_RELEASE_PANIC=abort \
             CARGO_TARGET_DIR=$cache/sysroot-build "$debian_cargo" build --quiet --release "${missing[@]}" \
             -Zbuild-std=core -Zbuild-std-features=compiler-builtins-mem
