@@ -1,6 +1,8 @@
 //! What firmware may want to log can be logged: every public type of the core has `defmt::Format` under the feature `defmt`,
 //! but those that hold what others keep.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "a test may fail")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
