@@ -40,6 +40,7 @@ pub trait Directory {
 
 /// A job whose names are numbers of one fleet, with storage for its hints.
 #[derive(Debug, Clone)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct ResolvedJob {
     row: JobRow,
     pin: RankRange,

@@ -46,6 +46,7 @@ impl Order {
 
 /// Weights of the score's terms, as a factor each: 0 to 16.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct WeightsSpec {
     /// Of the admission latency.
     pub admission: f64,
@@ -94,6 +95,7 @@ impl Weights {
 
 /// A policy as a file or a caller says it.
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct PolicySpec {
     /// Which order ranks the pools.
     pub order: Order,

@@ -21,6 +21,7 @@ pub(crate) const ACTION_ITEM: u8 = 2;
 
 /// One part of the outcome of an input.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[allow(clippy::large_enum_variant, reason = "one at a time is shown to a person")]
 pub enum OutcomeItem<'a> {
     /// What the driver was told.

@@ -30,6 +30,7 @@ impl DeviceShare {
 
 /// What a commit took from a pool: the means to give it back.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Lease {
     /// The pool's rank.
     pub rank: u32,

@@ -26,6 +26,7 @@ const END: Link = 0;
 
 /// Storage for one session.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct SessionSlot {
     id: Id,
     entry: SessionEntry,

@@ -4,6 +4,7 @@
 //! pool keeps its own stride of the list arenas, so an update never moves another pool's lists. A full table is a typed
 //! refusal that names the capacity, and changes nothing.
 
+mod borrowed;
 mod names;
 mod registry;
 mod small;

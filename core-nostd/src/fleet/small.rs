@@ -98,6 +98,7 @@ pub struct SmallFleet<const POOLS: usize, const LISTS: usize, const NAMES: usize
 ///
 /// It cannot be copied, and [`SmallFleet::release`] takes it: what was taken once is given back once.
 #[derive(Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[must_use = "a lease that is dropped keeps its slot and VRAM taken"]
 pub struct HeldLease {
     lease: Lease,

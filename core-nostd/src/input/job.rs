@@ -49,6 +49,7 @@ pub enum PlacementMode {
 ///
 /// [`JobSpec::new`] sets what every job must say; every other field has the default of `docs/spec.md` section 3.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct JobSpec<'a> {
     /// The job's id: 1 to 64 bytes.
     pub id: &'a str,
@@ -88,6 +89,7 @@ pub struct JobSpec<'a> {
 
 /// What a model needs of a pool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct ModelRequirements<'a> {
     /// Bytes of VRAM for weights and workspace.
     pub min_vram_bytes: i64,
@@ -105,6 +107,7 @@ pub struct ModelRequirements<'a> {
 
 /// The facts that a byte-exact stream depends on. ORCH-3045.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct DeterminismSpec<'a> {
     /// The sampling seed, passed on to the engine.
     pub seed: Option<i64>,
@@ -118,6 +121,7 @@ pub struct DeterminismSpec<'a> {
 
 /// Where the caller wants the job. ORCH-3903.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct PlacementHints<'a> {
     /// The mode; absent means the one that the lists imply.
     pub mode: Option<PlacementMode>,
@@ -177,6 +181,7 @@ impl PlacementHints<'_> {
 
 /// Limits on what a job may use; `None` is unlimited. Checked here, enforced by a scheduler. JOB-6.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Budget {
     /// Tokens: below 2^48.
     pub tokens: Option<i64>,
@@ -365,6 +370,7 @@ impl<'a> JobSpec<'a> {
 
 /// A job inside every limit, its names not yet looked up in a fleet.
 #[derive(Debug, Clone)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct ValidJob<'a> {
     spec: JobSpec<'a>,
     facts: JobRow,

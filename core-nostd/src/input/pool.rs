@@ -17,6 +17,7 @@ use crate::values::text::check_optional_id;
 /// [`PoolSnapshot::new`] sets what every pool must say; every other field has the default of `docs/spec.md` section 2.
 /// Times are in milliseconds, rates in tokens per second, sizes in bytes.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct PoolSnapshot<'a> {
     /// The pool's id: 1 to 64 bytes. Hints name pools by it.
     pub id: &'a str,
@@ -72,6 +73,7 @@ pub struct PoolSnapshot<'a> {
 
 /// What a pool's adapter says it supports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct PoolSupports<'a> {
     /// Quantisations, without regard to ASCII case.
     pub quantizations: &'a [&'a str],
@@ -89,6 +91,7 @@ pub struct PoolSupports<'a> {
 
 /// One device of a pool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct DeviceSnapshot<'a> {
     /// VRAM of the device in bytes.
     pub vram_total_bytes: i64,
@@ -100,6 +103,7 @@ pub struct DeviceSnapshot<'a> {
 
 /// A session whose KV cache a pool holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct WarmSession<'a> {
     /// The session.
     pub session_id: &'a str,
@@ -297,6 +301,7 @@ fn has_repeats(sessions: &[WarmSession<'_>]) -> bool {
 
 /// A pool inside every limit, its names not yet interned.
 #[derive(Debug, Clone)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct ValidPool<'a> {
     snapshot: PoolSnapshot<'a>,
     row: PoolRow,

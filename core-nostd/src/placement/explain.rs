@@ -15,6 +15,7 @@ use crate::values::device_mask::DeviceMask;
 
 /// How many pools failed each rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct RejectionCounts([u32; Rejection::COUNT]);
 
 impl RejectionCounts {
@@ -106,6 +107,7 @@ pub struct Decided {
 
 /// A feasible pool and everything that its key is made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Standing {
     /// Its key: smaller is better.
     pub key: Key,
@@ -190,6 +192,7 @@ pub struct Unfit {
 
 /// Why a decision is what it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Explanation {
     /// Pools that could take the job.
     pub feasible: u32,
@@ -207,6 +210,7 @@ pub struct Explanation {
 
 /// What one pool is to a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[allow(clippy::large_enum_variant, reason = "made once per question, and without an allocator")]
 pub enum PoolVerdict {
     /// It cannot take it.

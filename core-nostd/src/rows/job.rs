@@ -10,6 +10,7 @@ use crate::values::device_mask::DeviceMask;
 
 /// What a job asks for, as numbers. 112 bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Pod, Zeroable)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[repr(C)]
 pub struct JobRow {
     /// KV cache in bytes.
@@ -139,6 +140,7 @@ impl JobFlags {
 
 /// The pools and labels that a job names, looked up in one fleet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Hints<'a> {
     /// The pinned pool's replicas; empty when no pool has that id.
     pub pin: RankRange,
@@ -162,6 +164,7 @@ pub struct SessionEntry {
 
 /// A job, looked up in one fleet: everything that a decision reads about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct JobQuery<'a> {
     /// The numbers.
     pub row: &'a JobRow,

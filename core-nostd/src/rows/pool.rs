@@ -9,6 +9,7 @@ use crate::values::device_mask::DeviceMask;
 /// The facts of one pool that change from snapshot to snapshot. 64 bytes: a cache line is all that a scan reads of most
 /// pools.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[repr(C)]
 pub struct PoolRow {
     /// Free VRAM in bytes; with devices, the sum over them.
@@ -65,6 +66,7 @@ impl PoolRow {
 ///
 /// Pools with the same class number have the same class; the reverse need not hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Pod, Zeroable)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[repr(C)]
 pub struct PoolClass {
     /// VRAM in bytes.
@@ -182,6 +184,7 @@ flag_set! {
 
 /// One device of a pool. 24 bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[repr(C)]
 pub struct DeviceRow {
     /// VRAM in bytes.
@@ -215,6 +218,7 @@ impl DeviceRow {
 
 /// One label. 8 bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Pod, Zeroable)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[repr(C)]
 pub struct LabelRow {
     /// The label's key.
@@ -225,6 +229,7 @@ pub struct LabelRow {
 
 /// One warm session of a pool. 8 bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Pod, Zeroable)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[repr(C)]
 pub struct WarmRow {
     /// The session.
@@ -235,6 +240,7 @@ pub struct WarmRow {
 
 /// Where a pool's list lies in its arena.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Pod, Zeroable)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[repr(C)]
 pub struct Span {
     /// Index of the first entry.
@@ -267,6 +273,7 @@ impl Span {
 
 /// Where the lists of one pool lie. 40 bytes. Every list is in ascending order and without repeats.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Pod, Zeroable)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[repr(C)]
 pub struct PoolLists {
     /// Labels.

@@ -22,6 +22,7 @@ pub const FIRST_WORD_LIMIT: u64 = 1 << 63;
 
 /// What a pool is to any job of one class.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct ClassLane {
     /// Under order `predicted-end` the end without tokens and without a wait, in µs: at most 2^46 - 1, or 2^46 where the
     /// end is not known. Under order `vram-first` the first word itself.
@@ -41,6 +42,7 @@ impl ClassLane {
 
 /// What a pool is to any job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct PoolLane {
     /// First-token time in µs, weighted; [`END_UNKNOWN_US`](crate::limits::END_UNKNOWN_US) where the end is not known.
     pub first_token_us: u64,

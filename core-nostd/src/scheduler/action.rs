@@ -66,6 +66,7 @@ impl Answer {
 
 /// One thing to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum Action {
     /// Send a job to its pool.

@@ -6,6 +6,7 @@ use crate::policy::Policy;
 
 /// One thing that happened outside.
 #[derive(Debug, Clone, Copy)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Input<'a> {
     /// A pool's state, `age_ms` old when it arrived. REFRESH-2, LEASE-3.
     Snapshot(&'a PoolSnapshot<'a>),

@@ -109,6 +109,7 @@ impl Default for ClassWeights {
 
 /// The knobs of a scheduler in wire units. Every field has the default of `docs/spec.md` section 13 to 18.
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct SchedulerPolicySpec {
     /// Jobs and tokens that may wait in all.
     pub queue_total: WaitLimit,

@@ -93,6 +93,7 @@ coded_struct!(Capacities { pools, waiting_jobs, job_bytes, leases, model_name_by
 
 /// What a replay must begin with. RECORD-1.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct RecordingHeader<'a> {
     /// The scheduler's room.
     pub capacities: Capacities,
@@ -380,6 +381,7 @@ pub struct Recording<'a> {
 
 /// One frame behind the header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Frame<'a> {
     /// What the scheduler was told.
     Input(RecordedInput<'a>),
@@ -491,6 +493,7 @@ impl<'a> Decode<'a> for Frame<'a> {
 
 /// A recorded input, not read yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct RecordedInput<'a> {
     bytes: &'a [u8],
 }
@@ -517,6 +520,7 @@ impl<'a> RecordedInput<'a> {
 
 /// A recorded outcome.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct RecordedOutcome<'a> {
     /// The number of items.
     pub items: u32,
@@ -528,6 +532,7 @@ pub struct RecordedOutcome<'a> {
 
 /// Where a replay's outcome differs from the recorded one. RECORD-2.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct OutcomeDifference<'a> {
     /// Which item differs first, from 0; none where only the digests were at hand.
     pub item: Option<u32>,

@@ -54,6 +54,7 @@ pub struct SessionStorage<'a> {
 
 /// What is remembered of one session. SESSION-1.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Session {
     /// The pool that holds its KV cache, once one does. SESSION-2.
     pub pool: Option<PoolHandle>,
@@ -74,6 +75,7 @@ pub struct Session {
 
 /// A session that takes one job more.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct AdmittedSession {
     /// The session, for as long as it is there.
     pub ticket: Ticket,

@@ -13,6 +13,7 @@ use crate::values::index::index;
 
 /// What a job brings along from its admission to its end, whether it waits or has a lease.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Work {
     pub(crate) priority: Priority,
     pub(crate) prompt_tokens: u32,
@@ -27,6 +28,7 @@ pub struct Work {
 
 /// A waiting job, beside its bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct WaitingJob {
     pub(crate) work: Work,
     /// The epoch in which no pool could take it. QUEUE-13.

@@ -18,6 +18,7 @@ pub enum LeaseState {
 
 /// A lease to be made. Times are in µs.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct NewLease<L, P> {
     /// The pool that was taken from.
     pub pool: PoolHandle,

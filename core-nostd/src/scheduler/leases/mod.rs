@@ -89,6 +89,7 @@ pub struct LeaseStorage<'a, L, P> {
 
 /// A lease that was not made.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct NotReserved<L, P> {
     /// Why.
     pub why: ReserveError,

@@ -24,6 +24,7 @@ pub struct Arrival<'a> {
 
 /// A job that was taken in.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[must_use]
 pub struct Enqueued<T> {
     /// Finds the job for as long as it waits.
@@ -51,6 +52,7 @@ pub enum EnqueueError {
 
 /// A job that left the queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Departed<T> {
     /// Its id.
     pub id: Id,
