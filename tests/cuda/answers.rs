@@ -1,6 +1,6 @@
 //! What the device finds is what the core finds. DET-1.
 
-use crate::run::{BY_DEVICE, Run};
+use crate::run::{BY_DEVICE, BY_ORACLE, Run};
 
 const MODES: [&str; 2] = ["sequential", "independent"];
 
@@ -26,6 +26,21 @@ fn a_trace_of_equal_jobs_has_its_digest() {
 #[test]
 fn jobs_with_hints_splits_and_sessions_have_their_digest() {
     assert_same_bytes("examples/mixed-jobs.jsonl", "efd25c8dcb5c6187");
+}
+
+/// Views that lie on the device are lost when room for more is made, and the classes of earlier batches come again.
+#[test]
+fn more_classes_than_in_the_batch_before() {
+    let read = |path: &str| std::fs::read_to_string(path).expect("a file of the repository");
+    let (trace, mixed) = (read("examples/jobs.jsonl"), read("examples/mixed-jobs.jsonl"));
+    let lines: Vec<_> = trace.lines().take(15).chain(mixed.lines()).chain(trace.lines().skip(15).take(9)).collect();
+    let place = |backend: &str| {
+        let args = ["place", "--fleet", "examples/fleet.json", "--backend", backend, "--cross-check", "full", "--jobs"];
+        let run = Run::of(&args);
+        let jobs = run.file("jobs.jsonl", &lines.join("\n"));
+        run.arg(jobs).ran().expect(0).says(&format!("backend {backend}: ")).never_says(BY_ORACLE).out
+    };
+    assert_eq!(place("cuda"), place("scalar"));
 }
 
 /// Every backend answers the same in adversarial worlds: fresh, after commits and releases, under another policy.
