@@ -3,6 +3,8 @@
 use std::fmt::Write;
 use std::path::Path;
 
+use orchestrator_kernels::launch::{Ends, MERGE_PARTS, PATCH_POOLS, PATCH_VIEWS, REPORT};
+
 use crate::run::{BY_ORACLE, Ran, Run};
 
 const JOBS: &str = "examples/mixed-jobs.jsonl";
@@ -75,6 +77,19 @@ fn a_library_that_is_no_driver() {
     run.ran().expect(2).says("the driver is too old or broken: it has no function cuInit");
 }
 
+/// What is trusted was tried: the self-test takes every kernel.
+#[test]
+fn the_self_test_launches_every_kernel() {
+    let ran = Run::of(&["backends"]).ran().expect(0);
+    for ends in Ends::ALL {
+        assert!(ran.number(&format!("launches_of_{}", ends.scan_jobs())) > 0);
+        assert!(ran.number(&format!("launches_of_{}", ends.scan_pools())) > 0);
+    }
+    for kernel in [REPORT, MERGE_PARTS, PATCH_POOLS, PATCH_VIEWS] {
+        assert!(ran.number(&format!("launches_of_{kernel}")) > 0, "{kernel}");
+    }
+}
+
 /// How often a count of the driver stands when a device has been opened and tested.
 fn count_at_open(name: &str) -> u64 {
     Run::of(&["backends"]).ran().expect(0).number(name)
@@ -116,6 +131,13 @@ fn the_device_is_lost() {
     for at in [first, first + 3] {
         assert_falls_back(&format!("device_lost_at:{at}"), "backend: failure: cuda: device lost launching ", 0);
     }
+}
+
+/// CUDA_ERROR_CONTAINED, which drivers of CUDA 12.0 did not have: a status that nobody knew is an error like others.
+#[test]
+fn a_newer_status_than_old_drivers_have() {
+    let first = count_at_open("launches") + 1;
+    assert_falls_back(&format!("status_at:{first}:226"), "backend: failure: cuda: device lost ", 0);
 }
 
 #[test]

@@ -12,9 +12,15 @@ fn place() -> Run {
     Run::place("cuda", JOBS, "sequential").arg("--kernel-image")
 }
 
+/// The stamp of this program's contract.
+fn stamp() -> String {
+    let lines = orchestrator_kernels::IMAGE.lines().take_while(|line| line.starts_with("//"));
+    lines.fold(String::new(), |text, line| text + line + "\n")
+}
+
 /// An image with all kernels, which do nothing but write a contract of zeros.
 fn empty_kernels() -> String {
-    let mut text = ".version 6.3\n.target sm_75\n.address_size 64\n".to_owned();
+    let mut text = stamp() + ".version 6.3\n.target sm_75\n.address_size 64\n";
     let _ = writeln!(text, ".visible .entry {REPORT}(.param .u64 out)\n{{\n.reg .b64 %rd<2>;\n.reg .b32 %r<2>;");
     let _ = writeln!(text, "ld.param.u64 %rd1, [out];\nmov.u32 %r1, 0;");
     for word in 0..14 {
@@ -36,7 +42,15 @@ fn a_file_that_is_not_there() {
 #[test]
 fn a_file_that_is_no_image() {
     let run = place();
-    let file = run.file("wrong.ptx", "no PTX at all\n");
+    let file = run.file("unstamped.ptx", "no PTX at all\n");
+    run.arg(file).ran().expect(2).says("cannot be read: it has no stamp of this program's contract");
+    let run = place();
+    // Launched, it would read what nobody wrote.
+    let taker = stamp() + ".visible .entry report(.param .u64 out, .param .u64 more)\n{\nret;\n}\n";
+    let file = run.file("taker.ptx", &taker);
+    run.arg(file).ran().expect(2).says("cannot be read: it has no stamp of this program's contract");
+    let run = place();
+    let file = run.file("wrong.ptx", &(stamp() + "// .entry report(.param .u64 out)\nno PTX at all\n"));
     run.arg(file).ran().expect(2).says("the driver refuses the kernel image (").says("CUDA_ERROR_INVALID_PTX");
     let run = place();
     let file = run.file("nul.ptx", "a\0b");

@@ -38,6 +38,8 @@ pub(crate) struct Driver {
     /// Why the context does nothing any more.
     pub(crate) failed: Option<Status>,
     pub(crate) counters: Counters,
+    /// Launches by kernel.
+    pub(crate) launches_of: BTreeMap<String, u64>,
     next_handle: Handle,
 }
 
@@ -103,6 +105,7 @@ impl Driver {
             waiting: VecDeque::new(),
             failed: None,
             counters: Counters::default(),
+            launches_of: BTreeMap::new(),
             next_handle: 0,
         }
     }

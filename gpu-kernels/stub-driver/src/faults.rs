@@ -9,6 +9,7 @@
 //! | `out_of_memory_at:N` | there is no device memory from the N-th allocation on |
 //! | `launch_failure_at:N` | the N-th launch fails, and with it the context |
 //! | `wrong_result_at:N` | a bit of what the N-th copy to the host brings is another |
+//! | `status_at:N:CODE` | the N-th launch fails with this status of the driver, whatever it means |
 //! | `device_lost_at:N` | the device is gone from the N-th launch on |
 
 use std::env;
@@ -26,6 +27,7 @@ pub(crate) enum Fault {
     LaunchFailureAt(u64),
     WrongResultAt(u64),
     DeviceLostAt(u64),
+    StatusAt(u64, u32),
 }
 
 impl Fault {
@@ -46,6 +48,10 @@ impl Fault {
             "out_of_memory_at" => Self::OutOfMemoryAt(value.parse().ok()?),
             "launch_failure_at" => Self::LaunchFailureAt(value.parse().ok()?),
             "wrong_result_at" => Self::WrongResultAt(value.parse().ok()?),
+            "status_at" => {
+                let (at, code) = value.split_once(':')?;
+                Self::StatusAt(at.parse().ok()?, code.parse().ok()?)
+            }
             "device_lost_at" => Self::DeviceLostAt(value.parse().ok()?),
             _ => return None,
         })

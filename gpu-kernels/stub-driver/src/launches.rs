@@ -47,6 +47,7 @@ unsafe extern "C" fn cuLaunchKernel(
         let (module, kernel) = driver.functions.get(&function).ok_or(status::INVALID_HANDLE)?;
         let module = Arc::clone(driver.modules.get(module).ok_or(status::INVALID_HANDLE)?);
         let kernel = kernel.clone();
+        *driver.launches_of.entry(kernel.clone()).or_default() += 1;
         // SAFETY: the caller's promise.
         let arguments = unsafe { arguments_of(&module, &kernel, arguments) }?;
         let shape = interpreter::Launch {
@@ -81,8 +82,10 @@ unsafe fn arguments_of(module: &Module, kernel: &str, arguments: *const *const c
 pub(crate) fn run(driver: &mut Driver, launch: &Launch) -> Result<(), Status> {
     let Launch { module, kernel, shape, arguments } = launch;
     let number = shape.order_seed.wrapping_sub(driver.seed);
-    if driver.fault == Fault::LaunchFailureAt(number) {
-        return Err(status::LAUNCH_FAILED);
+    match driver.fault {
+        Fault::LaunchFailureAt(at) if at == number => return Err(status::LAUNCH_FAILED),
+        Fault::StatusAt(at, status) if at == number => return Err(status),
+        _ => {}
     }
     launch_within(module, kernel, shape, arguments, &mut driver.memory, BUDGET).map(drop).map_err(|fault| {
         eprintln!("stub driver: {fault}");

@@ -22,7 +22,8 @@ pub(crate) fn write(driver: &Driver) {
         ("launches", counters.launches),
         ("downloads", counters.downloads),
     ];
-    let text: String = numbers.iter().map(|(name, number)| format!("{name} {number}\n")).collect();
+    let mut text: String = numbers.iter().map(|(name, number)| format!("{name} {number}\n")).collect();
+    text.extend(driver.launches_of.iter().map(|(kernel, number)| format!("launches_of_{kernel} {number}\n")));
     if let Err(error) = fs::write(&path, text) {
         eprintln!("stub driver: {}: {error}", path.display());
     }

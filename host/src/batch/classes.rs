@@ -102,6 +102,9 @@ impl Classes {
 
     /// Notes that a pool changed.
     pub(super) fn mark(&mut self, rank: u32) {
+        if self.changes.len() > CHANGES_MAX {
+            self.forget_views();
+        }
         self.changes.push(rank);
     }
 
@@ -116,9 +119,6 @@ impl Classes {
     fn begin_batch(&mut self) {
         if self.all.len() > CLASSES_MAX {
             self.clear();
-        }
-        if self.changes.len() > CHANGES_MAX {
-            self.forget_views();
         }
     }
 

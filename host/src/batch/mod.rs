@@ -30,6 +30,7 @@
 
 mod auto;
 mod backend;
+mod changes;
 mod choice;
 mod classes;
 mod cross_check;

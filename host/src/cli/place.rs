@@ -12,7 +12,7 @@ use orchestrator_core::{FieldError, JobSpec, KvLayout};
 use super::kernels::KernelArgs;
 use super::load::{self, LoadedModels};
 use super::{Completion, Failure, terminal};
-use crate::batch::{Backend, BackendChoice, CrossCheck, Guarded, Incident, Simd};
+use crate::batch::{Backend, BackendChoice, BackendError, CrossCheck, DeviceFault, Guarded, Incident, Simd};
 use crate::input::{Line, RefusedJob, Warnings, read_job_line};
 use crate::place::{BatchPlacer, DecisionDigest, Mode, Placed, Summary, Wanted};
 use crate::report::{DecisionLine, Hashes, Refusal, TABLE_HEADER, table_row};
@@ -327,7 +327,7 @@ impl Run<'_> {
     /// At once: whoever watches a long run can look at the device while it goes on.
     fn say_incident(&mut self, progress: &ProgressBar) {
         if let Some(incident) = self.placer.backend_mut().take_incident() {
-            self.has_diverged |= matches!(incident, Incident::Diverged(_));
+            self.has_diverged |= is_wrong_answer(&incident);
             progress.suspend(|| {
                 terminal::say(format_args!("backend: {incident}; the scalar backend decides from here on"))
             });
@@ -352,6 +352,15 @@ impl Run<'_> {
         ));
         terminal::say(format_args!("policy hash:   {}\nsnapshot hash: {}", self.policy_hash, self.snapshot_hash));
         terminal::say(format_args!("decision digest: {}", hex(self.digest.finish())));
+    }
+}
+
+/// A backend that answers wrongly is another thing than one that does not answer.
+const fn is_wrong_answer(incident: &Incident) -> bool {
+    match incident {
+        Incident::Diverged(_) => true,
+        Incident::Failed(BackendError::Device { fault, .. }) => matches!(fault, DeviceFault::ImpossibleAnswer),
+        Incident::Failed(_) => false,
     }
 }
 

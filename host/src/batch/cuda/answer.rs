@@ -20,7 +20,13 @@ pub(super) fn take(found: &Found, from: Key, pools: u32, list: &mut Shortlist) -
     if from == FIRST {
         list.count(found.feasible);
     }
+    let room = usize::from(list.depth()) - list.keys().len();
+    let expected = list.keys().len() + keys.len().min(room);
     keys.iter().for_each(|key| list.offer(*key));
+    // A pool that was found before would be asked for again without end.
+    if list.keys().len() != expected {
+        return Err(impossible(found));
+    }
     let is_full = list.keys().len() == usize::from(list.depth());
     let next = keys.get(found.keys.len() - 1).filter(|_| !is_full);
     // A rank is below 2^30.
@@ -31,7 +37,9 @@ fn keys_of(found: &Found, from: Key, pools: u32) -> Option<&[Key]> {
     let keys = found.keys.get(..usize::try_from(found.keys_len).ok()?)?;
     let is_possible = found.feasible <= pools
         && found.keys_len <= found.feasible
-        && keys.iter().all(|key| *key >= from && key.rank() < pools)
+        && keys
+            .iter()
+            .all(|key| *key >= from && key.rank() < pools && *key == Key::from_words(key.words(), key.rank()))
         && keys.is_sorted_by(|one, other| one < other);
     is_possible.then_some(keys)
 }
@@ -79,6 +87,9 @@ mod tests {
             let refused = take(&wrong, FIRST, 10, &mut Shortlist::new(2)).unwrap_err();
             assert_eq!(refused.kind, DeviceFault::ImpossibleAnswer, "{wrong:?}");
         }
+        let mut list = Shortlist::new(4);
+        let next = take(&possible, FIRST, 10, &mut list).unwrap().expect("it wants two more");
+        assert!(take(&found(&[(7, 2), (8, 7)], 2), next, 10, &mut list).is_err(), "pools that were found before");
         let from = Key::from_words([6, 0, 0], 0);
         assert!(take(&possible, from, 10, &mut Shortlist::new(4)).is_err());
         assert_eq!(take(&possible, FIRST, 10, &mut Shortlist::new(2)), Ok(None));

@@ -64,6 +64,7 @@ fn kind_of(status: CUresult) -> DeviceFault {
         | CUresult::CUDA_ERROR_INVALID_CONTEXT
         | CUresult::CUDA_ERROR_CONTEXT_IS_DESTROYED
         | CUresult::CUDA_ERROR_ECC_UNCORRECTABLE
+        | CUresult::CUDA_ERROR_CONTAINED
         | CUresult::CUDA_ERROR_NVLINK_UNCORRECTABLE
         | CUresult::CUDA_ERROR_SYSTEM_NOT_READY
         | CUresult::CUDA_ERROR_UNKNOWN => DeviceFault::DeviceLost,

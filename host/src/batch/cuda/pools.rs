@@ -8,6 +8,7 @@ use super::device::Device;
 use super::fault::Fault;
 use super::staging::Staging;
 use crate::batch::backend::World;
+use crate::batch::changes::Changes;
 use crate::batch::ends::RatesMax;
 
 /// With changes to more than one pool in so many it is cheaper to upload all.
@@ -22,7 +23,7 @@ pub(super) struct Pools {
     /// Pools in the tables.
     len: u32,
     pub(super) rates_max: RatesMax,
-    changed: Vec<u32>,
+    changed: Changes,
 }
 
 impl Pools {
@@ -32,7 +33,7 @@ impl Pools {
 
     /// Notes that a pool changed.
     pub(super) fn mark(&mut self, rank: u32) {
-        self.changed.push(rank);
+        self.changed.mark(rank);
     }
 
     /// Uploads all pools. O(pools).
@@ -53,15 +54,13 @@ impl Pools {
 
     /// Brings the pools up to date that were noted.
     pub(super) fn refresh(&mut self, device: &Device, staging: &mut Staging, world: &World<'_>) -> Result<(), Fault> {
-        self.changed.sort_unstable();
-        self.changed.dedup();
-        if self.changed.len() > world.table.len() / CHANGED_SHARE {
+        if self.changed.tidied().len() > world.table.len() / CHANGED_SHARE {
             return self.fill(device, staging, world);
         }
-        let changed = std::mem::take(&mut self.changed);
-        let changes: Vec<_> = changed.iter().filter_map(|&rank| self.change(world, rank)).collect();
+        let mut changed = std::mem::take(&mut self.changed);
+        let changes: Vec<_> = changed.tidied().iter().filter_map(|&rank| self.change(world, rank)).collect();
+        changed.clear();
         self.changed = changed;
-        self.changed.clear();
         // At most as many as pools.
         let Ok(count @ 1..) = u32::try_from(changes.len()) else { return Ok(()) };
         self.changes.reserve(device, changes.len().next_power_of_two(), "making room for changes of pools")?;

@@ -30,7 +30,8 @@ use crate::batch::segments::{Segment, Segments};
 
 /// Jobs of a group of the job-tiled kernels.
 const GROUP: usize = JOBS_PER_BLOCK as usize;
-/// Blocks that a multiprocessor works on at once, at these kernels' threads and registers.
+/// Blocks that a launch has for each multiprocessor, if there are pools enough: some times what it works on at once, so
+/// that none is idle while others end. An estimate, not measured on a GPU yet.
 const BLOCKS_PER_MULTIPROCESSOR: usize = 8;
 
 /// How jobs and pools are cut. No answer depends on it.
@@ -87,7 +88,7 @@ impl<'a> Round<'a> {
     fn run_groups(&mut self, groups: &[Vec<usize>], ends: launch::Ends, lists: &mut [Shortlist]) -> Result<(), Fault> {
         let mut rest = groups;
         while !rest.is_empty() {
-            let parts = self.make_room(rest.len(), rest.len() * GROUP)?;
+            let parts = self.make_room(rest.len(), GROUP)?;
             let (now, later) = rest.split_at(rest.len().min(self.buffers.jobs_max() / GROUP));
             self.buffers.host.clear();
             for group in now {
@@ -113,7 +114,7 @@ impl<'a> Round<'a> {
         lists: &mut [Shortlist],
     ) -> Result<(), Fault> {
         while !waiting.is_empty() {
-            let parts = self.make_room(waiting.len(), waiting.len())?;
+            let parts = self.make_room(waiting.len(), 1)?;
             let later = waiting.split_off(waiting.len().min(self.buffers.jobs_max()));
             self.buffers.host.clear();
             waiting.iter().for_each(|&(place, from)| self.add(place, from, true));
@@ -128,12 +129,13 @@ impl<'a> Round<'a> {
         Ok(())
     }
 
-    /// Makes room for a launch of so many jobs, or fewer, and says in how many parts it goes.
-    fn make_room(&mut self, blocks: usize, jobs: usize) -> Result<Parts, Fault> {
-        let wanted = self.parts(blocks);
-        self.buffers.reserve(self.device, jobs, wanted.count)?;
-        // There may be room for fewer parts than were wanted.
-        Ok(self.parts(blocks))
+    /// Makes room for a launch of so many blocks of jobs, or fewer, and says in how many parts it goes.
+    fn make_room(&mut self, blocks: usize, jobs_per_block: usize) -> Result<Parts, Fault> {
+        let launched = |round: &Self| blocks.min(round.buffers.jobs_max() / jobs_per_block);
+        let wanted = self.parts(launched(self));
+        self.buffers.reserve(self.device, blocks * jobs_per_block, wanted.count)?;
+        // There may be room for fewer jobs and parts than were wanted.
+        Ok(self.parts(launched(self)))
     }
 
     /// Scans for the jobs whose records are ready, and reads what was found.

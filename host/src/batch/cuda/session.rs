@@ -18,6 +18,9 @@ use crate::batch::classes::Classes;
 use crate::batch::segments::Segments;
 use crate::batch::unavailable::Unavailable;
 
+/// Views on the device at most: the one to give up is searched for among all.
+const VIEWS_MAX: usize = 1024;
+
 /// A device and its tables, for as long as it answers.
 #[derive(Debug)]
 pub(super) struct Session {
@@ -76,7 +79,8 @@ impl Session {
     ) -> Result<(), Fault> {
         let Self { device, staging, pools, views, jobs: buffers } = self;
         let Sorted { jobs, order, segments } = sorted;
-        let wanted = order.chunk_by(|one, other| one.0 == other.0).count();
+        // Of all classes that are known: those of other calls come again.
+        let wanted = classes.len().min(VIEWS_MAX);
         if views.reserve(device, pools.len() as usize, wanted)? {
             classes.forget_views();
         }
@@ -96,7 +100,8 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        // Memory goes back when nothing is under way in it; a device that has failed has nothing under way.
+        // Memory goes back when nothing is under way in it. Where a device that failed does not even say so, its driver
+        // has given its context up, and with it all that was under way.
         let _ = self.device.finish("ending");
     }
 }

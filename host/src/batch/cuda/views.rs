@@ -63,6 +63,10 @@ impl ViewTables {
                 return Err(fault);
             }
             self.room /= 2;
+            // What fitted in part must not stand in the way of less.
+            self.hot.clear();
+            self.cold.clear();
+            device.finish("giving views back")?;
         }
         self.is_full = self.room < wanted;
         self.base_max = vec![0; self.room];

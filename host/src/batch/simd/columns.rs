@@ -4,6 +4,7 @@ use orchestrator_core::pool_lane;
 use orchestrator_core::rule::lane::{PoolLane, low_bits};
 
 use crate::batch::backend::World;
+use crate::batch::changes::Changes;
 use crate::batch::ends::RatesMax;
 
 /// Columns of equal length, by rank.
@@ -17,7 +18,7 @@ pub(super) struct Columns {
     pub(super) first_token_us: Vec<u64>,
     pub(super) waves: Vec<u32>,
     pub(super) rates_max: RatesMax,
-    changed: Vec<u32>,
+    changed: Changes,
 }
 
 impl Columns {
@@ -27,7 +28,7 @@ impl Columns {
 
     /// Notes that a pool changed.
     pub(super) fn mark(&mut self, rank: u32) {
-        self.changed.push(rank);
+        self.changed.mark(rank);
     }
 
     /// Makes all columns anew. O(pools).
