@@ -3,10 +3,6 @@
 use cortex_m::peripheral::syst::SystClkSource;
 use cortex_m::peripheral::{SCB, SYST};
 
-/// Whether [`instructions`] counts each one: SysTick counts cycles of the processor's clock, and an emulator that lets a
-/// nanosecond pass for every instruction makes 40 of them one cycle at 25 MHz.
-pub const INSTRUCTIONS_EXACT: bool = false;
-
 /// Instructions that an emulator with `-icount shift=0` runs between two counts: a nanosecond each, at 25 MHz.
 const PER_COUNT: u32 = 40;
 const COUNTS: u32 = 1 << 24;

@@ -19,10 +19,10 @@ pub mod stack;
 mod text;
 
 #[cfg(target_arch = "arm")]
-pub use cortex_m::{INSTRUCTIONS_EXACT, instructions, pend, prepare, stack_bounds};
+pub use cortex_m::{instructions, pend, prepare, stack_bounds};
 pub use memory::Place;
 #[cfg(target_arch = "riscv32")]
-pub use riscv::{INSTRUCTIONS_EXACT, acknowledge, instructions, pend, prepare, stack_bounds};
+pub use riscv::{acknowledge, instructions, pend, prepare, stack_bounds};
 pub use semihosting::{exit, print};
 pub use text::{print_hex, print_number};
 

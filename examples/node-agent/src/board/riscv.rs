@@ -3,9 +3,6 @@
 /// The pending bit of hart 0, where QEMU's `virt` has it.
 const MSIP: *mut u32 = core::ptr::without_provenance_mut(0x0200_0000);
 
-/// Whether [`instructions`] counts each one.
-pub const INSTRUCTIONS_EXACT: bool = true;
-
 unsafe extern "C" {
     /// Of the linker script of riscv-rt: the end of all variables, and the first address above the stack.
     static __sheap: u8;
