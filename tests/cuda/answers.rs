@@ -54,18 +54,18 @@ fn assert_verified(args: &[&str], memory: Option<u64>) {
 
 #[test]
 fn worlds_of_one_block_agree() {
-    assert_verified(&["--fleet", "65", "--jobs", "3", "--cases", "6", "--seed", "7"], None);
+    assert_verified(&["--pools", "65", "--jobs", "3", "--cases", "6", "--seed", "7"], None);
 }
 
 #[test]
 fn worlds_of_several_parts_agree() {
-    assert_verified(&["--fleet", "257", "--jobs", "3", "--cases", "2", "--seed", "3"], None);
+    assert_verified(&["--pools", "257", "--jobs", "3", "--cases", "2", "--seed", "3"], None);
 }
 
 /// With room for a few views, classes take turns; with room for few finds, parts are fewer.
 #[test]
 fn a_short_memory_changes_nothing() {
-    assert_verified(&["--fleet", "1025", "--jobs", "8", "--cases", "1", "--seed", "11"], Some(700_000));
+    assert_verified(&["--pools", "1025", "--jobs", "8", "--cases", "1", "--seed", "11"], Some(700_000));
 }
 
 #[test]
