@@ -96,8 +96,9 @@ fn copy_of_the_root(desk: &Desk) {
         let target = desk.path("").join(&name);
         if name == "examples" {
             fs::create_dir(&target).unwrap();
-            for file in fs::read_dir(entry.path()).unwrap() {
-                let file = file.unwrap();
+            // Files only: the firmware's folder is of no use to the command.
+            let files = fs::read_dir(entry.path()).unwrap().map(Result::unwrap);
+            for file in files.filter(|file| file.file_type().unwrap().is_file()) {
                 fs::copy(file.path(), target.join(file.file_name())).unwrap();
             }
         } else if name != "target" && name != ".git" {
