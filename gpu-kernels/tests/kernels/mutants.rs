@@ -1,7 +1,8 @@
 //! Mistakes of one instruction, planted into the committed image: the cases of these tests have to find them.
 //!
 //! An ordinary run plants [`SAMPLE`] of them, none of which is known to survive, and wants all found.
-//! `ORCHESTRATOR_MUTANTS=N` plants N and prints which survive; `survivors.txt` lists those of the last such run.
+//! `ORCHESTRATOR_MUTANTS=N` plants N and prints which survive; `survivors.txt` lists those of the last such run, and
+//! `ORCHESTRATOR_MUTANTS=survivors` plants them again.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -196,6 +197,13 @@ fn check_pools_kernel(device: &mut Interpreter, random: &mut Random, ends: Ends)
         world.jobs.truncate(20);
         check_scan_pools(device, &world, 2);
     }
+    // More pools than the threads of a block look at in one round.
+    for steps in [2, 1000] {
+        check_scan_pools(device, &nearly_uniform(random, ends, steps, 2500, 12), 1);
+    }
+    for rank in [1100, 2047, 2048, 2300] {
+        check_scan_pools(device, &planted(ends, 2500, rank, PLANTS[rank as usize % PLANTS.len()]), 1);
+    }
     check_random_lists(device, random, 40, 3);
     check_hostile(device, random, 30, 2);
 }
@@ -213,14 +221,17 @@ fn the_true_image_passes_the_cases_of_every_kernel() {
 
 #[test]
 fn mistakes_of_one_instruction_are_found() {
-    let wanted = std::env::var("ORCHESTRATOR_MUTANTS").ok().and_then(|text| text.parse().ok());
+    let wanted = std::env::var("ORCHESTRATOR_MUTANTS").ok();
+    let is_survivor = |mutant: &Mutant| SURVIVORS.lines().any(|line| line == mutant.to_string());
     let mut all = mutants();
     let total = all.len();
     Random::new(72).shuffle(&mut all);
-    if wanted.is_none() {
-        all.retain(|mutant| !SURVIVORS.lines().any(|line| line == mutant.to_string()));
+    match wanted.as_deref() {
+        None => all.retain(|mutant| !is_survivor(mutant)),
+        Some("survivors") => all.retain(is_survivor),
+        Some(_) => {}
     }
-    all.truncate(wanted.unwrap_or(SAMPLE));
+    all.truncate(wanted.as_deref().map_or(SAMPLE, |count| count.parse().unwrap_or(total)));
     let mut survivors = Vec::new();
     for mutant in &all {
         let is_found = mutant.is_found();
