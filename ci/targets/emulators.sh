@@ -16,6 +16,10 @@ prepare_emulators() {
 
 fetch_emulators() {
     local packages package
+    # Where no package lists are, they are fetched, and nothing is installed.
+    if ! apt-get --simulate install qemu-user >/dev/null 2>&1; then
+        install_packages
+    fi
     # All that an installation would bring, libraries included.
     packages=$(apt-get --simulate install --no-install-recommends qemu-user qemu-system-arm qemu-system-misc |
         awk '/^Inst/ { print $2 }')
