@@ -16,6 +16,8 @@ mkdir -p "$cache"
 part=tools
 trap 'echo "FAILED: $part" >&2' ERR
 
+# shellcheck source=ci/packages.sh
+. ci/packages.sh
 # shellcheck source=ci/targets/toolchain.sh
 . ci/targets/toolchain.sh
 # shellcheck source=ci/targets/emulators.sh

@@ -37,21 +37,6 @@ is_installed() {
     rustup target list --installed 2>/dev/null | grep -qx "$1"
 }
 
-install_packages() {
-    local as_root=()
-    if [ "$(id -u)" -ne 0 ]; then
-        as_root=(sudo)
-    fi
-    "${as_root[@]}" apt-get update -qq
-    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
-}
-
-install_debian_rust() {
-    if ! dpkg --status rustc-web cargo-web rust-web-src >/dev/null 2>&1; then
-        install_packages rustc-web cargo-web rust-web-src
-    fi
-}
-
 # Builds `core` for the targets for which the sysroot has none of this compiler's. As rustup's is built: optimised for
 # speed, with the memory functions, and with bitcode for link-time optimisation.
 build_sysroot() {

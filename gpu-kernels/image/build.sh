@@ -12,22 +12,12 @@ target=$(realpath -m "${CARGO_TARGET_DIR:-target}")/kernel-image
 committed=gpu-kernels/image/orchestrator.ptx
 triple=nvptx64-nvidia-cuda
 
-install_packages() {
-    local as_root=()
-    if [ "$(id -u)" -ne 0 ]; then
-        as_root=(sudo)
-    fi
-    "${as_root[@]}" apt-get update -qq
-    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
-}
+# shellcheck source=ci/packages.sh
+. ci/packages.sh
 
 # What a stamp says: stamped KEY FILE.
 stamped() {
     sed -n "s|^// $1: ||p" "$2" 2>/dev/null || true
-}
-
-has_debian() {
-    dpkg --status rustc-web cargo-web rust-web-src >/dev/null 2>&1
 }
 
 has_nightly() {
@@ -36,14 +26,14 @@ has_nightly() {
 }
 
 debian=(env RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 /usr/bin/cargo)
-if has_debian && [ "$(/usr/bin/rustc --version)" = "$(stamped compiler "$committed")" ]; then
+if has_debian_rust && [ "$(/usr/bin/rustc --version)" = "$(stamped compiler "$committed")" ]; then
     cargo=("${debian[@]}")
     compiler=$(/usr/bin/rustc --version)
 elif has_nightly; then
     cargo=(cargo +nightly)
     compiler=$(rustc +nightly --version)
 else
-    has_debian || install_packages rustc-web cargo-web rust-web-src
+    install_debian_rust
     cargo=("${debian[@]}")
     compiler=$(/usr/bin/rustc --version)
 fi

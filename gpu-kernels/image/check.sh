@@ -11,6 +11,9 @@ architectures="75 80 86 89 90 100 120"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
+# shellcheck source=ci/packages.sh
+. ci/packages.sh
+
 # What a stamp says: stamped KEY FILE.
 stamped() {
     sed -n "s|^// $1: ||p" "$2"
@@ -37,21 +40,11 @@ compare() {
     fi
 }
 
-install_venv() {
-    local as_root=()
-    if [ "$(id -u)" -ne 0 ]; then
-        as_root=(sudo)
-    fi
-    "${as_root[@]}" apt-get update -qq
-    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
-        apt-get install -y -qq --no-install-recommends python3 python3-venv >/dev/null
-}
-
 # ptxas from PyPI, of a pinned version.
 install_ptxas() {
     local venv=$target/nvcc-13.0.88
     if ! [ -x "$venv/bin/pip" ] && ! python3 -m venv "$venv" >/dev/null 2>&1; then
-        install_venv
+        install_packages python3 python3-venv
         python3 -m venv --clear "$venv"
     fi
     "$venv/bin/pip" install --quiet --disable-pip-version-check nvidia-cuda-nvcc==13.0.88

@@ -15,17 +15,18 @@ pub struct World<'a> {
 }
 
 impl<'a> World<'a> {
-    /// Every job needs a list of its own to be answered in.
-    pub(super) fn check_lists(
+    /// That every job has a list to be answered in, and that the table is one for this policy.
+    pub(super) fn check(
+        &self,
         jobs: &[JobQuery<'_>],
         lists: &[Shortlist],
         backend: BackendName,
     ) -> Result<(), BackendError> {
-        if jobs.len() == lists.len() {
-            return Ok(());
+        if jobs.len() != lists.len() {
+            let why = format!("{} lists for {} jobs: each job needs one", lists.len(), jobs.len());
+            return Err(BackendError::Failed { backend, why });
         }
-        let why = format!("{} lists for {} jobs: each job needs one", lists.len(), jobs.len());
-        Err(BackendError::Failed { backend, why })
+        self.table.check(self.policy).map_err(|error| BackendError::Failed { backend, why: error.to_string() })
     }
 
     /// One job of a batch, for the core.
@@ -148,6 +149,11 @@ pub trait Backend: fmt::Debug + Send {
 
     /// What it runs on, for people: vector units, threads, device.
     fn description(&self) -> String;
+
+    /// Its name and what it runs on.
+    fn title(&self) -> String {
+        format!("{} ({})", self.name(), self.description())
+    }
 
     /// Anything may have changed since the last call: pools, classes, policy.
     fn snapshot_changed(&mut self);

@@ -41,6 +41,7 @@ mod headline;
 mod scalar;
 mod segments;
 mod simd;
+mod sorted;
 mod unavailable;
 mod warm;
 

@@ -28,7 +28,7 @@ impl Backend for Scalar {
         jobs: &[JobQuery<'_>],
         lists: &mut [Shortlist],
     ) -> Result<(), BackendError> {
-        World::check_lists(jobs, lists, self.name())?;
+        world.check(jobs, lists, self.name())?;
         for (job, list) in jobs.iter().zip(lists) {
             *list = shortlist(&world.input(*job, self.name())?, list.depth());
         }

@@ -218,7 +218,7 @@ impl Asked<'_> {
         let pairs_per_s = fleet.len() as f64 * jobs.len() as f64 / seconds;
         let column_bytes_per_s = (backend.name() == BackendName::Simd).then_some(pairs_per_s * BYTES_PER_PAIR as f64);
         Ok(BackendFigures {
-            backend: format!("{} ({})", backend.name(), backend.description()),
+            backend: backend.title(),
             jobs: jobs.len(),
             pairs_per_s,
             jobs_per_s: jobs.len() as f64 / seconds,

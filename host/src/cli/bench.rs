@@ -6,8 +6,8 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 
 use super::kernels::KernelArgs;
-use super::{Completion, Failure, load, terminal};
-use crate::batch::Simd;
+use super::threads::ThreadArgs;
+use super::{Completion, Failure, terminal};
 use crate::bench::{BackendFigures, Figures, Size, bench};
 
 /// Measure the backends on this machine.
@@ -23,9 +23,8 @@ pub(super) struct BenchArgs {
     /// Pools and jobs
     #[arg(long, value_name = "POOLSxJOBS", value_delimiter = ',', default_value = "1000x1000,10000x1000,100000x256")]
     sizes: Vec<Size>,
-    /// Threads of the backend with several; without it as many as the machine has
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=Simd::THREADS_MAX as u64))]
-    threads: Option<u64>,
+    #[command(flatten)]
+    threads: ThreadArgs,
     /// Measure everything for at least so long
     #[arg(long, value_name = "MS", default_value_t = 500)]
     at_least_ms: u64,
@@ -43,8 +42,7 @@ enum Format {
 }
 
 pub(super) fn run(args: &BenchArgs) -> Result<Completion, Failure> {
-    let threads = args.threads.map_or_else(load::available_threads, |threads| threads as usize);
-    let options = args.kernels.options(threads);
+    let options = args.kernels.options(args.threads.count());
     let progress = terminal::progress_of(args.sizes.len() as u64);
     let mut out = io::stdout().lock();
     for &size in &args.sizes {

@@ -137,12 +137,12 @@ pub(super) fn snapshots(
     Ok(refusals.finish())
 }
 
-/// POOL-1.
 /// Whose row it is: where a fleet is one line, its number tells nothing.
 fn of_pool(id: &str) -> String {
     format!(" (pool `{}`)", printable(id))
 }
 
+/// POOL-1.
 fn named_twice(id: &str, replica_id: &str) -> String {
     format!("id: another row is `{}` with replica `{}` too", printable(id), printable(replica_id))
 }

@@ -13,6 +13,7 @@ mod place;
 mod replay;
 mod run;
 mod terminal;
+mod threads;
 mod verify;
 
 use std::io::{self, Write};

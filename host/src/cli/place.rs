@@ -11,8 +11,9 @@ use orchestrator_core::{FieldError, JobSpec, KvLayout};
 
 use super::kernels::KernelArgs;
 use super::load::{self, LoadedModels};
+use super::threads::ThreadArgs;
 use super::{Completion, Failure, terminal};
-use crate::batch::{Backend, BackendChoice, BackendError, CrossCheck, DeviceFault, Guarded, Incident, Simd};
+use crate::batch::{Backend, BackendChoice, BackendError, CrossCheck, DeviceFault, Guarded, Incident};
 use crate::input::{Line, RefusedJob, Warnings, read_job_line};
 use crate::place::{BatchPlacer, DecisionDigest, Mode, Placed, Summary, Wanted};
 use crate::report::{DecisionLine, Hashes, Refusal, TABLE_HEADER, table_row};
@@ -57,9 +58,8 @@ pub(super) struct PlaceArgs {
     /// Compare no job's best pools, those of one job in N, or all with the scalar backend's: off, sample:N or full
     #[arg(long, value_name = "CHECK", default_value_t = CrossCheck::Off)]
     cross_check: CrossCheck,
-    /// Threads of the backend at most; without it as many as the machine has
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=Simd::THREADS_MAX as u64))]
-    threads: Option<u64>,
+    #[command(flatten)]
+    threads: ThreadArgs,
     #[command(flatten)]
     kernels: KernelArgs,
     /// Write here instead of to standard output
@@ -120,8 +120,7 @@ pub(super) fn run(args: &PlaceArgs) -> Result<Completion, Failure> {
     }
     let policy = load::policy(args.policy.as_deref())?;
     let models = args.models.as_deref().map(load::models).transpose()?;
-    let threads = args.threads.map_or_else(load::available_threads, |threads| threads as usize);
-    let options = args.kernels.options(threads);
+    let options = args.kernels.options(args.threads.count());
     let backend = args.backend.choice().open(&options).map_err(|why| format!("--backend: {why}"))?;
     let loaded = load::fleet(&args.fleet)?;
     let (pools, refused_pools) = (loaded.fleet.len(), loaded.refused);

@@ -93,7 +93,7 @@ pub(super) struct BackendDigest {
 
 impl BackendDigest {
     pub(super) fn of(backend: &dyn Backend) -> Self {
-        Self { backend: title_of(backend), hasher: ContentHasher::new("shortlists") }
+        Self { backend: backend.title(), hasher: ContentHasher::new("shortlists") }
     }
 
     pub(super) fn finish(self) -> (String, u64) {
@@ -109,11 +109,6 @@ impl BackendDigest {
             self.hasher.int(key.rank().into());
         }
     }
-}
-
-/// A backend's name and what it runs on.
-fn title_of(backend: &dyn Backend) -> String {
-    format!("{} ({})", backend.name(), backend.description())
 }
 
 /// One world on its way through its rounds.
@@ -250,7 +245,7 @@ impl Asked<'_> {
     }
 
     fn difference(&self, what: Deviation) -> Box<Difference> {
-        let (backend, backend_index, round) = (title_of(self.backend), self.backend_index, self.round);
+        let (backend, backend_index, round) = (self.backend.title(), self.backend_index, self.round);
         Box::new(Difference { backend, backend_index, round, what })
     }
 }

@@ -81,9 +81,7 @@ fn unopened(DriverError(status): DriverError) -> Unavailable {
         CUresult::CUDA_ERROR_SYSTEM_DRIVER_MISMATCH
         | CUresult::CUDA_ERROR_COMPAT_NOT_SUPPORTED_ON_DEVICE
         | CUresult::CUDA_ERROR_STUB_LIBRARY => Unavailable::DriverMismatch { status: text_of(status) },
-        _ => Err::<(), _>(DriverError(status)).doing("opening the device").map_or_else(Into::into, |()| {
-            Unavailable::DeviceFailed { doing: "opening the device", status: text_of(status) }
-        }),
+        _ => Fault::of("opening the device", status).into(),
     }
 }
 

@@ -14,6 +14,13 @@ pub(super) struct Fault {
     pub(super) status: String,
 }
 
+impl Fault {
+    /// What a status of the driver means.
+    pub(super) fn of(doing: &'static str, status: CUresult) -> Self {
+        Self { kind: kind_of(status), doing, status: text_of(status) }
+    }
+}
+
 /// Names what was tried when the driver refuses it.
 pub(super) trait Doing<T> {
     fn doing(self, what: &'static str) -> Result<T, Fault>;
@@ -21,7 +28,7 @@ pub(super) trait Doing<T> {
 
 impl<T> Doing<T> for Result<T, DriverError> {
     fn doing(self, what: &'static str) -> Result<T, Fault> {
-        self.map_err(|DriverError(status)| Fault { kind: kind_of(status), doing: what, status: text_of(status) })
+        self.map_err(|DriverError(status)| Fault::of(what, status))
     }
 }
 

@@ -48,7 +48,7 @@ use self::image::Image;
 use self::session::{Session, Sorted};
 use super::backend::{Backend, BackendError, BackendName, World};
 use super::classes::Classes;
-use super::segments::Segments;
+use super::sorted::SortedJobs;
 use super::unavailable::Unavailable;
 use super::warm::WarmIndex;
 
@@ -64,17 +64,7 @@ pub struct Cuda {
     warm: WarmIndex,
     /// Whether anything may have changed since the tables were made.
     stale: bool,
-    batch: Batch,
-}
-
-/// What one call works with: kept for its memory.
-#[derive(Debug, Default)]
-struct Batch {
-    /// Class and index of every job, by class.
-    order: Vec<(u32, u32)>,
-    /// The lists in that order.
-    lists: Vec<Shortlist>,
-    segments: Segments,
+    sorted: SortedJobs,
 }
 
 impl Cuda {
@@ -102,7 +92,7 @@ impl Cuda {
             classes: Classes::default(),
             warm: WarmIndex::default(),
             stale: true,
-            batch: Batch::default(),
+            sorted: SortedJobs::default(),
         }
     }
 
@@ -119,22 +109,17 @@ impl Cuda {
         self.session.as_mut().map_or_else(|_| Times::default(), |session| session.staging_mut().measure(measured))
     }
 
-    /// Puts the jobs in order of their classes and finds out where each looks.
-    fn arrange(&mut self, world: &World<'_>, jobs: &[JobQuery<'_>], lists: &[Shortlist]) {
-        let Batch { order, lists: sorted, segments } = &mut self.batch;
-        self.classes.sort(world, jobs, order);
-        sorted.clear();
-        segments.clear();
-        for &(_, index) in &*order {
-            sorted.push(Shortlist::new(lists[index as usize].depth()));
-            segments.add(&jobs[index as usize], world.table.len());
-        }
+    /// Whether the tables are of another snapshot.
+    fn is_stale(&self, world: &World<'_>) -> bool {
+        let len = self.session.as_ref().map_or(0, |session| session.pools.len());
+        self.stale || len as usize != world.table.len()
     }
 
     /// Finds the lists of the batch on the device.
     fn scan(&mut self, world: &World<'_>, jobs: &[JobQuery<'_>]) -> Result<(), BackendError> {
+        let is_stale = self.is_stale(world);
         let session = self.session.as_mut().map_err(|why| why.clone())?;
-        if self.stale || session.pools.len() as usize != world.table.len() {
+        if is_stale {
             session.fill(world)?;
             self.warm.fill(&world.table);
             self.classes.forget_views();
@@ -142,18 +127,8 @@ impl Cuda {
         } else {
             session.refresh(world)?;
         }
-        let Batch { order, lists, segments } = &mut self.batch;
+        let SortedJobs { order, lists, segments } = &mut self.sorted;
         session.scan(world, Sorted { jobs, order, segments }, self.tiling, &mut self.classes, lists)?;
-        Ok(())
-    }
-
-    /// Scores afresh the pools that hold a job's session, and hands the lists out.
-    fn hand_out(&self, world: &World<'_>, jobs: &[JobQuery<'_>], lists: &mut [Shortlist]) -> Result<(), BackendError> {
-        for (&(_, index), found) in self.batch.order.iter().zip(&self.batch.lists) {
-            let list = &mut lists[index as usize];
-            list.clone_from(found);
-            self.warm.offer(world, &jobs[index as usize], self.name(), list)?;
-        }
         Ok(())
     }
 }
@@ -184,21 +159,17 @@ impl Backend for Cuda {
         jobs: &[JobQuery<'_>],
         lists: &mut [Shortlist],
     ) -> Result<(), BackendError> {
-        World::check_lists(jobs, lists, self.name())?;
-        world
-            .table
-            .check(world.policy)
-            .map_err(|error| BackendError::Failed { backend: self.name(), why: error.to_string() })?;
-        if self.stale {
+        world.check(jobs, lists, self.name())?;
+        if self.is_stale(world) {
             // Classes of pools may be others, and with them the verdicts that classes of jobs are made of.
             self.classes.clear();
         }
-        self.arrange(world, jobs, lists);
+        self.sorted.arrange(world, &mut self.classes, jobs, lists);
         if let Err(error) = self.scan(world, jobs) {
             // The device and all that lies on it go back.
             self.session = Err(error.clone());
             return Err(error);
         }
-        self.hand_out(world, jobs, lists)
+        self.sorted.hand_out(world, &self.warm, self.name(), jobs, lists)
     }
 }

@@ -46,7 +46,7 @@ use self::tasks::{Snapshot, Task};
 use self::view::HostViews;
 use super::backend::{Backend, BackendError, BackendName, World};
 use super::classes::Classes;
-use super::segments::Segments;
+use super::sorted::SortedJobs;
 use super::unavailable::Unavailable;
 use super::warm::WarmIndex;
 
@@ -71,17 +71,8 @@ pub struct Simd {
     warm: WarmIndex,
     /// Whether anything may have changed since the columns were made.
     stale: bool,
-    batch: Batch,
-}
-
-/// What one call works with: kept for its memory.
-#[derive(Debug, Default)]
-struct Batch {
-    /// Class and index of every job, by class.
-    order: Vec<(u32, u32)>,
-    /// The lists in that order.
-    lists: Vec<Shortlist>,
-    segments: Segments,
+    sorted: SortedJobs,
+    /// The work of a round: kept for its memory.
     tasks: Vec<Task>,
 }
 
@@ -118,7 +109,8 @@ impl Simd {
             views: HostViews::default(),
             warm: WarmIndex::default(),
             stale: true,
-            batch: Batch::default(),
+            sorted: SortedJobs::default(),
+            tasks: Vec::new(),
         })
     }
 
@@ -150,21 +142,10 @@ impl Simd {
         }
     }
 
-    /// Puts the jobs in order of their classes and finds out where each looks.
-    fn arrange(&mut self, world: &World<'_>, jobs: &[JobQuery<'_>], lists: &[Shortlist]) {
-        let Batch { order, lists: sorted, segments, .. } = &mut self.batch;
-        self.classes.sort(world, jobs, order);
-        sorted.clear();
-        segments.clear();
-        for &(_, index) in &*order {
-            sorted.push(Shortlist::new(lists[index as usize].depth()));
-            segments.add(&jobs[index as usize], self.columns.len());
-        }
-    }
-
     /// Scans for the jobs of as many classes at a time as there is memory for views.
     fn scan(&mut self, world: &World<'_>, jobs: &[JobQuery<'_>]) {
-        let Batch { order, lists, segments, tasks } = &mut self.batch;
+        let SortedJobs { order, lists, segments } = &mut self.sorted;
+        let tasks = &mut self.tasks;
         let mut start = 0;
         while start < order.len() {
             let views_max = self.views.limit(self.columns.len());
@@ -189,16 +170,6 @@ impl Simd {
             }
             start = end;
         }
-    }
-
-    /// Scores afresh the pools that hold a job's session, and hands the lists out.
-    fn hand_out(&self, world: &World<'_>, jobs: &[JobQuery<'_>], lists: &mut [Shortlist]) -> Result<(), BackendError> {
-        for (&(_, index), found) in self.batch.order.iter().zip(&self.batch.lists) {
-            let (job, list) = (jobs[index as usize], &mut lists[index as usize]);
-            list.clone_from(found);
-            self.warm.offer(world, &job, self.name(), list)?;
-        }
-        Ok(())
     }
 }
 
@@ -227,15 +198,11 @@ impl Backend for Simd {
         jobs: &[JobQuery<'_>],
         lists: &mut [Shortlist],
     ) -> Result<(), BackendError> {
-        World::check_lists(jobs, lists, self.name())?;
-        world
-            .table
-            .check(world.policy)
-            .map_err(|error| BackendError::Failed { backend: self.name(), why: error.to_string() })?;
+        world.check(jobs, lists, self.name())?;
         self.catch_up(world);
         self.columns.refresh(world);
-        self.arrange(world, jobs, lists);
+        self.sorted.arrange(world, &mut self.classes, jobs, lists);
         self.scan(world, jobs);
-        self.hand_out(world, jobs, lists)
+        self.sorted.hand_out(world, &self.warm, self.name(), jobs, lists)
     }
 }
