@@ -223,6 +223,26 @@ fn the_command_repeats_itself_and_refuses_what_makes_no_sense() {
     }
 }
 
+/// Rows that take no part are named: what was compared is less than the files hold.
+#[test]
+fn the_command_names_jobs_that_take_no_part() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let jobs = folder.path().join("jobs.jsonl");
+    let good = r#"{"id":"j","engine":"vllm","model_id":"m"}"#;
+    std::fs::write(&jobs, format!("{good}\n{{\"id\":\"k\"}}\nno JSON\n")).expect("a file");
+    let run = Command::new(env!("CARGO_BIN_EXE_orchestrator"))
+        .args(["verify", "--backends", "scalar", "--fleet", "examples/fleet.json", "--jobs"])
+        .arg(&jobs)
+        .output()
+        .expect("it runs");
+    let said = String::from_utf8(run.stderr).expect("text");
+    assert_eq!(run.status.code(), Some(0), "{said}");
+    for line in ["jobs.jsonl:2: refused: ", "jobs.jsonl:3: refused: "] {
+        assert!(said.contains(line), "{said}");
+    }
+    assert!(!said.contains("jobs.jsonl:1: "), "{said}");
+}
+
 /// What cannot be answered is refused by every backend alike.
 #[test]
 fn lists_that_do_not_match_the_jobs_are_an_error() {

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::support::{BINARY, Desk, Ran, fleet_of, job, keys, lines_of, pool, repository};
 
-const SUBCOMMANDS: [&[&str]; 12] = [
+const SUBCOMMANDS: [&[&str]; 14] = [
     &[],
     &["place"],
     &["explain"],
@@ -14,6 +14,8 @@ const SUBCOMMANDS: [&[&str]; 12] = [
     &["replay"],
     &["kv"],
     &["backends"],
+    &["bench"],
+    &["verify"],
     &["capabilities"],
     &["import"],
     &["import", "fleet"],

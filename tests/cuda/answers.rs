@@ -43,6 +43,34 @@ fn more_classes_than_in_the_batch_before() {
     assert_eq!(place("cuda"), place("scalar"));
 }
 
+/// Views of classes that a batch does without stay on the device: later they are brought up to date, not made anew.
+#[test]
+fn views_stay_between_batches_of_other_classes() {
+    let classes = 40;
+    let job = |number: usize| {
+        // Weights make a class.
+        let requirements = serde_json::json!({ "min_vram_bytes": 1 + number % classes });
+        let id = format!("job-{number}");
+        serde_json::json!({ "id": id, "engine": "vllm", "model_id": "some/model", "requirements": requirements })
+    };
+    let pool = |number: usize| {
+        serde_json::json!({
+            "id": format!("pool-{number}"), "engine": "vllm", "slots_total": 999, "slots_free": 999,
+            "vram_total_bytes": 1u64 << 36, "vram_free_bytes": 1u64 << 36,
+        })
+    };
+    // Enough pools that a batch's commits change few of them.
+    let fleet = serde_json::json!({ "version": 1, "pools": (0..200).map(pool).collect::<Vec<_>>() });
+    let lines: Vec<_> = (0..4 * classes).map(|number| job(number).to_string()).collect();
+    let run = Run::of(&["place", "--backend", "cuda"]);
+    let (fleet, jobs) = (run.file("fleet.json", &fleet.to_string()), run.file("jobs.jsonl", &lines.join("\n")));
+    let ran = run.arg("--fleet").arg(fleet).arg("--jobs").arg(jobs).ran().expect(0).says(BY_DEVICE);
+    let at_open = Run::of(&["backends"]).ran().expect(0).number("launches_of_patch_views");
+    // Every class comes four times, and is new the first time.
+    let refreshed = ran.number("launches_of_patch_views") - at_open;
+    assert!(refreshed >= 2 * classes as u64, "{refreshed} views were brought up to date");
+}
+
 /// Every backend answers the same in adversarial worlds: fresh, after commits and releases, under another policy.
 fn assert_verified(args: &[&str], memory: Option<u64>) {
     let run = Run::of(&[&["verify", "--backends", "scalar,simd,cuda"], args].concat()).case_out();

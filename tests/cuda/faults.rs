@@ -2,10 +2,12 @@
 
 use std::fmt::Write;
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 use orchestrator_kernels::launch::{Ends, MERGE_PARTS, PATCH_POOLS, PATCH_VIEWS, REPORT};
 
 use crate::run::{BY_ORACLE, Ran, Run};
+use crate::stub;
 
 const JOBS: &str = "examples/mixed-jobs.jsonl";
 const DIGEST: &str = "decision digest: efd25c8dcb5c6187";
@@ -148,6 +150,52 @@ fn a_wrong_result_is_caught() {
         "backend: divergence: cuda: job 0 of the batches: got ranks ",
         1,
     );
+}
+
+/// `verify` over a device whose first answer is wrong, with nobody who reads its digests.
+fn verify_a_wrong_device(folder: &Path, case_out: &Path) -> (Option<i32>, String) {
+    let file = |name: &str, content: String| {
+        let path = folder.join(name);
+        std::fs::write(&path, content).expect("a file can be written");
+        path
+    };
+    // Every pool can take the job: no answer is empty.
+    let (fleet, job) = (file("fleet.json", fleet(20)), file("job.jsonl", jobs(1)));
+    // Two devices are opened: one as it cuts by itself, one in the smallest pieces.
+    let first = 2 * count_at_open("downloads") + 1;
+    let mut child = Command::new(env!("CARGO_BIN_EXE_orchestrator"))
+        .args(["verify", "--backends", "cuda"])
+        .args([Path::new("--fleet"), &fleet, Path::new("--jobs"), &job, Path::new("--case-out"), case_out])
+        .env("LD_LIBRARY_PATH", stub::folder())
+        .env("ORCHESTRATOR_STUB_FAULT", format!("wrong_result_at:{first}"))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the command can be run");
+    drop(child.stdout.take());
+    let ran = child.wait_with_output().expect("it ends");
+    (ran.status.code(), String::from_utf8(ran.stderr).expect("text"))
+}
+
+/// What was found is said and written, and the exit code tells it, whatever becomes of the digests.
+#[test]
+fn verify_finds_a_wrong_device_also_when_nobody_reads_its_output() {
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let (code, said) = verify_a_wrong_device(folder.path(), &folder.path().join("case"));
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("DIFFERENT in world 0: cuda (stub"), "{said}");
+    assert!(folder.path().join("case/fleet.json").is_file(), "{said}");
+}
+
+/// A case that cannot be written is a difference all the same.
+#[test]
+fn verify_finds_a_wrong_device_also_when_the_case_cannot_be_written() {
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let file = folder.path().join("file");
+    std::fs::write(&file, "no folder").expect("a file can be written");
+    let (code, said) = verify_a_wrong_device(folder.path(), &file);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("DIFFERENT in world 0") && said.contains("the case is not written: "), "{said}");
 }
 
 /// Too little memory from the start for one view of the fleet.

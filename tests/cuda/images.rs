@@ -52,6 +52,8 @@ fn a_file_that_is_no_image() {
     let run = place();
     let file = run.file("wrong.ptx", &(stamp() + "// .entry report(.param .u64 out)\nno PTX at all\n"));
     run.arg(file).ran().expect(2).says("the driver refuses the kernel image (").says("CUDA_ERROR_INVALID_PTX");
+    // Read, it would take all memory.
+    place().arg("/dev/zero").ran().expect(2).says("cannot be read: it is no file of at most ");
     let run = place();
     let file = run.file("nul.ptx", "a\0b");
     run.arg(file).ran().expect(2).says("cannot be read: it is no text: it holds a NUL");

@@ -106,3 +106,29 @@ impl Setup {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::Case;
+
+    /// POOL-1: as `place` reads them, so that a case is the fleet that it shows.
+    #[test]
+    fn a_refused_row_keeps_others_of_its_ids_out() {
+        let pool = |slots_free: i64| {
+            json!({
+                "id": "a", "engine": "vllm", "slots_total": 8, "slots_free": slots_free,
+                "vram_total_bytes": 1u64 << 36, "vram_free_bytes": 1u64 << 36,
+            })
+        };
+        let broken = json!({ "id": "a", "engine": 7 });
+        let pools = |rows: &[serde_json::Value]| {
+            let case = Case { pools: rows.to_vec(), ..Case::default() };
+            case.build().expect("a world").fleet.len()
+        };
+        assert_eq!(pools(&[pool(8)]), 1);
+        assert_eq!(pools(&[pool(8), pool(-1)]), 0, "a value that breaks a rule");
+        assert_eq!(pools(&[pool(8), broken]), 0, "a row that cannot be read");
+    }
+}
