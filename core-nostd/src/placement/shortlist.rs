@@ -26,7 +26,7 @@ use crate::rule::key::Key;
 use crate::values::list::insert_at;
 
 /// The best keys of a job, ascending, and the number of feasible pools.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct Shortlist {
     keys: Vec<Key, { Shortlist::DEPTH_MAX }, u8>,
     depth: u8,
@@ -46,6 +46,12 @@ impl Shortlist {
             _ => 16,
         };
         Self { keys: Vec::new(), depth, feasible: 0 }
+    }
+
+    /// Makes it an empty list for the `depth` best pools, as [`Shortlist::new`] does.
+    pub fn restart(&mut self, depth: u8) {
+        self.keys.clear();
+        (self.depth, self.feasible) = (Self::new(depth).depth, 0);
     }
 
     /// How many keys it holds at most.
@@ -111,6 +117,20 @@ impl Shortlist {
         for key in &other.keys {
             self.offer(*key);
         }
+    }
+}
+
+impl Clone for Shortlist {
+    fn clone(&self) -> Self {
+        Self { keys: self.keys.clone(), ..*self }
+    }
+
+    /// Copies the keys that there are, not the room for all.
+    fn clone_from(&mut self, source: &Self) {
+        self.restart(source.depth);
+        self.feasible = source.feasible;
+        // As much room as the source has.
+        let _ = self.keys.extend_from_slice(&source.keys);
     }
 }
 

@@ -18,8 +18,12 @@ fn empty_fleet() -> (Fleet, PoolHandle) {
 
 /// A lease of 100 bytes.
 fn reserve(fleet: &mut Fleet, leases: &mut Own<'_>, id: &str, now_us: u64) -> Ticket {
+    reserve_bytes(fleet, leases, id, now_us, 100)
+}
+
+fn reserve_bytes(fleet: &mut Fleet, leases: &mut Own<'_>, id: &str, now_us: u64, bytes: i64) -> Ticket {
     let mut job = JobSpec::new("j", "vllm", "m");
-    job.est_kv_bytes = Some(100);
+    job.est_kv_bytes = Some(bytes);
     let held = PoolRegistry::commit(fleet, &job.validate(&Policy::default(), None).unwrap(), 0).unwrap();
     let pool = fleet.at_rank(0).unwrap();
     let lease =
@@ -92,6 +96,28 @@ fn ended_after_the_observation() {
     PoolRegistry::upsert(&mut fleet, &snapshot("a", 3, 900, 0)).unwrap();
     assert_eq!(credit_after_snapshot(&mut fleet, &mut leases, pool, 15), 0);
     assert_eq!(free(&fleet, pool), (3, 900));
+}
+
+/// LEASE-3: beside a lease without room in the new numbers another job may be given that room: more is promised than there
+/// is. When the engine says so nothing is free, and no end makes more free than there is.
+#[test]
+fn room_promised_twice() {
+    let (mut fleet, pool) = empty_fleet();
+    let mut room = Room::new(16, 2);
+    let mut leases = room.leases();
+    let first = reserve_bytes(&mut fleet, &mut leases, "first", 10, 700);
+    // As the engine was before it gave back what it has no more: no room for the first.
+    PoolRegistry::upsert(&mut fleet, &snapshot("a", 3, 500, 0)).unwrap();
+    assert_eq!(credit_after_snapshot(&mut fleet, &mut leases, pool, 9), 0);
+    let second = reserve_bytes(&mut fleet, &mut leases, "second", 11, 500);
+    assert_eq!(free(&fleet, pool), (2, 0));
+    // By now the engine has both, and not a byte left for anybody.
+    PoolRegistry::upsert(&mut fleet, &snapshot("a", 2, 0, 0)).unwrap();
+    assert_eq!(credit_after_snapshot(&mut fleet, &mut leases, pool, 12), 0);
+    for (ticket, expected) in [(first, (3, 700)), (second, (4, 1000))] {
+        leases.end(ticket).unwrap().give_back_to(&mut fleet);
+        assert_eq!(free(&fleet, pool), expected);
+    }
 }
 
 /// LEASE-4: a draining or stale pool keeps its leases; one that is removed has them listed for their end, and they give

@@ -228,6 +228,11 @@ impl World<'_> {
         }
         let known = known.unwrap_or_else(|| self.model.add_pool(pool, total(pool)));
         let free = self.model.observed(known, observed_us);
+        // More was promised than there is (`room_promised_twice`): an engine says that nothing is free, which is not what
+        // the model counts.
+        if free.bytes.iter().any(|&bytes| bytes < 0) {
+            return Ok(());
+        }
         let snapshot = snapshot(pool, &free, self.now_us - observed_us);
         let handle = PoolRegistry::upsert(&mut self.fleet, &snapshot).unwrap();
         if known == self.handles.len() {

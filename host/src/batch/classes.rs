@@ -15,8 +15,9 @@ use orchestrator_core::rule::feasibility::class_rejection;
 use orchestrator_core::{PlacementInput, class_row};
 
 use super::backend::World;
+use super::kinds::{JobSize, Kinds};
 
-/// Classes that are remembered from batch to batch.
+/// Classes, and kinds of jobs, that are remembered from batch to batch.
 const CLASSES_MAX: usize = 1 << 14;
 /// Changes that are remembered for views; after so many it is cheaper to make a view anew.
 const CHANGES_MAX: usize = 1 << 14;
@@ -40,6 +41,17 @@ struct Identity {
     labels: Vec<LabelRow>,
     /// A bit per class of pools: whether it is ruled out.
     verdicts: Vec<u64>,
+}
+
+impl Identity {
+    /// Asks all classes of pools. O(classes of pools).
+    fn ask(&mut self, world: &World<'_>, job: &JobRow) {
+        let is_closed = |class| u64::from(class_rejection(&world.table, class, job).is_some());
+        let words = world.table.classes.chunks(64);
+        self.verdicts.clear();
+        self.verdicts
+            .extend(words.map(|classes| classes.iter().rev().fold(0, |bits, class| bits << 1 | is_closed(class))));
+    }
 }
 
 #[derive(Debug)]
@@ -71,6 +83,7 @@ pub(super) struct Classes {
     hasher: RandomState,
     /// The identity of the job at hand: kept for its memory.
     scratch: Identity,
+    kinds: Kinds,
 }
 
 impl Default for Classes {
@@ -84,6 +97,7 @@ impl Default for Classes {
             // It spreads classes over buckets and reaches no answer.
             hasher: RandomState::new(),
             scratch: Identity { row: JobRow::UNNAMED, labels: Vec::new(), verdicts: Vec::new() },
+            kinds: Kinds::default(),
         }
     }
 }
@@ -97,6 +111,7 @@ impl Classes {
     pub(super) fn clear(&mut self) {
         self.all.clear();
         self.index.clear();
+        self.kinds.clear();
         self.forget_views();
     }
 
@@ -108,7 +123,8 @@ impl Classes {
         self.changes.push(rank);
     }
 
-    /// Begins a batch: the class and index of every job, by class. O(jobs · classes of pools).
+    /// Begins a batch: the class and index of every job, by class. O(jobs · log), and O(classes of pools) for each new
+    /// size of job.
     pub(super) fn sort(&mut self, world: &World<'_>, jobs: &[JobQuery<'_>], order: &mut Vec<(u32, u32)>) {
         self.begin_batch();
         order.clear();
@@ -117,7 +133,7 @@ impl Classes {
     }
 
     fn begin_batch(&mut self) {
-        if self.all.len() > CLASSES_MAX {
+        if self.all.len().max(self.kinds.len()) > CLASSES_MAX {
             self.clear();
         }
     }
@@ -133,20 +149,26 @@ impl Classes {
         }
     }
 
-    /// The class of a job. O(classes of pools).
+    /// The class of a job. O(1) for most, O(classes of pools) where its size is a new one.
     fn of(&mut self, world: &World<'_>, job: &JobQuery<'_>) -> u32 {
+        let (kind, size) = (self.kinds.of(job), JobSize::of(job.row));
+        self.kinds.class(kind, size).unwrap_or_else(|| {
+            let class = self.find_or_add(world, job);
+            let Self { all, kinds, scratch, .. } = self;
+            kinds.learn(kind, size, class, |size| {
+                scratch.ask(world, &size.put_into(job.row));
+                scratch.verdicts == all[class as usize].identity.verdicts
+            });
+            class
+        })
+    }
+
+    fn find_or_add(&mut self, world: &World<'_>, job: &JobQuery<'_>) -> u32 {
         let identity = &mut self.scratch;
         identity.row = class_row(job.row);
         identity.labels.clear();
         identity.labels.extend_from_slice(job.hints.labels);
-        identity.verdicts.clear();
-        for classes in world.table.classes.chunks(64) {
-            let verdicts = classes
-                .iter()
-                .rev()
-                .fold(0, |bits, class| bits << 1 | u64::from(class_rejection(&world.table, class, job.row).is_some()));
-            identity.verdicts.push(verdicts);
-        }
+        identity.ask(world, job.row);
         let hash = self.hasher.hash_one(&*identity);
         let known = self.index.find(hash, |&class| self.all[class as usize].identity == *identity);
         known.copied().unwrap_or_else(|| self.add(hash, *job.row))
@@ -247,10 +269,11 @@ impl Classes {
 mod tests {
     use std::convert::Infallible;
 
-    use orchestrator_core::{JobSpec, Policy, PoolSnapshot, ResolvedJob};
+    use orchestrator_core::{DeviceSnapshot, JobSpec, Policy, PoolSnapshot, ResolvedJob};
 
     use super::*;
     use crate::fleet::{Fleet, FleetBuilder};
+    use crate::random::Random;
 
     /// Notes which views are made anew and which are refreshed.
     #[derive(Default)]
@@ -301,6 +324,61 @@ mod tests {
             start = end;
         }
         noted
+    }
+
+    /// Pools of nine classes: three limits of context, three totals of VRAM.
+    fn fleet_of_nine_classes() -> Fleet {
+        let mut builder = FleetBuilder::default();
+        for (line, ctx_max) in [1000, 2000, 3000].into_iter().enumerate() {
+            for total in [1000, 2000, 4000] {
+                let id = format!("{ctx_max}-{total}");
+                let mut pool = PoolSnapshot::new(&id, "vllm", 8, 8, total, total);
+                let devices = [1, 3].map(|part| DeviceSnapshot {
+                    vram_total_bytes: total / 4 * part,
+                    vram_free_bytes: total / 4 * part,
+                    compute_capability: None,
+                });
+                pool.devices = &devices;
+                pool.supports.ctx_max = Some(ctx_max);
+                builder.add(line as u64 + 1, &pool.validate().unwrap()).unwrap();
+            }
+        }
+        builder.finish().fleet
+    }
+
+    /// However many sizes were met before, and in whatever order: jobs are of one class if their rows for a class and the
+    /// verdicts on all pools are equal, each asked for anew.
+    #[test]
+    fn what_is_known_of_other_sizes_changes_no_class() {
+        let (fleet, policy, mut random) = (fleet_of_nine_classes(), Policy::default(), Random::of(1, 0));
+        let world = World { table: fleet.table(), policy: &policy };
+        for _ in 0..50 {
+            let jobs: Vec<_> = (0..200)
+                .map(|_| {
+                    let mut spec = JobSpec::new("job", "vllm", "some/model");
+                    spec.required_ctx = (random.below(3) > 0).then(|| random.below(3500).cast_signed());
+                    spec.prompt_tokens = random.below(3500).cast_signed();
+                    spec.est_kv_bytes = Some(random.below(5000).cast_signed());
+                    spec.requirements.min_vram_bytes = random.below(2).cast_signed() * 1000;
+                    spec.requirements.split_degree = (random.below(4) == 0).then_some(2);
+                    spec.validate(&policy, None).unwrap().resolve(&fleet)
+                })
+                .collect();
+            let mut classes = Classes::default();
+            let found: Vec<_> = jobs.iter().map(|job| classes.of(&world, &job.query(None))).collect();
+            let anew: Vec<_> = jobs
+                .iter()
+                .map(|job| {
+                    let query = job.query(None);
+                    let verdict = |class| class_rejection(&world.table, class, query.row).is_some();
+                    (class_row(query.row), world.table.classes.iter().map(verdict).collect::<Vec<_>>())
+                })
+                .collect();
+            for (one, other) in (0..jobs.len()).flat_map(|one| (0..one).map(move |other| (one, other))) {
+                assert_eq!(found[one] == found[other], anew[one] == anew[other], "{:?}", (&jobs[one], &jobs[other]));
+            }
+            assert!(classes.kinds.len() < jobs.len(), "most jobs are of few kinds");
+        }
     }
 
     #[test]

@@ -38,12 +38,14 @@ mod cross_check;
 mod cuda;
 mod ends;
 mod headline;
+mod kinds;
 mod scalar;
 mod segments;
 mod simd;
 mod sorted;
 mod unavailable;
 mod warm;
+pub(crate) mod words;
 
 pub use backend::{Backend, BackendError, BackendName, DeviceFault, World};
 pub use choice::{BackendChoice, BackendOptions, open};

@@ -32,10 +32,11 @@ impl SortedJobs {
     ) {
         let Self { order, lists: sorted, segments } = self;
         classes.sort(world, jobs, order);
-        sorted.clear();
+        // Lists of former calls stay: an empty one takes as long to move as a full one.
+        sorted.resize_with(order.len(), || Shortlist::new(1));
         segments.clear();
-        for &(_, index) in &*order {
-            sorted.push(Shortlist::new(lists[index as usize].depth()));
+        for (&(_, index), own) in order.iter().zip(sorted) {
+            own.restart(lists[index as usize].depth());
             segments.add(&jobs[index as usize], world.table.len());
         }
     }

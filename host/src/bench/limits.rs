@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::fastest;
 use crate::batch::Level;
+use crate::batch::words::{NO_WORD, is_below, lesser, word_if};
 use crate::random::Random;
 
 /// Words of the read that is timed: 256 MiB, more than caches hold for one core.
@@ -80,14 +81,13 @@ impl NullaryFnOnce for Scan<'_> {
         let Self(columns, job) = self;
         let (prompt, output, kv_bytes) = (100 + job, 200 + job, u64::from(job) << 28);
         let quantum_shift = black_box(0);
-        let mut least = u64::MAX;
+        let mut least = NO_WORD;
         let rates = columns.decode_q10.iter().zip(&columns.prefill_q10).zip(&columns.low_bits);
         for ((&base, &room_bytes), ((&decode, &prefill), &low_bits)) in
             columns.base.iter().zip(&columns.room_bytes).zip(rates)
         {
             let word = first_word(end_us(base, decode, prefill, output, prompt), quantum_shift, low_bits);
-            let word = if kv_bytes < room_bytes { word } else { u64::MAX };
-            least = if word < least { word } else { least };
+            least = lesser(least, word_if(is_below(kv_bytes, room_bytes), word));
         }
         least
     }

@@ -1,9 +1,11 @@
 //! The loops: every pool of a range against one job, a block at a time, without branches on what pools are.
 //!
 //! A block's least first word and its count of feasible pools is all that is made of most blocks. Only where that word
-//! is not above the bar of the job's list are all words compared, and keys made of the few that are below the bar.
+//! is not above the bar of the job's list are all words compared, and keys made of the few that are below the bar. So that
+//! a bar is low from the beginning, the best pools of a similar job are offered first (`offer_ranks`): a pool that is
+//! offered again changes nothing.
 //!
-//! Invariant: a word is below [`FIRST_WORD_LIMIT`] until the bit of KEY-1 joins it, so `u64::MAX` is no pool's.
+//! Invariant: a word is below [`FIRST_WORD_LIMIT`] until the bit of KEY-1 joins it.
 
 use std::ops::Range;
 
@@ -13,6 +15,8 @@ use orchestrator_core::rule::key::Key;
 use orchestrator_core::rule::lane::{
     FIRST_WORD_LIMIT, first_word, saturated_end_us, second_word, third_word, tokens_us, waiting_end_us,
 };
+
+use crate::batch::words::{NO_WORD, is_below, lesser, word_if};
 
 /// Pools that are looked at again together.
 const BLOCK: usize = 64;
@@ -68,7 +72,7 @@ pub(super) fn scan<const ENDS: u8>(
     job: &JobLane,
     list: &mut Shortlist,
 ) {
-    let key_1 = if preferred { 0 } else { FIRST_WORD_LIMIT };
+    let key_1 = key_1(preferred);
     let mut at = range.start;
     while range.end - at >= BLOCK {
         Block::at(pools, at, BLOCK).add_to::<ENDS>(key_1, job, list);
@@ -77,6 +81,28 @@ pub(super) fn scan<const ENDS: u8>(
     if at < range.end {
         Block::at(pools, at, range.end - at).add_to::<ENDS>(key_1, job, list);
     }
+}
+
+/// Offers those of `ranks` that are in `range` and that the job fits, and counts none of them.
+#[inline(always)] // As above.
+pub(super) fn offer_ranks<const ENDS: u8>(
+    pools: &Pools<'_>,
+    range: Range<usize>,
+    ranks: impl Iterator<Item = usize>,
+    preferred: bool,
+    job: &JobLane,
+    list: &mut Shortlist,
+) {
+    for rank in ranks.filter(|rank| range.contains(rank)) {
+        let pool = Block::at(pools, rank, 1);
+        if pool.fits(0, job) {
+            list.offer(pool.key::<ENDS>(0, key_1(preferred), job));
+        }
+    }
+}
+
+const fn key_1(preferred: bool) -> u64 {
+    if preferred { 0 } else { FIRST_WORD_LIMIT }
 }
 
 impl<'a> Block<'a> {
@@ -102,11 +128,10 @@ impl<'a> Block<'a> {
 
     #[inline(always)] // As above.
     fn add_to<const ENDS: u8>(&self, key_1: u64, job: &JobLane, list: &mut Shortlist) {
-        let (mut least, mut feasible) = (u64::MAX, 0u64);
+        let (mut least, mut feasible) = (NO_WORD, 0u64);
         for lane in 0..self.pools.base.len() {
             let fits = self.fits(lane, job);
-            let word = if fits { self.first_word::<ENDS>(lane, job) } else { u64::MAX };
-            least = if word < least { word } else { least };
+            least = lesser(least, word_if(fits, self.first_word::<ENDS>(lane, job)));
             feasible += u64::from(fits);
         }
         // At most 64.
@@ -135,8 +160,13 @@ impl<'a> Block<'a> {
             *below = by_first & self.fits(lane, job);
         }
         for lane in (0..len).filter(|&lane| below[lane]) {
-            list.offer(Key::from_words(self.words::<ENDS>(lane, key_1, job), self.rank(lane)));
+            list.offer(self.key::<ENDS>(lane, key_1, job));
         }
+    }
+
+    #[inline(always)] // As above.
+    fn key<const ENDS: u8>(&self, lane: usize, key_1: u64, job: &JobLane) -> Key {
+        Key::from_words(self.words::<ENDS>(lane, key_1, job), self.rank(lane))
     }
 
     #[inline(always)] // As above.
@@ -147,7 +177,7 @@ impl<'a> Block<'a> {
 
     #[inline(always)] // As above.
     fn fits(&self, lane: usize, job: &JobLane) -> bool {
-        job.kv_bytes < self.pools.room_bytes[lane]
+        is_below(job.kv_bytes, self.pools.room_bytes[lane])
     }
 
     #[inline(always)] // As above.

@@ -11,7 +11,7 @@ use pulp::NullaryFnOnce;
 
 use super::columns::Columns;
 use super::level::Level;
-use super::scan::{JobLane, Pools, ends, scan};
+use super::scan::{JobLane, Pools, ends, offer_ranks, scan};
 use super::view::{HostViews, View};
 use crate::batch::backend::World;
 use crate::batch::classes::Classes;
@@ -160,31 +160,48 @@ impl<const ENDS: u8> NullaryFnOnce for Compiled<'_, ENDS> {
 
     #[inline(always)] // So that it is compiled with the level's instructions.
     fn call(self) {
-        let Loops { snapshot, task, pools, ranks, lists } = self.0;
-        let quantum_shift = snapshot.world.policy.quantum_shift().into();
-        let mut start = ranks.start;
-        while start < ranks.end {
-            let tile = start..ranks.end.min(start + TILE);
-            for (place, list) in task.places.clone().zip(&mut *lists) {
-                let row = snapshot.job(place).row;
-                let job = JobLane {
-                    kv_bytes: row.est_kv_bytes,
-                    spread_hash: row.spread_hash,
-                    prompt_tokens: row.prompt_tokens,
-                    output_tokens: row.output_tokens,
-                    quantum_shift,
-                };
-                let segments = snapshot.segments.of(place);
-                let first = segments.partition_point(|segment| segment.end as usize <= tile.start);
-                for segment in &segments[first..] {
-                    let (from, to) = (tile.start.max(segment.start as usize), tile.end.min(segment.end as usize));
-                    if from >= to {
-                        break;
-                    }
-                    scan::<ENDS>(&pools, from..to, segment.preferred, &job, list);
-                }
-            }
+        let Self(mut loops) = self;
+        let mut start = loops.ranks.start;
+        while start < loops.ranks.end {
+            let tile = start..loops.ranks.end.min(start + TILE);
             start = tile.end;
+            for index in 0..loops.lists.len() {
+                loops.scan_tile::<ENDS>(index, &tile);
+            }
+        }
+    }
+}
+
+impl Loops<'_> {
+    /// All segments of the task's `index`-th job in a tile.
+    #[inline(always)] // As above.
+    fn scan_tile<const ENDS: u8>(&mut self, index: usize, tile: &Range<usize>) {
+        let place = self.task.places.start + index;
+        let job = self.lane(place);
+        let (before, own) = self.lists.split_at_mut(index);
+        let Some(list) = own.first_mut() else { return };
+        let segments = self.snapshot.segments.of(place);
+        let first = segments.partition_point(|segment| segment.end as usize <= tile.start);
+        for segment in &segments[first..] {
+            let range = tile.start.max(segment.start as usize)..tile.end.min(segment.end as usize);
+            if range.is_empty() {
+                break;
+            }
+            // Jobs of one class find much the same pools best.
+            let best = before.last().map_or(&[][..], Shortlist::keys).iter().map(|key| key.rank() as usize);
+            offer_ranks::<ENDS>(&self.pools, range.clone(), best, segment.preferred, &job, list);
+            scan::<ENDS>(&self.pools, range, segment.preferred, &job, list);
+        }
+    }
+
+    fn lane(&self, place: usize) -> JobLane {
+        let row = self.snapshot.job(place).row;
+        JobLane {
+            kv_bytes: row.est_kv_bytes,
+            spread_hash: row.spread_hash,
+            prompt_tokens: row.prompt_tokens,
+            output_tokens: row.output_tokens,
+            quantum_shift: self.snapshot.world.policy.quantum_shift().into(),
         }
     }
 }
