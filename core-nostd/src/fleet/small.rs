@@ -80,11 +80,14 @@ pub struct SmallFleet<const POOLS: usize, const LISTS: usize, const NAMES: usize
     pools: Vec<PoolName, POOLS>,
     rows: Vec<PoolRow, POOLS>,
     lists: Vec<PoolLists, POOLS>,
-    /// Every pool has a class of its own, and a stride of the arenas: its row's class number counts both.
+    /// Every pool has a slot: a class of its own, and a stride of the arenas. In the same order as the rows.
+    slots: Vec<u32, POOLS>,
+    /// By slot. The rows of pools whose classes are equal name the slot of one of them, so that a decision asks a class
+    /// once for all of its pools.
     classes: [PoolClass; POOLS],
-    /// Where the pool with each class number stands; of a number without a pool, where its last one stood.
+    /// Where the pool of each slot stands; of a slot without a pool, where its last one stood.
     places: [u32; POOLS],
-    /// How many pools had each class number before: leases of an earlier one are void.
+    /// How many pools had each slot before: leases of an earlier one are void.
     generations: [u32; POOLS],
     models: [[NameId; LISTS]; POOLS],
     digests: [[NameId; LISTS]; POOLS],
@@ -102,8 +105,7 @@ pub struct SmallFleet<const POOLS: usize, const LISTS: usize, const NAMES: usize
 #[must_use = "a lease that is dropped keeps its slot and VRAM taken"]
 pub struct HeldLease {
     lease: Lease,
-    class: u32,
-    generation: u32,
+    pool: PoolHandle,
 }
 
 impl core::ops::Deref for HeldLease {
@@ -143,6 +145,7 @@ impl<const POOLS: usize, const LISTS: usize, const NAMES: usize> SmallFleet<POOL
             pools: Vec::new(),
             rows: Vec::new(),
             lists: Vec::new(),
+            slots: Vec::new(),
             classes: [PoolClass::UNNAMED; POOLS],
             places: [0; POOLS],
             generations: [0; POOLS],
@@ -217,10 +220,12 @@ impl<const POOLS: usize, const LISTS: usize, const NAMES: usize> SmallFleet<POOL
     }
 
     fn remove_place(&mut self, place: usize) -> bool {
+        self.leave_class(place);
         remove_at(&mut self.pools, place);
         remove_at(&mut self.lists, place);
-        let Some(row) = remove_at(&mut self.rows, place) else { return false };
-        if let Some(generation) = self.generations.get_mut(index(row.class)) {
+        remove_at(&mut self.rows, place);
+        let Some(slot) = remove_at(&mut self.slots, place) else { return false };
+        if let Some(generation) = self.generations.get_mut(index(slot)) {
             *generation = generation.wrapping_add(1);
         }
         self.note_places();
@@ -296,22 +301,21 @@ impl<const POOLS: usize, const LISTS: usize, const NAMES: usize> SmallFleet<POOL
         }
         let resolved = job.resolve(self);
         let lease = commit(&mut self.table_mut(), resolved.row(), rank)?;
-        let class = self.rows.get(index(rank)).map_or(0, |row| row.class);
-        let generation = self.generation_of(class);
-        Ok(HeldLease { lease, class, generation })
+        let slot = self.slots.get(index(rank)).copied().unwrap_or(0);
+        Ok(HeldLease { lease, pool: self.handle_of(slot) })
     }
 
     /// Gives back a lease's slot and KV bytes; says whether its pool is still there. O(devices).
     pub fn release(&mut self, held: HeldLease) -> bool {
-        let HeldLease { mut lease, class, generation } = held;
-        let Some(place) = self.place_of_handle(PoolHandle { slot: class, generation }) else { return false };
+        let HeldLease { mut lease, pool } = held;
+        let Some(place) = self.place_of_handle(pool) else { return false };
         lease.rank = position(place);
         release(&mut self.table_mut(), &lease);
         true
     }
 
-    fn generation_of(&self, class: u32) -> u32 {
-        self.generations.get(index(class)).copied().unwrap_or(0)
+    fn generation_of(&self, slot: u32) -> u32 {
+        self.generations.get(index(slot)).copied().unwrap_or(0)
     }
 
     fn table_mut(&mut self) -> PoolTableMut<'_> {
@@ -417,17 +421,17 @@ impl<const POOLS: usize, const LISTS: usize, const NAMES: usize> SmallFleet<POOL
         Ok(list)
     }
 
-    /// Makes a place for a new pool, with a class number that no other pool has.
+    /// Makes a place for a new pool, with a slot that no other pool has.
     fn open_place(&mut self, place: usize, snapshot: &PoolSnapshot<'_>) -> Result<usize, FleetError> {
         let full = FleetError::Full { capacity: POOLS };
         let too_long = |_| FleetError::Full { capacity: POOLS };
         // Validation bounded both ids.
         let id = Id::try_from(snapshot.id).map_err(too_long)?;
         let replica_id = Id::try_from(snapshot.replica_id).map_err(too_long)?;
-        let is_free = |class: &u32| self.rows.iter().all(|row| row.class != *class);
-        let class = (0..position(POOLS)).find(is_free).ok_or(full)?;
+        let slot = (0..position(POOLS)).find(|slot| !self.slots.contains(slot)).ok_or(full)?;
         insert_at(&mut self.pools, place, PoolName { id, replica_id }).map_err(|_| full)?;
-        insert_at(&mut self.rows, place, PoolRow { class, ..PoolRow::EMPTY }).map_err(|_| full)?;
+        insert_at(&mut self.rows, place, PoolRow { class: slot, ..PoolRow::EMPTY }).map_err(|_| full)?;
+        insert_at(&mut self.slots, place, slot).map_err(|_| full)?;
         insert_at(&mut self.lists, place, PoolLists::default()).map_err(|_| full)?;
         self.note_places();
         Ok(place)
@@ -435,8 +439,8 @@ impl<const POOLS: usize, const LISTS: usize, const NAMES: usize> SmallFleet<POOL
 
     /// After pools moved.
     fn note_places(&mut self) {
-        for (place, row) in self.rows.iter().enumerate() {
-            if let Some(noted) = self.places.get_mut(index(row.class)) {
+        for (place, &slot) in self.slots.iter().enumerate() {
+            if let Some(noted) = self.places.get_mut(index(slot)) {
                 *noted = position(place);
             }
         }
@@ -444,8 +448,9 @@ impl<const POOLS: usize, const LISTS: usize, const NAMES: usize> SmallFleet<POOL
 
     /// Puts a staged pool into its place, its class and its stride.
     fn write(&mut self, place: usize, staged: &Staged<LISTS>, devices: &[DeviceRow]) {
-        let Some(number) = self.rows.get(place).map(|row| row.class) else { return };
-        let start = number.saturating_mul(position(LISTS));
+        let Some(&slot) = self.slots.get(place) else { return };
+        self.leave_class(place);
+        let start = slot.saturating_mul(position(LISTS));
         let span = |len: usize| Span { start, len: position(len) };
         let (models, digests) = (span(staged.models.len()), span(staged.digests.len()));
         let lists = PoolLists {
@@ -462,12 +467,39 @@ impl<const POOLS: usize, const LISTS: usize, const NAMES: usize> SmallFleet<POOL
         copy_into(lists.devices.of_mut(self.devices.as_flattened_mut()), devices);
         copy_into(lists.residents.of_mut(self.residents.as_flattened_mut()), &staged.residents);
         copy_into(lists.warm.of_mut(self.warm.as_flattened_mut()), &staged.warm);
-        if let Some(class) = self.classes.get_mut(index(number)) {
+        if let Some(class) = self.classes.get_mut(index(slot)) {
             *class = PoolClass { models, digests, ..staged.class };
         }
+        let class = self.class_like(slot).unwrap_or(slot);
         if let (Some(row), Some(own)) = (self.rows.get_mut(place), self.lists.get_mut(place)) {
-            *row = PoolRow { class: number, ..staged.row };
+            *row = PoolRow { class, ..staged.row };
             *own = lists;
+        }
+    }
+
+    /// The slot that other pools name as theirs and whose class equals that of `slot`. O(pools).
+    fn class_like(&self, slot: u32) -> Option<u32> {
+        let named = |(row, own): (&PoolRow, &u32)| (row.class == *own && *own != slot).then_some(*own);
+        self.rows.iter().zip(&self.slots).filter_map(named).find(|&other| self.has_equal_classes(slot, other))
+    }
+
+    fn has_equal_classes(&self, one: u32, other: u32) -> bool {
+        let (Some(one), Some(other)) = (self.classes.get(index(one)), self.classes.get(index(other))) else {
+            return false;
+        };
+        let (models, digests) = (self.models.as_flattened(), self.digests.as_flattened());
+        PoolClass { models: other.models, digests: other.digests, ..*one } == *other
+            && one.models.of(models) == other.models.of(models)
+            && one.digests.of(digests) == other.digests.of(digests)
+    }
+
+    /// Before the class of a pool changes: others that name its slot name that of one of themselves. O(pools).
+    fn leave_class(&mut self, place: usize) {
+        let Some(&slot) = self.slots.get(place) else { return };
+        let mut heir = None;
+        let others = self.rows.iter_mut().zip(&self.slots).filter(|(row, own)| row.class == slot && **own != slot);
+        for (row, &own) in others {
+            row.class = *heir.get_or_insert(own);
         }
     }
 
@@ -500,14 +532,14 @@ impl<const POOLS: usize, const LISTS: usize, const NAMES: usize> SmallFleet<POOL
 }
 
 impl<const POOLS: usize, const LISTS: usize, const NAMES: usize> SmallFleet<POOLS, LISTS, NAMES> {
-    fn handle_of(&self, row: &PoolRow) -> PoolHandle {
-        PoolHandle { slot: row.class, generation: self.generation_of(row.class) }
+    fn handle_of(&self, slot: u32) -> PoolHandle {
+        PoolHandle { slot, generation: self.generation_of(slot) }
     }
 
     /// The place of a pool, if it is still there.
     fn place_of_handle(&self, pool: PoolHandle) -> Option<usize> {
         let place = index(*self.places.get(index(pool.slot))?);
-        let is_there = self.rows.get(place).is_some_and(|row| row.class == pool.slot);
+        let is_there = self.slots.get(place) == Some(&pool.slot);
         (is_there && self.generation_of(pool.slot) == pool.generation).then_some(place)
     }
 
@@ -542,11 +574,11 @@ impl<const POOLS: usize, const LISTS: usize, const NAMES: usize> PoolRegistry fo
 
     fn find(&self, id: &str, replica_id: &str) -> Option<PoolHandle> {
         let place = self.place_of(id, replica_id).ok()?;
-        self.rows.get(place).map(|row| self.handle_of(row))
+        self.slots.get(place).map(|&slot| self.handle_of(slot))
     }
 
     fn at_rank(&self, rank: u32) -> Option<PoolHandle> {
-        self.rows.get(index(rank)).map(|row| self.handle_of(row))
+        self.slots.get(index(rank)).map(|&slot| self.handle_of(slot))
     }
 
     fn rank_of(&self, pool: PoolHandle) -> Option<u32> {
@@ -601,8 +633,7 @@ impl<const POOLS: usize, const LISTS: usize, const NAMES: usize> PoolRegistry fo
 
     fn retake(&mut self, pool: PoolHandle, held: &HeldLease) -> bool {
         // LEASE-2: a lease never changes its pool.
-        let is_own = PoolHandle { slot: held.class, generation: held.generation } == pool;
-        let Some(place) = self.place_of_handle(pool).filter(|_| is_own) else { return false };
+        let Some(place) = self.place_of_handle(pool).filter(|_| held.pool == pool) else { return false };
         retake(&mut self.table_mut(), &held.lease, position(place))
     }
 
@@ -612,7 +643,7 @@ impl<const POOLS: usize, const LISTS: usize, const NAMES: usize> PoolRegistry fo
 
     fn import_lease(&self, pool: PoolHandle, lease: Lease) -> Option<HeldLease> {
         self.place_of_handle(pool)?;
-        Some(HeldLease { lease, class: pool.slot, generation: pool.generation })
+        Some(HeldLease { lease, pool })
     }
 
     fn release(&mut self, _pool: PoolHandle, held: HeldLease) -> bool {
