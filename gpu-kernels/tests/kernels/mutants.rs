@@ -202,8 +202,8 @@ fn mistakes_of_one_instruction_are_found() {
     assert!(wanted.is_some() || survivors.is_empty(), "{survivors:#?}");
 }
 
-/// What the files say is of this image, or of one that is nearly the same. If this fails: plant 201 again, and bring both
-/// files up to date.
+/// What the files say is of this image, or of one that is nearly the same. If this fails: plant 201 again; `found.txt` are
+/// the names of those found, in `survivors.txt` each of the others needs a reason and the image its stamp.
 #[test]
 fn what_is_known_of_mutants_is_of_this_image() {
     let image: BTreeSet<_> = mutants().into_iter().map(|mutant| mutant.name).collect();
