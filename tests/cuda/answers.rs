@@ -105,7 +105,13 @@ fn bench_measures_the_device_too() {
     let cuda = backends.last().expect("several");
     assert!(cuda["backend"].as_str().is_some_and(|name| name.starts_with("cuda (stub")), "{cuda}");
     assert_eq!(cuda["digest"], backends[0]["digest"]);
-    for figure in ["upload_us", "upload_bytes", "download_us", "download_bytes", "first_call_us"] {
-        assert!(cuda["transfers"][figure].as_f64().is_some_and(|value| value > 0.0), "{figure}: {cuda}");
+    let figure = |name: &str| cuda["transfers"][name].as_f64().unwrap_or_default();
+    for name in ["upload_us", "upload_bytes", "download_us", "download_bytes", "first_call_us", "call_us", "kernel_us"]
+    {
+        assert!(figure(name) > 0.0, "{name}: {cuda}");
     }
+    // Each part of the call once, and nothing twice.
+    let parts = figure("kernel_us") + figure("host_us") + figure("upload_us") + figure("download_us");
+    assert!((parts - figure("call_us")).abs() < 1.0, "{cuda}");
+    assert!(ran.number("timings") > 0, "the device's clock was asked");
 }

@@ -33,6 +33,15 @@ fn a_driver_that_does_not_fit() {
 }
 
 #[test]
+fn a_driver_that_is_older_than_the_image() {
+    assert_unavailable(
+        "driver_version:9020",
+        "the driver is too old: it is of CUDA 9.2, the kernels need 10.0 or newer",
+    );
+    Run::of(&["backends"]).fault("driver_version:10000").ran().expect(0).never_says("too old");
+}
+
+#[test]
 fn a_driver_that_refuses_the_image() {
     assert_unavailable("bad_ptx", "the driver refuses the kernel image (built in): CUDA_ERROR_INVALID_PTX");
 }
@@ -187,6 +196,22 @@ fn verify_finds_a_wrong_device_also_when_nobody_reads_its_output() {
     assert!(folder.path().join("case/fleet.json").is_file(), "{said}");
 }
 
+/// A device that fails is not asked again, so that no smaller case tells anything: the whole one is named and written.
+#[test]
+fn verify_names_the_case_on_which_the_device_failed() {
+    // Two devices are opened.
+    let first = 2 * count_at_open("launches") + 1;
+    let args = ["verify", "--backends", "cuda", "--pools", "65", "--jobs", "3", "--cases", "2", "--seed", "7"];
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let run = Run::of(&args).fault(format!("device_lost_at:{first}")).arg("--case-out").arg(folder.path());
+    let ran =
+        run.ran().expect(1).says("DIFFERENT in world 0: cuda (stub").says(": cuda: device lost launching a scan: ");
+    ran.says("case on which the device failed: 65 pools, 3 jobs").says("run it again: ");
+    let fleet = std::fs::read_to_string(folder.path().join("fleet.json")).expect("the case is written");
+    let fleet: serde_json::Value = serde_json::from_str(&fleet).expect("an object");
+    assert_eq!(fleet["pools"].as_array().map(Vec::len), Some(65));
+}
+
 /// A case that cannot be written is a difference all the same.
 #[test]
 fn verify_finds_a_wrong_device_also_when_the_case_cannot_be_written() {
@@ -208,26 +233,40 @@ fn a_fleet_that_does_not_fit() {
 }
 
 /// A batch that is large enough for a device, without asking for one.
-fn place_large_batch(fault: &str) -> Ran {
-    let run = Run::of(&["place", "--mode", "independent", "--fleet"]).fault(fault);
+fn place_large_batch(fault: &str, code: i32) -> Ran {
+    let run = Run::of(&["place", "--mode", "independent", "--cross-check", "full", "--fleet"]).fault(fault);
     let fleet = run.file("fleet.json", &fleet(4_096));
-    let jobs = run.file("jobs.jsonl", &jobs(4_096));
-    run.arg(fleet).arg("--jobs").arg(jobs).ran().expect(0).says("backend simd: ").never_says(BY_ORACLE)
+    // The device scans for those that may go somewhere: one, for which the interpreter has time.
+    let nowhere = jobs(4_095)
+        .replace("\"prompt_tokens\"", "\"placement\":{\"mode\":\"pin\",\"pin_pool_id\":\"nowhere\"},\"prompt_tokens\"");
+    let jobs = run.file("jobs.jsonl", &(nowhere + &jobs(1).replace("job-1", "job-4096")));
+    run.arg(fleet).arg("--jobs").arg(jobs).ran().expect(code).says("backend simd: ").never_says(BY_ORACLE)
 }
 
 /// The processor decides what a device does not, and the summary says why.
 #[test]
 fn auto_goes_on_without_a_device() {
-    let none = place_large_batch("no_device").says("; cuda: no device: CUDA_ERROR_NO_DEVICE");
+    let none = place_large_batch("no_device", 0).says("; cuda: no device: CUDA_ERROR_NO_DEVICE");
     let first = count_at_open("launches") + 1;
-    let lost = place_large_batch(&format!("device_lost_at:{first}")).says("; cuda: device lost launching a scan: ");
-    assert_eq!(none.out, lost.out);
+    let lost = place_large_batch(&format!("device_lost_at:{first}"), 0);
+    assert_eq!(none.out, lost.says("; cuda: device lost launching a scan: ").out);
+}
+
+/// Only the device is distrusted.
+#[test]
+fn auto_goes_on_without_a_device_that_answers_wrongly() {
+    let first = count_at_open("downloads") + 1;
+    let wrong = place_large_batch(&format!("wrong_result_at:{first}"), 1);
+    let wrong = wrong.says("backend: divergence: cuda: job ").says("; the simd backend decides from here on");
+    assert_eq!(wrong.out, place_large_batch("no_device", 0).out);
 }
 
 fn fleet(pools: usize) -> String {
     let pool = |number: usize| {
         serde_json::json!({
-            "id": format!("pool-{number:06}"), "engine": "vllm", "slots_total": 8, "slots_free": 8,
+            "id": format!("pool-{number:06}"), "engine": "vllm", "slots_total": 8,
+            // The best is of rank 2, and a bit from it is no other of the best.
+            "slots_free": if number == 2 { 8 } else { 7 },
             "vram_total_bytes": 1u64 << 36, "vram_free_bytes": 1u64 << 36,
         })
     };

@@ -5,9 +5,12 @@ use core::mem::MaybeUninit;
 use std::cell::Cell;
 
 use crate::driver::{Handle, begin, with};
+use crate::faults::Fault;
 use crate::report;
 use crate::status::{self, Status, put};
 
+/// CUDA 12.0.
+const VERSION: c_int = 12_000;
 const NAME: &str = "stub (PTX interpreter)";
 /// The handle of the primary context.
 const PRIMARY: Handle = 0x1000;
@@ -17,6 +20,16 @@ const MEMORY_POOLS_SUPPORTED: c_uint = 115;
 
 thread_local! {
     static CURRENT: Cell<Handle> = const { Cell::new(0) };
+}
+
+/// Answers before the driver has begun.
+#[unsafe(no_mangle)]
+extern "C" fn cuDriverGetVersion(version: Option<&mut MaybeUninit<c_int>>) -> Status {
+    let of_fault = match Fault::of_environment() {
+        Ok(Fault::DriverVersion(version)) => version,
+        _ => VERSION,
+    };
+    put(version, Ok(of_fault))
 }
 
 #[unsafe(no_mangle)]

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use orchestrator_ptx_interpreter::{Memory, Module};
 
+use crate::events::Event;
 use crate::faults::Fault;
 use crate::status::{self, Status};
 use crate::stream::Step;
@@ -29,8 +30,7 @@ pub(crate) struct Driver {
     /// Functions by their handles: whose module, and their names.
     pub(crate) functions: HashMap<Handle, (Handle, String)>,
     pub(crate) streams: BTreeSet<Handle>,
-    /// How many records of each event wait in the stream.
-    pub(crate) events: HashMap<Handle, u64>,
+    pub(crate) events: HashMap<Handle, Event>,
     /// Pinned memory: its address and length.
     pub(crate) pinned: BTreeMap<usize, usize>,
     /// What was asked for and not yet done, in order.
@@ -49,6 +49,8 @@ pub(crate) struct Counters {
     pub(crate) allocations: u64,
     pub(crate) launches: u64,
     pub(crate) downloads: u64,
+    /// Times between events.
+    pub(crate) timings: u64,
     /// Pinned memory that was freed with a copy under way.
     pub(crate) hazards: u64,
 }

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `no_device` | there is no device |
 //! | `driver_mismatch` | the driver does not fit the system |
+//! | `driver_version:N` | the driver is of this version: 1000 times the major one, 10 times the minor one |
 //! | `bad_ptx` | every image is refused |
 //! | `missing_function:NAME` | images are without this kernel |
 //! | `out_of_memory_at:N` | there is no device memory from the N-th allocation on |
@@ -21,6 +22,7 @@ pub(crate) enum Fault {
     None,
     NoDevice,
     DriverMismatch,
+    DriverVersion(i32),
     BadPtx,
     MissingFunction(String),
     OutOfMemoryAt(u64),
@@ -43,6 +45,7 @@ impl Fault {
             "" => Self::None,
             "no_device" => Self::NoDevice,
             "driver_mismatch" => Self::DriverMismatch,
+            "driver_version" => Self::DriverVersion(value.parse().ok()?),
             "bad_ptx" => Self::BadPtx,
             "missing_function" => Self::MissingFunction(value.to_owned()),
             "out_of_memory_at" => Self::OutOfMemoryAt(value.parse().ok()?),

@@ -21,6 +21,7 @@ pub(crate) fn write(driver: &Driver) {
         ("allocations", counters.allocations),
         ("launches", counters.launches),
         ("downloads", counters.downloads),
+        ("timings", counters.timings),
     ];
     let mut text: String = numbers.iter().map(|(name, number)| format!("{name} {number}\n")).collect();
     text.extend(driver.launches_of.iter().map(|(kernel, number)| format!("launches_of_{kernel} {number}\n")));

@@ -16,6 +16,7 @@ pub(crate) const INVALID_CONTEXT: Status = 201;
 pub(crate) const INVALID_PTX: Status = 218;
 pub(crate) const INVALID_HANDLE: Status = 400;
 pub(crate) const NOT_FOUND: Status = 500;
+pub(crate) const NOT_READY: Status = 600;
 pub(crate) const LAUNCH_FAILED: Status = 719;
 pub(crate) const SYSTEM_DRIVER_MISMATCH: Status = 803;
 pub(crate) const UNKNOWN: Status = 999;

@@ -45,7 +45,7 @@ impl Driver {
 
     /// Does what was asked for before an event.
     pub(crate) fn finish_until(&mut self, event: Handle) -> Result<(), Status> {
-        while self.events.get(&event).copied().ok_or(status::INVALID_HANDLE)? > 0 {
+        while self.events.get(&event).ok_or(status::INVALID_HANDLE)?.waiting > 0 {
             let step = self.waiting.pop_front().ok_or(status::INVALID_HANDLE)?;
             self.take(step);
         }
@@ -57,8 +57,8 @@ impl Driver {
         let done = match step {
             Step::Free(address) => self.memory.free(address).map_err(|_| status::INVALID_VALUE),
             Step::Event(event) => {
-                if let Some(waiting) = self.events.get_mut(&event) {
-                    *waiting -= 1;
+                if let Some(event) = self.events.get_mut(&event) {
+                    event.happen();
                 }
                 Ok(())
             }

@@ -84,6 +84,7 @@ fn world_of(table: &PoolTable<'_>, jobs: &[ResolvedJob], policy: &Policy) -> Wor
         segments: segments.clone(),
     });
     World {
+        gap: 3,
         ends: if policy.order() == Order::VramFirst { Ends::Static } else { Ends::Waiting },
         quantum_shift: policy.quantum_shift().into(),
         spreads: policy.spread_seed().is_some(),

@@ -8,6 +8,7 @@ mod image;
 mod interpreted;
 mod joins;
 mod lists;
+mod mutant;
 mod mutants;
 mod native;
 mod oracle;

@@ -41,6 +41,7 @@ pub(crate) fn uniform(ends: Ends, pools: u32) -> World {
         pools: vec![pool; pools as usize],
         spread_hashes: vec![0; pools as usize],
         views: vec![vec![class; pools as usize]],
+        gap: 3,
         jobs: vec![job],
     }
 }

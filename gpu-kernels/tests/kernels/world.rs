@@ -1,5 +1,7 @@
 //! Pools, views and jobs as the core's lanes, and the tables that kernels read of them.
 
+use std::iter::repeat_n;
+
 use orchestrator_core::limits::{BYTES_MAX, END_UNKNOWN_US, SLOTS_MAX, TIME_MAX_US, TOKENS_MAX};
 use orchestrator_core::rule::key::Key;
 use orchestrator_core::rule::lane::{ClassLane, PoolLane};
@@ -32,6 +34,8 @@ pub(crate) struct World {
     pub(crate) spread_hashes: Vec<u64>,
     /// For each view a lane per pool.
     pub(crate) views: Vec<Vec<ClassLane>>,
+    /// Records behind the pools of each view, of no pool.
+    pub(crate) gap: u32,
     pub(crate) jobs: Vec<Job>,
 }
 
@@ -106,6 +110,7 @@ impl World {
             quantum_shift: random.pick(&[0, 1, 10, 20, 46]),
             spreads: random.one_in(2),
             spread_hashes: (0..pools).map(|_| variety.at_most(random, u64::MAX)).collect(),
+            gap: 3,
             views: (0..views).map(|_| lanes.iter().map(|lane| class(random, ends, variety, lane)).collect()).collect(),
             jobs: (0..jobs).map(|_| job(random, ends, variety, pools, views)).collect(),
             pools: lanes,
@@ -115,8 +120,7 @@ impl World {
     /// The tables, with the jobs as they are.
     pub(crate) fn tables(&self, parts: u32) -> Tables {
         let pools = u32::try_from(self.pools.len()).expect("few pools");
-        // Some room behind each view.
-        let stride = pools + 3;
+        let stride = pools + self.gap;
         let mut tables = Tables {
             pool_hot: self.pools.iter().map(PoolHot::of).collect(),
             pool_cold: self
@@ -139,7 +143,7 @@ impl World {
         // Behind a view lie pools that would be the best of all.
         let beyond = ClassLane { base: 0, start_us: 0, room_bytes: u64::MAX, spare_bytes: BYTES_MAX };
         for view in &self.views {
-            let lanes = view.iter().chain([&beyond; 3]);
+            let lanes = view.iter().chain(repeat_n(&beyond, self.gap as usize));
             tables.view_hot.extend(lanes.clone().map(ViewHot::of));
             tables.view_cold.extend(lanes.map(ViewCold::of));
         }

@@ -112,6 +112,17 @@ impl Backend for Auto {
         }
     }
 
+    /// The device is one; the processor is all that is left.
+    fn give_up_part(&mut self, why: &str) -> bool {
+        if self.last != BackendName::Cuda {
+            return false;
+        }
+        self.give_up(why.to_owned());
+        // Its last batch is not its own any more.
+        (self.last, self.device_batches) = (self.processor.name(), self.device_batches.saturating_sub(1));
+        true
+    }
+
     fn shortlists(
         &mut self,
         world: &World<'_>,
@@ -133,17 +144,23 @@ mod tests {
     use orchestrator_core::{JobSpec, Policy, PoolSnapshot};
 
     use super::*;
+    use crate::batch::cross_check::{CrossCheck, Guarded};
     use crate::fleet::FleetBuilder;
 
     /// A device that finds nothing, so that its answers show, or fails.
     #[derive(Debug)]
     struct Fake {
+        name: BackendName,
         fails: bool,
+    }
+
+    const fn fake(fails: bool) -> Fake {
+        Fake { name: BackendName::Cuda, fails }
     }
 
     impl Backend for Fake {
         fn name(&self) -> BackendName {
-            BackendName::Cuda
+            self.name
         }
 
         fn description(&self) -> String {
@@ -166,7 +183,7 @@ mod tests {
     }
 
     /// The feasible count of the last job of a batch of so many jobs on 4096 pools.
-    fn ask(auto: &mut Auto, jobs: usize) -> u32 {
+    fn ask(auto: &mut dyn Backend, jobs: usize) -> u32 {
         let mut builder = FleetBuilder::default();
         for line in 1..=4096 {
             let id = format!("pool-{line}");
@@ -184,7 +201,7 @@ mod tests {
     #[test]
     fn only_a_large_batch_goes_to_the_device() {
         let mut auto = Auto::new(&BackendOptions::threads(1));
-        auto.device = Device::Open(Box::new(Fake { fails: false }));
+        auto.device = Device::Open(Box::new(fake(false)));
         assert_eq!((ask(&mut auto, 10), auto.name()), (4096, BackendName::Simd));
         assert_eq!((ask(&mut auto, 4096), auto.name()), (0, BackendName::Cuda));
         assert!(auto.description().starts_with("1 batches on a fake, 1 small ones on "), "{}", auto.description());
@@ -193,9 +210,35 @@ mod tests {
     #[test]
     fn a_device_that_fails_is_given_up_and_the_batch_is_answered() {
         let mut auto = Auto::new(&BackendOptions::threads(1));
-        auto.device = Device::Open(Box::new(Fake { fails: true }));
+        auto.device = Device::Open(Box::new(fake(true)));
         assert_eq!((ask(&mut auto, 4096), auto.name()), (4096, BackendName::Simd));
         assert!(auto.description().ends_with("; cuda: planted"), "{}", auto.description());
         assert!(matches!(auto.device, Device::GivenUp(_)));
+    }
+
+    #[test]
+    fn a_device_that_answers_wrongly_is_given_up_and_the_processor_goes_on() {
+        let mut auto = Auto::new(&BackendOptions::threads(1));
+        auto.device = Device::Open(Box::new(fake(false)));
+        let mut guarded = Guarded::new(Box::new(auto), CrossCheck::Full);
+        assert_eq!(ask(&mut guarded, 4096), 4096);
+        let incident = guarded.take_incident().expect("nothing is found where all pools are feasible");
+        assert!(incident.to_string().starts_with("divergence: cuda: job 0 "), "{incident}");
+        for _ in 0..2 {
+            assert_eq!((guarded.name(), guarded.is_quarantined()), (BackendName::Simd, false));
+            assert_eq!(ask(&mut guarded, 4096), 4096);
+            assert_eq!(guarded.take_incident(), None);
+        }
+        let description = guarded.description();
+        assert!(description.contains("; divergence: cuda: ") && !description.contains("batches on"), "{description}");
+    }
+
+    #[test]
+    fn a_processor_that_answers_wrongly_leaves_the_oracle() {
+        let mut auto = Auto::new(&BackendOptions::threads(1));
+        auto.processor = Box::new(Fake { name: BackendName::Simd, ..fake(false) });
+        let mut guarded = Guarded::new(Box::new(auto), CrossCheck::Full);
+        assert_eq!(ask(&mut guarded, 10), 4096);
+        assert_eq!((guarded.name(), guarded.is_quarantined()), (BackendName::Scalar, true));
     }
 }

@@ -161,6 +161,11 @@ pub trait Backend: fmt::Debug + Send {
     /// The rows and lists of the pool at `rank` changed, its class did not: a commit or a release.
     fn pool_changed(&mut self, rank: u32);
 
+    /// Its last answer was wrong. Gives up the part that gave it; whether the rest goes on.
+    fn give_up_part(&mut self, _why: &str) -> bool {
+        false
+    }
+
     /// Finds every job's best pools. `lists` has a list per job, whose depth stands and whose content is replaced.
     ///
     /// # Errors

@@ -1,7 +1,7 @@
 //! Trust in a backend, and what happens when it is lost: some jobs or all are decided by the oracle as well.
 //!
 //! A [`Guarded`] backend is a backend. Where it finds a difference, or an error, it answers from the oracle instead, says
-//! so once, and never asks the backend again.
+//! so once, and never asks the backend again; if only a part of the backend answered wrongly, never that part.
 //!
 //! ```
 //! use orchestrator_host::batch::{Backend, BackendName, CrossCheck, Guarded, Scalar};
@@ -16,6 +16,7 @@
 //! Invariants: no answer that differs from the oracle's leaves a full check; which jobs a sample looks at depends on their
 //! place in the run only, so that a run repeats.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::num::NonZeroU32;
 use std::slice;
@@ -137,19 +138,20 @@ pub struct Guarded {
     /// Of those, how many the oracle decided as well.
     checked: u64,
     quarantined: bool,
-    incident: Option<Incident>,
+    /// Those that nobody was told of, the oldest first.
+    incidents: VecDeque<Incident>,
 }
 
 impl Guarded {
     /// `backend`, checked as `check` says.
     #[must_use]
     pub fn new(backend: Box<dyn Backend>, check: CrossCheck) -> Self {
-        Self { backend, check, jobs: 0, checked: 0, quarantined: false, incident: None }
+        Self { backend, check, jobs: 0, checked: 0, quarantined: false, incidents: VecDeque::new() }
     }
 
-    /// Why the backend is asked no more: once, to whoever asks first.
-    pub const fn take_incident(&mut self) -> Option<Incident> {
-        self.incident.take()
+    /// Why the backend, or a part of it, is asked no more: once, to whoever asks first.
+    pub fn take_incident(&mut self) -> Option<Incident> {
+        self.incidents.pop_front()
     }
 
     /// How many lists were compared with the oracle's so far.
@@ -164,10 +166,12 @@ impl Guarded {
         self.quarantined
     }
 
+    /// Asks what is at fault no more: the part that answered wrongly where the backend can do without it, else all.
     fn quarantine(&mut self, incident: Incident) {
-        tracing::warn!(backend = %self.backend.name(), %incident, "the scalar backend decides from here on");
-        self.quarantined = true;
-        self.incident = Some(incident);
+        let is_wrong_answer = matches!(incident, Incident::Diverged(_));
+        self.quarantined = !(is_wrong_answer && self.backend.give_up_part(&incident.to_string()));
+        tracing::warn!(%incident, "the {} backend decides from here on", self.name());
+        self.incidents.push_back(incident);
     }
 
     /// The first job under check that the oracle answers otherwise.
@@ -237,13 +241,15 @@ impl Backend for Guarded {
         jobs: &[JobQuery<'_>],
         lists: &mut [Shortlist],
     ) -> Result<(), BackendError> {
-        if !self.quarantined
-            && let Some(incident) = self.ask(world, jobs, lists)?
-        {
-            self.quarantine(incident);
+        let mut is_answered = false;
+        if !self.quarantined {
+            match self.ask(world, jobs, lists)? {
+                Some(incident) => self.quarantine(incident),
+                None => is_answered = true,
+            }
         }
         self.jobs += jobs.len() as u64;
-        if self.quarantined { Scalar.shortlists(world, jobs, lists) } else { Ok(()) }
+        if is_answered { Ok(()) } else { Scalar.shortlists(world, jobs, lists) }
     }
 }
 

@@ -25,6 +25,14 @@ pub enum Unavailable {
     /// There is no library of the driver.
     #[error("cuda: no driver: libcuda cannot be opened")]
     NoDriver,
+    /// The driver is older than the kind of PTX that the kernels are in.
+    #[error("cuda: the driver is too old: it is of CUDA {found}, the kernels need {needed} or newer")]
+    DriverTooOld {
+        /// What it is of.
+        found: String,
+        /// What the kernels need.
+        needed: String,
+    },
     /// The driver lacks a function, or is no driver at all.
     #[error("cuda: the driver is too old or broken: {why}")]
     DriverIncomplete {

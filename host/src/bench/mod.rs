@@ -92,15 +92,23 @@ pub struct BackendFigures {
     pub digest: u64,
     /// How many those are.
     pub digest_jobs: usize,
-    /// What goes between host and device for all jobs at once, when the tables are there; not for other backends.
+    /// Where a device's time goes for all jobs at once, when the tables are there; not for other backends.
     pub transfers: Option<Transfers>,
 }
 
-/// What goes between host and device in one call.
+/// Where the time of one call goes, in which every copy and every scan is waited for.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct Transfers {
     /// Time of the first call, with the upload of all tables, in µs.
     pub first_call_us: f64,
+    /// Time of the call, in µs.
+    pub call_us: f64,
+    /// Time of kernels by the device's clock, in µs.
+    pub kernel_us: f64,
+    /// Time of the host: the call's less that of kernels and copies, in µs.
+    pub host_us: f64,
+    /// Pairs per second of the kernels' time; none where the clock has measured nothing.
+    pub kernel_pairs_per_s: Option<f64>,
     /// Time of copies to the device, in µs.
     pub upload_us: f64,
     /// Bytes to the device.
@@ -191,13 +199,22 @@ impl Asked<'_> {
         self.decide(cuda, jobs, &mut lists)?;
         let first_call = start.elapsed();
         cuda.measure(true);
-        self.decide(cuda, jobs, &mut lists)?;
+        let start = Instant::now();
+        let decided = self.decide(cuda, jobs, &mut lists);
+        let call = start.elapsed();
         let times = cuda.measure(false);
+        decided?;
+        let us = |time: Duration| time.as_secs_f64() * 1e6;
+        let pairs = self.fleet.len() as f64 * jobs.len() as f64;
         Ok(Transfers {
-            first_call_us: first_call.as_secs_f64() * 1e6,
-            upload_us: times.upload.as_secs_f64() * 1e6,
+            first_call_us: us(first_call),
+            call_us: us(call),
+            kernel_us: us(times.kernels),
+            host_us: us(call.saturating_sub(times.kernels + times.upload + times.download)),
+            kernel_pairs_per_s: (!times.kernels.is_zero()).then(|| pairs / times.kernels.as_secs_f64()),
+            upload_us: us(times.upload),
             upload_bytes: times.upload_bytes,
-            download_us: times.download.as_secs_f64() * 1e6,
+            download_us: us(times.download),
             download_bytes: times.download_bytes,
         })
     }

@@ -89,7 +89,12 @@ fn write_table(out: &mut impl Write, figures: &Figures) -> io::Result<()> {
         if let Some(transfers) = &row.transfers {
             writeln!(
                 out,
-                "    copies: {:.1} us for {} bytes to the device, {:.1} us for {} bytes from it; first call {:.1} us",
+                "    a call of {:.1} us: kernels {:.1} us ({:.3} Gpairs/s), host {:.1} us, {:.1} us for {} bytes to the \
+                 device, {:.1} us for {} bytes from it; first call {:.1} us",
+                transfers.call_us,
+                transfers.kernel_us,
+                transfers.kernel_pairs_per_s.unwrap_or(0.0) / 1e9,
+                transfers.host_us,
                 transfers.upload_us,
                 transfers.upload_bytes,
                 transfers.download_us,

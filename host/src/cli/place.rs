@@ -325,10 +325,11 @@ impl Run<'_> {
 
     /// At once: whoever watches a long run can look at the device while it goes on.
     fn say_incident(&mut self, progress: &ProgressBar) {
-        if let Some(incident) = self.placer.backend_mut().take_incident() {
+        while let Some(incident) = self.placer.backend_mut().take_incident() {
             self.has_diverged |= is_wrong_answer(&incident);
+            let next = self.placer.backend().name();
             progress.suspend(|| {
-                terminal::say(format_args!("backend: {incident}; the scalar backend decides from here on"))
+                terminal::say(format_args!("backend: {incident}; the {next} backend decides from here on"))
             });
         }
     }

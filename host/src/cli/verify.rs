@@ -201,7 +201,8 @@ fn say_found(found: &Found, args: &VerifyArgs) {
     let Found { world, difference, case } = found;
     let (pools, jobs) = (case.pools.len(), case.jobs.len());
     terminal::say(format_args!("DIFFERENT in world {world}: {difference}"));
-    terminal::say(format_args!("smallest case: {pools} pools, {jobs} jobs"));
+    let which = if difference.is_of_failed_device() { "case on which the device failed" } else { "smallest case" };
+    terminal::say(format_args!("{which}: {pools} pools, {jobs} jobs"));
     let write = || verify::write_case(case, &args.case_out).map_err(Failure::from);
     if let Err(why) = check_case_out(args).and_then(|()| write()) {
         terminal::say(format_args!("the case is not written: {why}"));

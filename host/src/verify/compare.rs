@@ -54,6 +54,13 @@ pub struct OtherList {
     pub found: Shortlist,
 }
 
+impl Difference {
+    /// Whether the device failed: it is not asked again, and so differs in every case from then on.
+    pub(crate) const fn is_of_failed_device(&self) -> bool {
+        matches!(self.what, Deviation::Failed(BackendError::Device { .. }))
+    }
+}
+
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { backend, round, what, .. } = self;

@@ -1,7 +1,7 @@
 //! The smallest case that still differs: fewer jobs, fewer pools, fewer fields, as long as it does.
 //!
-//! Invariants: the result differs on the same backend; what is tried is bounded, so that the result comes soon rather than
-//! smallest.
+//! Invariants: the result differs on the same backend, and not only because its device has failed; what is tried is
+//! bounded, so that the result comes soon rather than smallest.
 
 use serde_json::Value;
 
@@ -14,8 +14,11 @@ const ATTEMPTS_MAX: u32 = 20_000;
 /// Pools times jobs that are looked at at most.
 const PAIRS_MAX: u64 = 300_000_000;
 
-/// Makes a case that differs smaller.
+/// Makes a case that differs smaller; one in which a device failed stays as it is.
 pub(super) fn shrink(case: Case, difference: Difference, backends: &mut [Box<dyn Backend>]) -> (Case, Difference) {
+    if difference.is_of_failed_device() {
+        return (case, difference);
+    }
     let index = difference.backend_index;
     let mut shrinker = Shrinker { case, difference, backends, index, attempts: ATTEMPTS_MAX, pairs: PAIRS_MAX };
     while shrinker.pass() {}
@@ -109,6 +112,7 @@ impl Shrinker<'_> {
         let mut digest = [BackendDigest::of(&*backend[0])];
         let mut run = Run::new(setup, backend, &mut digest);
         let difference = run.compare().err().map(|difference| *difference);
+        let difference = difference.filter(|difference| !difference.is_of_failed_device());
         self.pairs = self.pairs.saturating_sub(run.pairs().max(1));
         difference
     }

@@ -34,6 +34,7 @@ mod round;
 mod self_test;
 mod session;
 mod staging;
+mod timer;
 mod views;
 
 use std::path::Path;
@@ -103,8 +104,8 @@ impl Cuda {
         self
     }
 
-    /// Begins to measure what goes between host and device, or ends it; returns what was measured so far. While it
-    /// measures, every copy is waited for.
+    /// Begins to measure kernels and what goes between host and device, or ends it; returns what was measured so far.
+    /// While it measures, every copy and every scan is waited for.
     pub fn measure(&mut self, measured: bool) -> Times {
         self.session.as_mut().map_or_else(|_| Times::default(), |session| session.staging_mut().measure(measured))
     }

@@ -9,11 +9,19 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use cudarc::driver::sys;
 
+use super::fault::Doing;
+use super::timer::ELAPSED;
 use crate::batch::unavailable::Unavailable;
 
+const VERSION: &str = "cuDriverGetVersion";
+
+/// The driver that knows PTX 6.3, in which the built-in image is: CUDA 10.0, as drivers count.
+const VERSION_MIN: i32 = 10_000;
+
 /// The functions of the driver that are called on the way through `cudarc`.
-const FUNCTIONS: [&str; 30] = [
+const FUNCTIONS: [&str; 32] = [
     "cuInit",
+    VERSION,
     "cuDeviceGetCount",
     "cuDeviceGet",
     "cuDeviceGetAttribute",
@@ -29,6 +37,7 @@ const FUNCTIONS: [&str; 30] = [
     "cuEventRecord",
     "cuEventSynchronize",
     "cuEventDestroy_v2",
+    ELAPSED,
     "cuModuleLoadData",
     "cuModuleGetFunction",
     "cuModuleUnload",
@@ -54,13 +63,29 @@ pub(super) fn find_driver() -> Result<(), Unavailable> {
     }
     // SAFETY: as above; the library was found.
     let library = unsafe { sys::culib() };
-    for name in FUNCTIONS {
-        // SAFETY: the address is looked up and not used: its type does not matter.
-        if unsafe { library.get::<*const ()>(name.as_bytes()) }.is_err() {
-            return Err(Unavailable::DriverIncomplete { why: format!("it has no function {name}") });
-        }
+    // SAFETY: the address is looked up and not used: its type does not matter.
+    let has = |name: &str| unsafe { library.get::<*const ()>(name.as_bytes()) }.is_ok();
+    // First: an old driver is said to be old, not to lack what came later.
+    if has(VERSION) {
+        check_version()?;
     }
-    Ok(())
+    FUNCTIONS
+        .into_iter()
+        .find(|name| !has(name))
+        .map_or(Ok(()), |name| Err(Unavailable::DriverIncomplete { why: format!("it has no function {name}") }))
+}
+
+/// Whether the driver is of a time that knows the image's kind of PTX.
+fn check_version() -> Result<(), Unavailable> {
+    let mut version = 0;
+    // SAFETY: the function is there, needs no beginning, and writes one number.
+    let status = unsafe { sys::cuDriverGetVersion(&raw mut version) };
+    status.result().doing("asking for the driver's version")?;
+    if version >= VERSION_MIN {
+        return Ok(());
+    }
+    let text_of = |version: i32| format!("{}.{}", version / 1000, version % 1000 / 10);
+    Err(Unavailable::DriverTooOld { found: text_of(version), needed: text_of(VERSION_MIN) })
 }
 
 /// Runs what first touches the driver; a panic on the way is a reason like any other.
@@ -75,4 +100,13 @@ pub(super) fn without_panic<T>(run: impl FnOnce() -> Result<T, Unavailable>) -> 
 fn message_of(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
     text.unwrap_or("it panicked").to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    /// A newer kind of PTX needs a newer driver: then [`VERSION_MIN`](super::VERSION_MIN) is another one.
+    #[test]
+    fn the_least_version_is_that_of_the_image() {
+        assert!(orchestrator_kernels::IMAGE.lines().any(|line| line == ".version 6.3"));
+    }
 }

@@ -163,11 +163,13 @@ impl<'a> Round<'a> {
             spreads: !self.world.table.spread_hashes.is_empty(),
             found: if parts.count > 1 { &buffers.parts_found } else { &buffers.found },
         };
+        let timer = staging.timer(device)?;
         device.kernels.scan(&device.stream, tiled, ends, &scan)?;
         if parts.count > 1 {
             let size = (jobs_len, parts_len);
             device.kernels.merge_parts(&device.stream, &buffers.parts_found, size, &buffers.found)?;
         }
+        staging.add_kernels(device, timer)?;
         buffers.download(device, staging)
     }
 

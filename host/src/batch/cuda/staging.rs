@@ -10,13 +10,16 @@ use cudarc::driver::{CudaEvent, CudaSlice, PinnedHostSlice};
 
 use super::device::Device;
 use super::fault::{Doing, Fault};
+use super::timer::Timer;
 
 /// Bytes of a piece: large enough that a copy's start does not show.
 const PIECE_BYTES: usize = 4 << 20;
 
-/// What went between host and device.
+/// What the device did, and what went between it and the host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Times {
+    /// Time in which kernels scanned and joined, by the device's clock.
+    pub kernels: Duration,
     /// Time that went into copies to the device.
     pub upload: Duration,
     /// Time that went into copies from the device.
@@ -71,6 +74,19 @@ impl Staging {
     /// Begins to measure, or ends it; returns what was measured so far.
     pub(super) fn measure(&mut self, measured: bool) -> Times {
         std::mem::replace(&mut self.times, measured.then(Times::default)).unwrap_or_default()
+    }
+
+    /// While somebody measures: a timer that begins now.
+    pub(super) fn timer(&self, device: &Device) -> Result<Option<Timer>, Fault> {
+        self.times.map(|_| Timer::start(device)).transpose()
+    }
+
+    /// Waits for the kernels that were launched since a timer began.
+    pub(super) fn add_kernels(&mut self, device: &Device, timer: Option<Timer>) -> Result<(), Fault> {
+        if let (Some(timer), Some(times)) = (timer, &mut self.times) {
+            times.kernels += timer.stop(device)?;
+        }
+        Ok(())
     }
 
     /// Copies bytes to the device, from its byte `at` on. They have left `bytes` on return.
