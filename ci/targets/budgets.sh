@@ -23,6 +23,7 @@ run_budgets() {
     for triple in "${bare_triples[@]}"; do
         check_symbols "$triple"
     done
+    check_planted_panic thumbv6m-none-eabi
     read_logs thumbv7em-none-eabihf
 }
 
@@ -71,10 +72,10 @@ budget() {
 
 # The agent's firmware has no allocator, and nothing in it can panic: the functions that do are not there.
 check_symbols() {
-    local elf names
-    elf=$(firmware_path "$1" agent)
+    local triple=$1 elf names
+    elf=$(firmware_path "$triple" agent)
     names=$(nm -C "$elf")
-    if grep -iE '__rust_alloc|__rdl_|__rg_|alloc::|panick|unwrap_failed|expect_failed|_fail' <<<"$names"; then
+    if forbidden_among "$names"; then
         echo "error: forbidden symbols in $elf, see above" >&2
         return 1
     fi
@@ -83,7 +84,26 @@ check_symbols() {
         echo "error: $elf has no names" >&2
         return 1
     fi
-    printf '%-29s no allocator, no panic\n' "$1"
+    printf '%-29s no allocator, no panic\n' "$triple"
+}
+
+# The negative control: the same firmware with a panic in the midst of a decision. Of one target: the check is the same for
+# all, and this one's firmware is the smallest.
+check_planted_panic() {
+    local triple=$1 elf names
+    build_firmware "$triple" agent --features plant_panic --target-dir "$cache/firmware-planted"
+    elf=$cache/firmware-planted/$triple/release/agent
+    names=$(nm -C "$elf")
+    if ! grep -q 'panicking' <<<"$(forbidden_among "$names")"; then
+        echo "error: the check of symbols does not find the panic that was planted in $elf: it proves nothing" >&2
+        return 1
+    fi
+    printf '%-29s a planted panic is found\n' "$triple"
+}
+
+# forbidden_among NAMES: those that panic or allocate; fails where there are none.
+forbidden_among() {
+    grep -iE '__rust_alloc|__rdl_|__rg_|alloc::|panick|unwrap_failed|expect_failed|_fail' <<<"$1"
 }
 
 # The same firmware with logs: the frames are read by the decoder, and name what the agent did.

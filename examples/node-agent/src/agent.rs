@@ -50,6 +50,8 @@ struct Ends(u32);
 impl Observer for Ends {
     fn observe(&mut self, _: u64, event: &orchestrator_core::scheduler::Event<'_>) {
         use orchestrator_core::scheduler::Event::JobRefused;
+        #[cfg(feature = "plant_panic")]
+        assert!(self.0 < u32::MAX, "planted");
         // A refused job was never accepted.
         let ends = event.terminal_job().is_some() && !matches!(event, JobRefused { .. });
         self.0 += u32::from(ends);
