@@ -96,6 +96,13 @@ fn a_short_memory_changes_nothing() {
     assert_verified(&["--pools", "1025", "--jobs", "8", "--cases", "1", "--seed", "11"], Some(700_000));
 }
 
+/// The first of the worlds whose digest is committed (`tests/verify.rs`): all 512 take the interpreter too long for every
+/// run, and `tests/gpu/evidence.sh` asks a GPU for them.
+#[test]
+fn the_first_golden_worlds_agree() {
+    assert_verified(&["--cases", "5"], None);
+}
+
 #[test]
 fn bench_measures_the_device_too() {
     let args = ["bench", "--sizes", "65x10", "--at-least-ms", "1", "--format", "json", "--threads", "1"];

@@ -10,7 +10,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use cudarc::driver::sys;
 
 use super::fault::Doing;
-use super::timer::ELAPSED;
 use crate::batch::unavailable::Unavailable;
 
 const VERSION: &str = "cuDriverGetVersion";
@@ -19,7 +18,7 @@ const VERSION: &str = "cuDriverGetVersion";
 const VERSION_MIN: i32 = 10_000;
 
 /// The functions of the driver that are called on the way through `cudarc`.
-const FUNCTIONS: [&str; 32] = [
+const FUNCTIONS: [&str; 31] = [
     "cuInit",
     VERSION,
     "cuDeviceGetCount",
@@ -37,7 +36,6 @@ const FUNCTIONS: [&str; 32] = [
     "cuEventRecord",
     "cuEventSynchronize",
     "cuEventDestroy_v2",
-    ELAPSED,
     "cuModuleLoadData",
     "cuModuleGetFunction",
     "cuModuleUnload",

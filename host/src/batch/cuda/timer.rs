@@ -9,8 +9,9 @@ use super::device::Device;
 use super::fault::{Doing, Fault};
 
 const DOING: &str = "timing kernels";
-/// In all drivers; `cudarc` knows only its successor, which came with CUDA 12.8.
-pub(super) const ELAPSED: &str = "cuEventElapsedTime";
+/// The first is in all drivers that are known, but `cudarc` knows only its successor, which came with CUDA 12.8. Looked for
+/// when somebody measures: nobody else needs them.
+const ELAPSED: [&str; 2] = ["cuEventElapsedTime", "cuEventElapsedTime_v2"];
 
 type Elapsed = unsafe extern "C" fn(*mut f32, CUevent, CUevent) -> CUresult;
 
@@ -42,9 +43,9 @@ fn record(device: &Device) -> Result<CudaEvent, Fault> {
 fn milliseconds_between(start: &CudaEvent, end: &CudaEvent) -> Result<f32, Fault> {
     // SAFETY: the library was found when the device was opened.
     let library = unsafe { sys::culib() };
-    // SAFETY: the driver's function of this name is of this type.
-    let elapsed = unsafe { library.get::<Elapsed>(ELAPSED.as_bytes()) };
-    let elapsed = elapsed.map_err(|_| Fault::of(DOING, CUresult::CUDA_ERROR_NOT_FOUND))?;
+    // SAFETY: the driver's functions of these names are of this type.
+    let elapsed = ELAPSED.iter().find_map(|name| unsafe { library.get::<Elapsed>(name.as_bytes()) }.ok());
+    let elapsed = elapsed.ok_or_else(|| Fault::of(DOING, CUresult::CUDA_ERROR_NOT_FOUND))?;
     let mut milliseconds = 0.0;
     // SAFETY: both events are alive, were made with timing and have happened; the room is written before the call ends.
     let status = unsafe { elapsed(&raw mut milliseconds, start.cu_event(), end.cu_event()) };
