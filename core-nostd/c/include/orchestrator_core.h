@@ -36,7 +36,7 @@
 
 
 // The version of this interface. It is raised when something is added; what was there keeps its meaning.
-#define OC_API_VERSION 1
+#define OC_API_VERSION 2
 
 // What the library has no number for yet.
 #define OC_UNNAMED 4294967295
@@ -303,6 +303,20 @@ typedef struct oc_scheduler_policy {
     double refresh_cap_ms;
 } oc_scheduler_policy;
 
+// What the tokens of a model on an engine cost. Part of a list: it never grows.
+//
+// The price of both names counts, else that of the engine with any model, else that of the model on any engine, else that
+// of any; without one, tokens are free.
+typedef struct oc_price {
+    // The engine, in any case; absent is any. In a list any comes first, then names in ascending order of their bytes, in
+    // lower case.
+    struct oc_text engine;
+    // The model; absent is any. Where the engine is the same, any comes first, then names in ascending order of their bytes.
+    struct oc_text model_id;
+    // Millionths of the currency for 1,000 tokens.
+    uint32_t micros_per_1000_tokens;
+} oc_price;
+
 // The sizes of a scheduler. A structure of zeros with `struct_bytes` has all defaults: a size of 0 is its default. Pools
 // and names are counted when the library is built: `oc_limits`.
 typedef struct oc_config {
@@ -324,6 +338,11 @@ typedef struct oc_config {
     const struct oc_placement_policy *placement;
     // How jobs wait, run and end; null is the default. Read by `oc_init` only.
     const struct oc_scheduler_policy *scheduler;
+    // What tokens cost, in ascending order: at most 65536 prices. Null, with a count of 0, where everything is free. Read by
+    // `oc_init` only.
+    const struct oc_price *prices;
+    // How many they are.
+    size_t price_count;
 } oc_config;
 
 // A list of texts.

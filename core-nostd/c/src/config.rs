@@ -1,11 +1,13 @@
 //! How large a scheduler is, and which policies it begins with.
 
+use core::mem::offset_of;
 use core::ptr::null;
 
 use orchestrator_core::Problem;
 
 use crate::codes::{Fault, OC_BAD_VALUE};
 use crate::policy::{oc_placement_policy, oc_scheduler_policy};
+use crate::prices::{PRICES_MAX, oc_price};
 use crate::storage::Sizes;
 use crate::versioned::{Versioned, read};
 
@@ -37,10 +39,18 @@ pub struct oc_config {
     pub placement: *const oc_placement_policy,
     /// How jobs wait, run and end; null is the default. Read by `oc_init` only.
     pub scheduler: *const oc_scheduler_policy,
+    /// What tokens cost, in ascending order: at most 65536 prices. Null, with a count of 0, where everything is free. Read by
+    /// `oc_init` only.
+    pub prices: *const oc_price,
+    /// How many they are.
+    pub price_count: usize,
 }
 
 // SAFETY: integers and pointers, the size first.
-unsafe impl Versioned for oc_config {}
+unsafe impl Versioned for oc_config {
+    /// Without prices.
+    const FIRST_BYTES: usize = offset_of!(Self, prices);
+}
 
 impl oc_config {
     const ABSENT: Self = Self {
@@ -53,6 +63,8 @@ impl oc_config {
         hash_seed: 0,
         placement: null(),
         scheduler: null(),
+        prices: null(),
+        price_count: 0,
     };
 
     /// What a caller says; a null pointer is all defaults.
@@ -74,6 +86,7 @@ impl oc_config {
             running_jobs: size("running_jobs", self.running_jobs, 64, ENTRIES_MAX)?,
             sessions: size("sessions", self.sessions, 64, ENTRIES_MAX)?,
             tenants: size("tenants", self.tenants, 16, ENTRIES_MAX)?,
+            prices: price_count(self.price_count)?,
         })
     }
 }
@@ -82,4 +95,11 @@ fn size(field: &'static str, size: u32, default: u32, max: u32) -> Result<usize,
     let too_large = Fault::field(OC_BAD_VALUE, field, Problem::TooLarge { max: max.into() });
     let size = if size == 0 { default } else { size };
     if size > max { Err(too_large) } else { usize::try_from(size).map_err(|_| too_large) }
+}
+
+const fn price_count(count: usize) -> Result<usize, Fault> {
+    if count > PRICES_MAX {
+        return Err(Fault::field(OC_BAD_VALUE, "prices", Problem::TooMany { max: PRICES_MAX }));
+    }
+    Ok(count)
 }

@@ -1,7 +1,7 @@
-//! The handle: a scheduler at the head of the caller's memory, its tables behind it.
+//! The handle: a scheduler at the head of the caller's memory, its fleet and its tables behind it.
 //!
 //! ```text
-//!   memory ─▶ ┌ seal: state, own address ┬ body: scheduler, last action, last fault ┬ tables … ┐
+//!   memory ─▶ ┌ seal: state, own address ┬ body: scheduler, last action, last fault ┬ fleet, tables … ┐
 //!             └──────────── the handle points here ─────────────────────────────────┘
 //! ```
 //!
@@ -20,6 +20,7 @@ use crate::codes::{
 };
 use crate::config::oc_config;
 use crate::policy::{placement_policy, scheduler_policy};
+use crate::prices::PriceList;
 use crate::problem::oc_problem;
 use crate::run_digest::RunDigest;
 use crate::storage::{Fleet, Plan};
@@ -55,7 +56,7 @@ struct Seal {
 
 /// What is behind a handle.
 pub(crate) struct Body {
-    pub(crate) scheduler: Scheduler<'static, Fleet>,
+    pub(crate) scheduler: Scheduler<'static, &'static mut Fleet>,
     /// The action that was given out last: its texts are borrowed from here.
     action: Option<Action>,
     /// What the last call ended with.
@@ -209,6 +210,8 @@ unsafe fn make(memory: *mut c_void, memory_bytes: usize, config: *const oc_confi
     let plan = plan(&config)?;
     // SAFETY: the caller's promise.
     let (placement, rules) = unsafe { (placement_policy(config.placement)?, scheduler_policy(config.scheduler)?) };
+    // SAFETY: the same.
+    let prices = unsafe { PriceList::read(config.prices, config.price_count) }?;
     let engine = memory.cast::<Engine>();
     if engine.is_null() {
         return Err(Fault::of(OC_NULL_POINTER));
@@ -222,8 +225,8 @@ unsafe fn make(memory: *mut c_void, memory_bytes: usize, config: *const oc_confi
     // SAFETY: aligned, large enough, and the caller's until this returns; from then on only these functions use it. The
     // tables lie behind the head, so that neither is ever borrowed through the other.
     unsafe {
-        let storage = plan.cut_out(memory.cast(), config.hash_seed);
-        let scheduler = Scheduler::new(Fleet::new(), storage, placement, rules);
+        let (fleet, storage) = plan.cut_out(memory.cast(), &prices, config.hash_seed);
+        let scheduler = Scheduler::new(fleet, storage, placement, rules);
         let body = Body { scheduler, action: None, fault: Fault::NONE, digest: RunDigest::new() };
         engine.write(Engine { seal: Seal { state: READY, address: engine.addr() }, body });
     }

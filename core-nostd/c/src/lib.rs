@@ -13,7 +13,7 @@
 //! | [`codes`](oc_code), [`problem`](oc_problem) | how a call went; which value was refused, and its limit |
 //! | [`names`](oc_priority) | numbers in place of enumerations |
 //! | [`text`](oc_text), [`versioned`](OC_API_VERSION) | reading what a caller points to |
-//! | [`config`](oc_config), [`policy`](oc_scheduler_policy), [`pool`](oc_pool), [`job`](oc_job) | what a caller says |
+//! | [`config`](oc_config), [`policy`](oc_scheduler_policy), [`prices`](oc_price), [`pool`](oc_pool), [`job`](oc_job) | what a caller says |
 //! | [`action`](oc_action), [`explain`](oc_explanation) | what it is told |
 //! | [`engine`](oc_engine) | the handle: a scheduler in the caller's memory |
 //! | [`inputs`](oc_submit), [`queries`](oc_next_wakeup), [`state`](oc_export_state) | the functions |
@@ -55,6 +55,7 @@ mod job;
 mod names;
 mod policy;
 mod pool;
+mod prices;
 mod problem;
 mod queries;
 mod run_digest;
@@ -73,6 +74,7 @@ pub use job::*;
 pub use names::*;
 pub use policy::*;
 pub use pool::*;
+pub use prices::oc_price;
 pub use problem::{oc_last_problem, oc_problem, oc_problem_kind_text};
 pub use queries::*;
 pub use state::*;

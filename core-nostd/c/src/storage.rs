@@ -1,4 +1,4 @@
-//! The fleet, whose sizes are chosen when the library is built, and the tables, which are cut out of the caller's memory.
+//! The fleet, whose sizes are chosen when the library is built, and the tables: all cut out of the caller's memory.
 //!
 //! The only file that names the core's tables. The sizes of the fleet are environment variables of the build:
 //! `ORCHESTRATOR_C_POOLS`, `ORCHESTRATOR_C_LIST_ENTRIES`, `ORCHESTRATOR_C_NAMES`.
@@ -7,17 +7,19 @@
 
 use core::alloc::Layout;
 use core::marker::PhantomData;
+use core::mem::MaybeUninit;
 use core::slice;
 
 use orchestrator_core::limits::NAME_BYTES_MAX;
 use orchestrator_core::scheduler::{
-    LeaseStorage, Leased, PoolLeases, PoolRecord, Prices, QueueStorage, SchedulerStorage, Session, SessionStorage,
-    TenantSlot, WaitingJob, WaitingSlot, Work,
+    LeaseStorage, Leased, PoolLeases, PoolRecord, Price, Prices, QueueStorage, SchedulerStorage, Session,
+    SessionStorage, TenantSlot, WaitingJob, WaitingSlot, Work,
 };
 use orchestrator_core::storage::IdSlot;
 use orchestrator_core::{HeldLease, SmallFleet};
 
 use crate::engine::OC_MEMORY_ALIGN;
+use crate::prices::PriceList;
 
 /// Pools of a fleet.
 pub(crate) const POOLS: usize = from_environment(option_env!("ORCHESTRATOR_C_POOLS"), 16, 65_536);
@@ -31,7 +33,7 @@ const MODEL_NAME_BYTES: usize = NAME_BYTES_MAX + 1;
 
 pub(crate) type Fleet = SmallFleet<POOLS, LIST_ENTRIES, NAMES>;
 
-/// `oc_init` makes the fleet on the stack and moves it into the caller's memory: a larger one would end the process.
+/// `oc_init` makes the fleet on the stack before it has its place: a larger one would end the process.
 const _: () = assert!(size_of::<Fleet>() <= 1 << 20, "the fleet is larger than a stack allows: 1 MiB");
 
 /// A number of 1 to `max`, or the default where the variable is not set; anything else stops the build.
@@ -57,6 +59,7 @@ pub(crate) struct Sizes {
     pub(crate) running_jobs: usize,
     pub(crate) sessions: usize,
     pub(crate) tenants: usize,
+    pub(crate) prices: usize,
 }
 
 /// Where a table lies in the memory.
@@ -81,20 +84,46 @@ impl<T> Table<T> {
     /// `memory` has the layout of the plan that this is a part of: it is aligned for it, and as many bytes are writable and
     /// nobody else's for as long as `'a`. Of each plan a table is cut out once.
     unsafe fn cut_out<'a>(self, memory: *mut u8, empty: impl Fn() -> T) -> &'a mut [T] {
+        // SAFETY: the caller's promise is the same.
+        unsafe { self.cut_out_with(memory, core::iter::repeat_with(empty)) }
+    }
+
+    /// Fills the place with these entries, as far as they go.
+    ///
+    /// # Safety
+    /// As [`Table::cut_out`].
+    unsafe fn cut_out_with<'a>(self, memory: *mut u8, entries: impl Iterator<Item = T>) -> &'a mut [T] {
         // SAFETY: the offset is within the memory.
-        let first = unsafe { memory.add(self.offset) }.cast::<T>();
-        for at in 0..self.count {
-            // SAFETY: the layout of the plan has an aligned array of `count` entries here.
-            unsafe { first.add(at).write(empty()) };
+        let first = unsafe { memory.add(self.offset) }.cast::<MaybeUninit<T>>();
+        // SAFETY: the layout of the plan has an aligned array of `count` entries here, which may be of any bytes; no other
+        // table overlaps them, and the memory is nobody else's.
+        let places = unsafe { slice::from_raw_parts_mut(first, self.count) };
+        let mut filled: usize = 0;
+        for (place, entry) in places.iter_mut().zip(entries) {
+            place.write(entry);
+            filled = filled.saturating_add(1);
         }
-        // SAFETY: all entries are there; no other table overlaps them, and the memory is nobody else's.
-        unsafe { slice::from_raw_parts_mut(first, self.count) }
+        // SAFETY: so many entries are there.
+        unsafe { slice::from_raw_parts_mut(first.cast::<T>(), filled) }
+    }
+
+    /// Makes the only entry.
+    ///
+    /// # Safety
+    /// As [`Table::cut_out`], of a table of one entry.
+    #[inline(never)] // A large entry passes over the stack: not inside the frame of what goes on with it.
+    unsafe fn cut_out_one<'a>(self, memory: *mut u8, make: impl FnOnce() -> T) -> &'a mut T {
+        // SAFETY: the offset is within the memory, and the layout of the plan has an aligned entry here, which may be of any
+        // bytes; no other table overlaps it, and the memory is nobody else's.
+        let place: &'a mut MaybeUninit<T> = unsafe { &mut *memory.add(self.offset).cast() };
+        place.write(make())
     }
 }
 
 /// Where everything lies: the head, which is the handle, then the tables.
 pub(crate) struct Plan {
     layout: Layout,
+    fleet: Table<Fleet>,
     waiting: Table<WaitingSlot<WaitingJob>>,
     waiting_buckets: Table<u32>,
     job_bytes: Table<u8>,
@@ -107,14 +136,16 @@ pub(crate) struct Plan {
     pools: Table<PoolRecord>,
     sessions: Table<IdSlot<Session>>,
     session_buckets: Table<u32>,
+    prices: Table<Price>,
 }
 
 impl Plan {
     /// None where the sizes are more than memory can have.
     pub(crate) fn new(head: Layout, sizes: &Sizes) -> Option<Self> {
-        let Sizes { waiting_jobs, job_bytes, running_jobs, sessions, tenants } = *sizes;
+        let Sizes { waiting_jobs, job_bytes, running_jobs, sessions, tenants, prices } = *sizes;
         let mut layout = head;
         Some(Self {
+            fleet: Table::behind(&mut layout, 1)?,
             waiting: Table::behind(&mut layout, waiting_jobs)?,
             waiting_buckets: Table::behind(&mut layout, waiting_jobs)?,
             job_bytes: Table::behind(&mut layout, waiting_jobs.checked_mul(job_bytes)?)?,
@@ -127,6 +158,7 @@ impl Plan {
             pools: Table::behind(&mut layout, POOLS)?,
             sessions: Table::behind(&mut layout, sessions)?,
             session_buckets: Table::behind(&mut layout, sessions)?,
+            prices: Table::behind(&mut layout, prices)?,
             // The last field that is evaluated: all tables are in it.
             layout: layout.pad_to_align(),
         })
@@ -136,15 +168,22 @@ impl Plan {
         self.layout.size()
     }
 
-    /// All tables, unused.
+    /// The fleet without pools, and all tables: unused, but for the prices.
     ///
     /// # Safety
     /// `memory` is aligned for the plan, and its bytes are writable and nobody else's for as long as `'a`, apart from those
     /// of the head.
-    pub(crate) unsafe fn cut_out<'a>(self, memory: *mut u8, hash_seed: u64) -> SchedulerStorage<'a, HeldLease> {
+    pub(crate) unsafe fn cut_out<'a>(
+        self,
+        memory: *mut u8,
+        prices: &PriceList<'_>,
+        hash_seed: u64,
+    ) -> (&'a mut Fleet, SchedulerStorage<'a, HeldLease>) {
         // SAFETY: the caller's promise; each table is cut out once, because `self` is used up.
         unsafe {
-            SchedulerStorage {
+            let fleet = self.fleet.cut_out_one(memory, Fleet::new);
+            let prices = self.prices.cut_out_with(memory, prices.iter());
+            let storage = SchedulerStorage {
                 queue: QueueStorage {
                     jobs: self.waiting.cut_out(memory, || WaitingSlot::EMPTY),
                     buckets: self.waiting_buckets.cut_out(memory, || 0),
@@ -163,9 +202,11 @@ impl Plan {
                     slots: self.sessions.cut_out(memory, || IdSlot::EMPTY),
                     buckets: self.session_buckets.cut_out(memory, || 0),
                 },
-                prices: Prices::default(),
+                // In order, as the list was.
+                prices: Prices::new(prices).unwrap_or_default(),
                 hash_seed,
-            }
+            };
+            (fleet, storage)
         }
     }
 }
@@ -187,14 +228,15 @@ mod tests {
 
     #[test]
     fn tables_are_aligned_and_apart() {
-        let sizes = Sizes { waiting_jobs: 3, job_bytes: 101, running_jobs: 5, sessions: 7, tenants: 2 };
+        let sizes = Sizes { waiting_jobs: 3, job_bytes: 101, running_jobs: 5, sessions: 7, tenants: 2, prices: 0 };
         let plan = Plan::new(Layout::new::<[u64; 3]>(), &sizes).unwrap();
         let mut memory: Vec<u64> = std::vec![0; plan.bytes() / 8 + 1];
         let end = memory.as_ptr().addr() + plan.bytes();
         // SAFETY: as large as the plan says, and of its alignment.
-        let storage = unsafe { plan.cut_out(memory.as_mut_ptr().cast(), 0) };
+        let (fleet, storage) = unsafe { plan.cut_out(memory.as_mut_ptr().cast(), &PriceList::NONE, 0) };
         let range = |start: usize, bytes: usize| (start, start + bytes);
         let mut ranges = [
+            range((&raw const *fleet).addr(), size_of::<Fleet>()),
             range(storage.queue.jobs.as_ptr().addr(), size_of_val(storage.queue.jobs)),
             range(storage.queue.buckets.as_ptr().addr(), size_of_val(storage.queue.buckets)),
             range(storage.job_bytes.as_ptr().addr(), 303),
@@ -208,12 +250,13 @@ mod tests {
         ];
         ranges.sort_unstable();
         assert!(ranges.windows(2).all(|pair| pair[0].1 <= pair[1].0), "{ranges:?}");
-        assert!(ranges[0].0 >= memory.as_ptr().addr() + 24 && ranges[9].1 <= end);
+        assert!(ranges[0].0 >= memory.as_ptr().addr() + 24 && ranges[10].1 <= end);
     }
 
     #[test]
     fn sizes_that_no_memory_has() {
-        let sizes = Sizes { waiting_jobs: usize::MAX, job_bytes: 2, running_jobs: 1, sessions: 1, tenants: 1 };
+        let sizes =
+            Sizes { waiting_jobs: usize::MAX, job_bytes: 2, running_jobs: 1, sessions: 1, tenants: 1, prices: 0 };
         assert!(Plan::new(Layout::new::<u64>(), &sizes).is_none());
     }
 }

@@ -10,7 +10,7 @@ use core::ptr::copy_nonoverlapping;
 use crate::codes::{Fault, OC_MISALIGNED, OC_NULL_POINTER, OC_STRUCT_SIZE};
 
 /// The version of this interface. It is raised when something is added; what was there keeps its meaning.
-pub const OC_API_VERSION: u32 = 1;
+pub const OC_API_VERSION: u32 = 2;
 
 /// No version of any structure is larger: a size above it is a mistake, not a future.
 const STRUCT_BYTES_MAX: usize = 4096;

@@ -9,13 +9,14 @@ use std::fs;
 use std::path::Path;
 
 /// In the order of the header.
-const SOURCES: [&str; 15] = [
+const SOURCES: [&str; 16] = [
     "versioned",
     "codes",
     "text",
     "names",
     "problem",
     "policy",
+    "prices",
     "config",
     "engine",
     "pool",

@@ -267,6 +267,118 @@ static void policies(void) {
     end(&world);
 }
 
+// ---- Prices
+
+static oc_price price(const char *engine, const char *model, uint32_t micros) {
+    return (oc_price){
+        .engine = {engine, engine == NULL ? 0 : strlen(engine)},
+        .model_id = {model, model == NULL ? 0 : strlen(model)},
+        .micros_per_1000_tokens = micros,
+    };
+}
+
+// What `oc_init` answers to a list of prices.
+static oc_code init_with_prices(struct world *world, const oc_price *prices, size_t count, oc_problem *problem) {
+    oc_config config = {.struct_bytes = sizeof config, .prices = prices, .price_count = count};
+    oc_engine *engine = NULL;
+    return oc_init(world->memory, world->bytes, &config, problem, &engine);
+}
+
+static void bad_prices(void) {
+    oc_price three[3] = {price(NULL, NULL, 1), price("a", "m", 2), price("b", NULL, 3)};
+    oc_config config = {.struct_bytes = sizeof config, .prices = three, .price_count = 3};
+    struct world world = world_of(&config);
+    oc_problem problem = {.struct_bytes = sizeof problem};
+
+    three[2] = price("a", NULL, 3);
+    EXPECT(OC_BAD_VALUE, init_with_prices(&world, three, 3, &problem));
+    EXPECT_TEXT("prices", problem.field);
+    EXPECT(OC_PROBLEM_MALFORMED, problem.kind);
+    // The engine's case does not tell prices apart.
+    three[2] = price("A", "m", 3);
+    EXPECT(OC_BAD_VALUE, init_with_prices(&world, three, 3, &problem));
+    EXPECT(OC_PROBLEM_REPEATED, problem.kind);
+    three[2] = price("b", "", 3);
+    EXPECT(OC_BAD_VALUE, init_with_prices(&world, three, 3, &problem));
+    EXPECT_TEXT("prices.model", problem.field);
+    EXPECT(OC_PROBLEM_EMPTY, problem.kind);
+    three[2] = price("\xFF", NULL, 3);
+    EXPECT(OC_NOT_UTF8, init_with_prices(&world, three, 3, &problem));
+    EXPECT_TEXT("prices.engine", problem.field);
+    EXPECT(OC_NULL_POINTER, init_with_prices(&world, NULL, 1, &problem));
+    EXPECT_TEXT("prices", problem.field);
+    EXPECT(OC_MISALIGNED, init_with_prices(&world, (oc_price *)(void *)((char *)three + 1), 1, &problem));
+    EXPECT(OC_BAD_VALUE, init_with_prices(&world, three, SIZE_MAX, &problem));
+    EXPECT(OC_PROBLEM_TOO_MANY, problem.kind);
+    EXPECT(65536, problem.limit);
+    // A refused list leaves the engine as it was.
+    EXPECT(OC_OK, oc_tick(world.engine, 0));
+
+    // Every price has its place; one more has none.
+    three[2] = price("b", NULL, 3);
+    EXPECT(OC_OK, init_with_prices(&world, three, 3, &problem));
+    oc_price four[4] = {three[0], three[1], three[2], price("c", NULL, 4)};
+    EXPECT(OC_TOO_LITTLE_MEMORY, init_with_prices(&world, four, 4, &problem));
+    end(&world);
+}
+
+// Whether a job of 1,500 tokens is within its budget.
+static oc_code submit_for(struct world *world, const char *engine, const char *model, int64_t budget_cost_micros) {
+    static unsigned number = 0;
+    char name[16];
+    oc_job job = job_named(OC_TEXT(""));
+    job.id = (oc_text){name, (size_t)snprintf(name, sizeof name, "priced%u", number++)};
+    job.session_id = job.id;
+    job.engine = (oc_text){engine, strlen(engine)};
+    job.model_id = (oc_text){model, strlen(model)};
+    job.flags = OC_JOB_HAS_BUDGET_COST | OC_JOB_HAS_EXPECTED_TOKENS;
+    job.prompt_tokens = 1000;
+    job.expected_tokens = 500;
+    job.budget_cost_micros = budget_cost_micros;
+    oc_code code = oc_submit(world->engine, world->now_us, &job, NULL);
+    oc_problem problem = last_problem(world->engine);
+    if (code == OC_REFUSED) {
+        EXPECT_TEXT("budget.cost_micros", problem.field);
+    }
+    actions(world->engine);
+    return code;
+}
+
+static void prices(void) {
+    // At the end of memory, and gone after the call: nothing is kept of them.
+    size_t bytes = 4 * sizeof(oc_price);
+    oc_price *list = guarded(bytes);
+    list[0] = price(NULL, NULL, 1);
+    list[1] = price(NULL, "m", 20);
+    list[2] = price("vllm", NULL, 300);
+    list[3] = price("VLLM", "m", 4001);
+    oc_config config = {.struct_bytes = sizeof config, .prices = list, .price_count = 4};
+    struct world world = world_of(&config);
+    give_back(list, bytes);
+    static const struct {
+        const char *engine, *model;
+        int64_t cost;
+    } cases[] = {{"vllm", "m", 6002}, {"vLLM", "n", 450}, {"other", "m", 30}, {"other", "n", 2}};
+    for (size_t at = 0; at < sizeof cases / sizeof *cases; at++) {
+        oc_pool pool = pool_named(OC_TEXT("a"));
+        pool.engine = (oc_text){cases[at].engine, strlen(cases[at].engine)};
+        EXPECT(OC_OK, upsert(&world, &pool));
+        EXPECT(OC_REFUSED, submit_for(&world, cases[at].engine, cases[at].model, cases[at].cost - 1));
+        EXPECT(OC_OK, submit_for(&world, cases[at].engine, cases[at].model, cases[at].cost));
+    }
+    end(&world);
+
+    // An older caller, who knows of no prices, has none.
+    config.struct_bytes = offsetof(oc_config, prices);
+    world = world_of(&config);
+    oc_pool pool = pool_named(OC_TEXT("a"));
+    EXPECT(OC_OK, upsert(&world, &pool));
+    EXPECT(OC_OK, submit_for(&world, "vllm", "m", 0));
+    end(&world);
+    config.struct_bytes = offsetof(oc_config, prices) - 1;
+    EXPECT(OC_STRUCT_SIZE, oc_memory_bytes(&config, &bytes));
+}
+
 // ---- Structures
 
 struct newer_job {
@@ -954,6 +1066,8 @@ int main(void) {
     handles();
     memory();
     policies();
+    bad_prices();
+    prices();
     struct_sizes();
     null_pointers();
     texts();
