@@ -36,5 +36,6 @@ pub mod observe;
 pub mod place;
 mod random;
 pub mod report;
+pub mod simulate;
 pub mod verify;
 pub mod wire;

@@ -22,6 +22,7 @@ mod mutations;
 mod readme;
 mod replay;
 mod run;
+mod simulate;
 mod support;
 mod terminal;
 // Apart from the hash of the code under test.

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::support::{BINARY, Desk, Ran, fleet_of, job, keys, lines_of, pool, repository};
 
-const SUBCOMMANDS: [&[&str]; 14] = [
+const SUBCOMMANDS: [&[&str]; 15] = [
     &[],
     &["place"],
     &["explain"],
@@ -14,6 +14,7 @@ const SUBCOMMANDS: [&[&str]; 14] = [
     &["replay"],
     &["kv"],
     &["backends"],
+    &["simulate"],
     &["bench"],
     &["verify"],
     &["capabilities"],

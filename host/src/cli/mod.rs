@@ -12,6 +12,7 @@ mod load;
 mod place;
 mod replay;
 mod run;
+mod simulate;
 mod terminal;
 mod threads;
 mod verify;
@@ -52,6 +53,8 @@ enum Command {
     Run(Box<run::RunArgs>),
     /// Run a recording again and compare every outcome
     Replay(replay::ReplayArgs),
+    /// Simulate a trace over a fleet, and compare policies
+    Simulate(simulate::SimulateArgs),
     /// Measure how fast the backends are, beside the machine's limits
     Bench(bench::BenchArgs),
     /// Compare all backends on adversarial and random worlds, or on files
@@ -98,6 +101,7 @@ pub fn run() -> ExitCode {
         Command::Explain(args) => explain::run(&args),
         Command::Run(args) => run::run(&args),
         Command::Replay(args) => replay::run(&args),
+        Command::Simulate(args) => simulate::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Verify(args) => verify::run(&args),
         Command::Kv(args) => kv::run(&args),

@@ -20,22 +20,22 @@ pub(super) fn open(path: &Path) -> Result<File, ImportError> {
 }
 
 /// The lines of one file, in bounded memory; blank ones are passed over.
-pub(super) struct Lines {
+pub(crate) struct Lines {
     path: PathBuf,
     reader: LineReader<FirstLineGuard<File>>,
 }
 
 impl Lines {
-    pub(super) fn open(path: &Path) -> Result<Self, ImportError> {
+    pub(crate) fn open(path: &Path) -> Result<Self, ImportError> {
         Ok(Self { path: path.to_owned(), reader: LineReader::new(FirstLineGuard::new(open(path)?)) })
     }
 
     /// The file.
-    pub(super) fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
-    pub(super) fn next_line(&mut self) -> Result<Option<Line<'_>>, ImportError> {
+    pub(crate) fn next_line(&mut self) -> Result<Option<Line<'_>>, ImportError> {
         let Self { path, reader } = self;
         reader.next_line().map_err(|source| {
             let path = path.clone();

@@ -39,12 +39,12 @@ mod deployment;
 mod error;
 mod fleet;
 mod jobs;
-mod lines;
+pub(crate) mod lines;
 mod output;
 mod pool;
 mod provenance;
 mod summary;
-mod tables;
+pub(crate) mod tables;
 mod traces;
 
 pub use args::{FleetArgs, ImportArgs, ImportCommand, JobsArgs};

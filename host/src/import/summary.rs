@@ -168,7 +168,7 @@ pub struct Refusals {
 }
 
 impl Refusals {
-    pub(super) fn push(&mut self, file: &Path, line: u64, column: &str, why: impl Into<String>) {
+    pub(crate) fn push(&mut self, file: &Path, line: u64, column: &str, why: impl Into<String>) {
         self.total += 1;
         if self.first.len() < REFUSALS_KEPT {
             let (column, why) = (column.to_owned(), why.into());

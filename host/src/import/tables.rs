@@ -26,7 +26,7 @@ use super::summary::Refusals;
 use crate::input::{Line, LineProblem};
 
 /// A CSV file whose header has been read.
-pub(super) struct Table {
+pub(crate) struct Table {
     lines: Lines,
     columns: Vec<String>,
     line: u64,
@@ -35,7 +35,7 @@ pub(super) struct Table {
 
 impl Table {
     /// Opens a table that must have the columns `required`.
-    pub(super) fn open(path: &Path, required: &[&str]) -> Result<Self, ImportError> {
+    pub(crate) fn open(path: &Path, required: &[&str]) -> Result<Self, ImportError> {
         let mut lines = Lines::open(path)?;
         let header = lines.next_line()?.map(|line| (line.number(), line.bytes().to_vec()));
         let Some((line, header)) = header else {
@@ -46,7 +46,7 @@ impl Table {
     }
 
     /// A table whose header, `line` of the file, has been taken from `lines`; it must have the columns `required`.
-    pub(super) fn with_header(lines: Lines, line: u64, header: &[u8], required: &[&str]) -> Result<Self, ImportError> {
+    pub(crate) fn with_header(lines: Lines, line: u64, header: &[u8], required: &[&str]) -> Result<Self, ImportError> {
         let mut record = ByteRecord::new();
         cells::split(header, &mut record).map_err(|problem| {
             let (path, problem) = (lines.path().to_owned(), problem.to_owned());
@@ -62,7 +62,7 @@ impl Table {
     }
 
     /// The next row of the right width; damaged lines and rows of another width are refused on the way.
-    pub(super) fn next_row(&mut self, refused: &mut Refusals) -> Result<Option<Row<'_>>, ImportError> {
+    pub(crate) fn next_row(&mut self, refused: &mut Refusals) -> Result<Option<Row<'_>>, ImportError> {
         loop {
             let Some(line) = self.lines.next_line()? else {
                 return Ok(None);
@@ -91,7 +91,7 @@ fn read_cells(line: &Line<'_>, columns: usize, record: &mut ByteRecord) -> Resul
 }
 
 /// One row of a [`Table`].
-pub(super) struct Row<'a> {
+pub(crate) struct Row<'a> {
     path: &'a Path,
     columns: &'a [String],
     line: u64,
@@ -100,25 +100,30 @@ pub(super) struct Row<'a> {
 
 /// Why a cell could not be used.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct BadCell {
+pub(crate) struct BadCell {
     column: &'static str,
     why: String,
 }
 
 impl BadCell {
-    pub(super) fn new(column: &'static str, why: impl Into<String>) -> Self {
+    pub(crate) fn new(column: &'static str, why: impl Into<String>) -> Self {
         Self { column, why: why.into() }
     }
 }
 
 impl<'a> Row<'a> {
+    /// Its line in the file, from 1.
+    pub(crate) const fn line(&self) -> u64 {
+        self.line
+    }
+
     /// Reports what is wrong with this row.
-    pub(super) fn refuse(&self, bad: BadCell, refused: &mut Refusals) {
+    pub(crate) fn refuse(&self, bad: BadCell, refused: &mut Refusals) {
         refused.push(self.path, self.line, bad.column, bad.why);
     }
 
     /// A cell's text; `None` when it is blank or the table has no such column.
-    pub(super) fn text(&self, column: &'static str) -> Result<Option<&'a str>, BadCell> {
+    pub(crate) fn text(&self, column: &'static str) -> Result<Option<&'a str>, BadCell> {
         let position = self.columns.iter().position(|name| name == column);
         let Some(bytes) = position.and_then(|position| self.record.get(position)) else {
             return Ok(None);
@@ -128,12 +133,12 @@ impl<'a> Row<'a> {
     }
 
     /// A cell's text that must stand.
-    pub(super) fn required(&self, column: &'static str) -> Result<&'a str, BadCell> {
+    pub(crate) fn required(&self, column: &'static str) -> Result<&'a str, BadCell> {
         self.text(column)?.ok_or_else(|| BadCell::new(column, "is blank"))
     }
 
     /// A whole number from 0 to `max`, if the cell is not blank.
-    pub(super) fn integer(&self, column: &'static str, max: u64) -> Result<Option<u64>, BadCell> {
+    pub(crate) fn integer(&self, column: &'static str, max: u64) -> Result<Option<u64>, BadCell> {
         let parse = |text: &str| match text.parse::<u64>() {
             Ok(value) if value <= max => Ok(value),
             Ok(value) => Err(BadCell::new(column, format!("is {value}, above {max}"))),
@@ -143,12 +148,12 @@ impl<'a> Row<'a> {
     }
 
     /// A whole number from 0 to `max` that must stand.
-    pub(super) fn required_integer(&self, column: &'static str, max: u64) -> Result<u64, BadCell> {
+    pub(crate) fn required_integer(&self, column: &'static str, max: u64) -> Result<u64, BadCell> {
         self.integer(column, max)?.ok_or_else(|| BadCell::new(column, "is blank"))
     }
 
     /// A finite number of at least 0, if the cell is not blank.
-    pub(super) fn number(&self, column: &'static str) -> Result<Option<f64>, BadCell> {
+    pub(crate) fn number(&self, column: &'static str) -> Result<Option<f64>, BadCell> {
         let parse = |text: &str| match text.parse::<f64>() {
             Ok(value) if value.is_finite() && value >= 0.0 => Ok(value),
             _ => Err(BadCell::new(column, format!("is `{}`, no number of at least 0", excerpt(text)))),
@@ -172,7 +177,7 @@ impl<'a> Row<'a> {
 }
 
 /// The start of a text that may be of any length, for a message.
-pub(super) fn excerpt(text: &str) -> String {
+pub(crate) fn excerpt(text: &str) -> String {
     const SHOWN: usize = 60;
     let mut shown: String = text.chars().take(SHOWN).filter(|letter| !letter.is_control()).collect();
     if text.chars().nth(SHOWN).is_some() {

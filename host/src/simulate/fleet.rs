@@ -1,0 +1,201 @@
+//! The fleet of a simulation: what pools say of themselves, and what their engines truly do.
+//!
+//! A pool's file row is what its scheduler sees. Its engine is as the row says, but for a factor of its own that nobody is
+//! told: a fleet whose published rates were exact would make every prediction right.
+//!
+//! Invariant: the same rows and seed give the same engines.
+
+use std::path::Path;
+
+use orchestrator_core::rows::PoolRow;
+use orchestrator_core::{FieldError, PoolSnapshot};
+
+use super::engine::EngineSpec;
+use crate::input::{FleetFileError, FleetReader, PoolText, Warnings};
+use crate::random::Random;
+
+/// A pool that publishes no rate decodes 30 tokens a second.
+const UNPUBLISHED_STEP_Q10: u64 = 1_024_000_000 / 30;
+/// One that publishes no time to the first token takes 100 ms.
+const UNPUBLISHED_FIRST_TOKEN_US: u64 = 100_000;
+
+/// How engines differ from what their pools publish.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EngineModel {
+    /// Rates and times are off by at most this, in 1/1000: below 1000.
+    pub spread_permille: u64,
+    /// By how much a step is longer when all slots decode than with one request alone, in 1/1000.
+    pub contention_permille: u64,
+    /// How fast steps are beside a prefill, in 1/1000: 1 to 1000.
+    pub beside_prefill_permille: u64,
+    /// Bytes of KV cache of a token.
+    pub kv_bytes_per_token: u64,
+}
+
+impl Default for EngineModel {
+    fn default() -> Self {
+        // KV cache of Llama 3 8B: 32 layers, 8 heads of 128, keys and values, 2 bytes each.
+        Self {
+            spread_permille: 200,
+            contention_permille: 600,
+            beside_prefill_permille: 500,
+            kv_bytes_per_token: 131_072,
+        }
+    }
+}
+
+/// A fleet that cannot be simulated.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FleetError {
+    /// The file as a whole cannot be used.
+    #[error(transparent)]
+    File(#[from] FleetFileError),
+    /// A row cannot be used: a simulation of half a fleet says nothing about the whole.
+    #[error("line {line}: {why}")]
+    Row {
+        /// The row's line.
+        line: u64,
+        /// What is wrong.
+        why: String,
+    },
+    /// There is none.
+    #[error("the fleet has no pools")]
+    NoPools,
+}
+
+/// The rows of a fleet file, as text.
+#[derive(Debug)]
+pub struct FleetRows(Vec<(u64, String)>);
+
+impl FleetRows {
+    /// Reads all rows.
+    ///
+    /// # Errors
+    /// A file that cannot be read, or a row that is no row.
+    pub fn read(path: &Path, warnings: &mut Warnings) -> Result<Self, FleetError> {
+        let mut reader = FleetReader::open(path)?;
+        let mut rows = Vec::new();
+        while let Some(row) = reader.next_row(warnings)? {
+            let line = row.line;
+            let text = row.text.map_err(|refused| FleetError::Row { line, why: refused.error.to_string() })?;
+            rows.push((line, text.to_owned()));
+        }
+        Ok(Self(rows))
+    }
+}
+
+/// One pool.
+#[derive(Debug)]
+pub struct SimPool<'t> {
+    text: PoolText<'t>,
+    /// What it really is.
+    pub spec: EngineSpec,
+    /// Which of [`SimFleet::class_names`] it is of.
+    pub class: u32,
+}
+
+impl SimPool<'_> {
+    /// Lends what the pool publishes.
+    pub fn with_snapshot<R>(&self, then: impl FnOnce(&PoolSnapshot<'_>) -> R) -> R {
+        self.text.with_snapshot(then)
+    }
+
+    /// Id and replica.
+    #[must_use]
+    pub fn identity(&self) -> (&str, &str) {
+        (self.text.id(), self.text.replica_id())
+    }
+
+    /// Whether its engine serves a model.
+    #[must_use]
+    pub fn serves(&self, engine: &str, model: &str) -> bool {
+        self.with_snapshot(|pool| {
+            pool.engine.eq_ignore_ascii_case(engine)
+                && pool.supports.models.is_none_or(|models| models.contains(&model))
+        })
+    }
+}
+
+/// All pools, in order of their identities.
+#[derive(Debug)]
+pub struct SimFleet<'t> {
+    /// The pools: a pool's index is its rank.
+    pub pools: Vec<SimPool<'t>>,
+    /// Names of classes of pools: engine, slots, memory.
+    pub class_names: Vec<String>,
+    /// The model of their engines.
+    pub model: EngineModel,
+}
+
+impl<'t> SimFleet<'t> {
+    /// The engines behind the rows.
+    ///
+    /// # Errors
+    /// A row that breaks a rule, or no row at all.
+    pub fn new(
+        rows: &'t FleetRows,
+        model: EngineModel,
+        seed: u64,
+        warnings: &mut Warnings,
+    ) -> Result<Self, FleetError> {
+        let mut texts = Vec::with_capacity(rows.0.len());
+        for (line, text) in &rows.0 {
+            let refused = |why: String| FleetError::Row { line: *line, why };
+            texts.push((*line, PoolText::read(text, warnings).map_err(|error| refused(error.error.to_string()))?));
+        }
+        texts.sort_by(|(_, one), (_, other)| (one.id(), one.replica_id()).cmp(&(other.id(), other.replica_id())));
+        let mut fleet = Self { pools: Vec::with_capacity(texts.len()), class_names: Vec::new(), model };
+        for (number, (line, text)) in texts.into_iter().enumerate() {
+            let refused = |error: FieldError| FleetError::Row { line, why: error.to_string() };
+            let row = text.with_snapshot(|pool| pool.validate().map(|valid| *valid.row())).map_err(refused)?;
+            let name = text.with_snapshot(class_name);
+            let class = fleet.class(name);
+            let spec = spec(&row, &model, &mut Random::of(seed, number as u64));
+            fleet.pools.push(SimPool { text, spec, class });
+        }
+        if fleet.pools.is_empty() { Err(FleetError::NoPools) } else { Ok(fleet) }
+    }
+
+    fn class(&mut self, name: String) -> u32 {
+        let known = self.class_names.iter().position(|own| *own == name);
+        let class = known.unwrap_or_else(|| {
+            self.class_names.push(name);
+            self.class_names.len() - 1
+        });
+        // At most one for each pool.
+        u32::try_from(class).unwrap_or(u32::MAX)
+    }
+
+    /// The rank of a pool.
+    #[must_use]
+    pub fn rank_of(&self, id: &str, replica_id: &str) -> Option<usize> {
+        self.pools.binary_search_by(|pool| pool.identity().cmp(&(id, replica_id))).ok()
+    }
+}
+
+fn class_name(pool: &PoolSnapshot<'_>) -> String {
+    format!("{}, {} slots, {} GiB", pool.engine, pool.slots_total, pool.vram_total_bytes >> 30)
+}
+
+fn spec(row: &PoolRow, model: &EngineModel, random: &mut Random) -> EngineSpec {
+    let spread = model.spread_permille.min(999);
+    let mut off = |value: u64| value * (1000 - spread + random.below(2 * spread + 1)) / 1000;
+    let first_token_us = if row.first_token_us == PoolRow::FIRST_TOKEN_UNKNOWN {
+        UNPUBLISHED_FIRST_TOKEN_US
+    } else {
+        row.first_token_us
+    };
+    let step_q10 = if row.decode_q10 == 0 { UNPUBLISHED_STEP_Q10 } else { row.decode_q10.into() };
+    // A published rate is that of an engine with half of its slots taken.
+    let alone = |step_q10: u64| step_q10 * 2000 / (2000 + model.contention_permille);
+    EngineSpec {
+        slots: row.slots_total.into(),
+        kv_tokens: row.vram_free_bytes / model.kv_bytes_per_token.max(1),
+        first_token_us: off(first_token_us),
+        prefill_q10: off(row.prefill_q10.into()),
+        step_q10: alone(off(step_q10)),
+        contention_permille: model.contention_permille,
+        beside_prefill_permille: model.beside_prefill_permille,
+    }
+}

@@ -1,0 +1,23 @@
+//! `orchestrator simulate`: what the decisions do to users, on real traces, beside other policies.
+//!
+//! A discrete-event simulation drives the very same `Scheduler` that a daemon runs, and the rules of its peers, with the
+//! requests of a trace over a fleet whose engines nobody sees into.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`request`] | a request of a trace, and what became of it |
+//! | [`fleet`], [`engine`] | what pools publish, and what their engines truly do |
+//! | [`policy`] | who decides: this engine, or one of the baselines |
+//! | [`trace`] | requests from files |
+//! | [`results`] | what the outcomes of a run say |
+//! | [`run`], [`faults`] | one run from the first arrival to the last end, and what goes wrong in it |
+
+pub mod engine;
+mod events;
+pub mod faults;
+pub mod fleet;
+pub mod policy;
+pub mod request;
+pub mod results;
+pub mod run;
+pub mod trace;

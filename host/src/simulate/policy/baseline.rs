@@ -1,0 +1,228 @@
+//! What all baselines share: which pools can take a request at all, what was sent where, and the books about it.
+//!
+//! Invariant: what a pool is thought to have is its last report and what was sent since that report was true.
+
+use super::overlap::Overlap;
+use super::{Order, Policy, Report, Told, World};
+use crate::random::Random;
+
+/// What a router thinks of a pool.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Load {
+    /// Whether it said anything yet, and is there.
+    pub(super) known: bool,
+    pub(super) draining: bool,
+    /// Slots in all, and free ones by the last report.
+    pub(super) slots: u32,
+    pub(super) kv_tokens: u64,
+    pub(super) kv_free_tokens: u64,
+    /// Requests that wait there by the last report.
+    pub(super) reported_waiting: u32,
+    pub(super) reported_running: u32,
+    /// Requests sent there that have not ended, and of those the ones without a first token.
+    pub(super) in_flight: u32,
+    /// Prompt tokens sent there and not prefilled yet.
+    pub(super) prefill_tokens: u64,
+    /// Tokens, prompt and predicted output, of all that is in flight.
+    pub(super) tokens: u64,
+    /// Sent since the last report was true.
+    pub(super) sent_since: u32,
+}
+
+impl Load {
+    /// Requests that are there, by the report and by what was sent since.
+    pub(super) fn requests(&self) -> u32 {
+        (self.reported_waiting + self.reported_running + self.sent_since).max(self.in_flight)
+    }
+}
+
+/// What a rule may look at when it chooses.
+pub(super) struct View<'v, 'w> {
+    pub(super) world: &'v World<'w>,
+    pub(super) request: u32,
+    pub(super) loads: &'v [Load],
+    pub(super) overlap: &'v Overlap,
+    /// Pools that can take the request, by rank; at least one.
+    pub(super) candidates: &'v [u32],
+    pub(super) random: &'v mut Random,
+}
+
+impl View<'_, '_> {
+    pub(super) fn load(&self, pool: u32) -> &Load {
+        &self.loads[pool as usize]
+    }
+
+    /// Tokens of the request's prompt that were sent to the pool before.
+    pub(super) fn overlap_tokens(&self, pool: u32) -> u32 {
+        self.overlap.tokens(self.world.trace, pool, self.request)
+    }
+
+    pub(super) fn prompt_tokens(&self) -> u32 {
+        self.world.trace.requests[self.request as usize].prompt_tokens
+    }
+
+    /// The candidate of least cost; one of several by luck, as the peers do.
+    pub(super) fn least(&mut self, mut cost: impl FnMut(&Self, u32) -> f64) -> u32 {
+        let costs: Vec<f64> = self.candidates.iter().map(|&pool| cost(self, pool)).collect();
+        let least = costs.iter().copied().fold(f64::INFINITY, f64::min);
+        let ties: Vec<u32> =
+            self.candidates.iter().zip(&costs).filter(|(_, cost)| **cost <= least).map(|(&pool, _)| pool).collect();
+        *self.random.pick(if ties.is_empty() { self.candidates } else { &ties })
+    }
+}
+
+/// A rule that chooses.
+pub(super) trait Rule {
+    fn choose(&mut self, view: &mut View<'_, '_>) -> u32;
+}
+
+/// A rule with its books.
+#[derive(Debug)]
+pub(super) struct Baseline<'w, R> {
+    world: World<'w>,
+    rule: R,
+    loads: Vec<Load>,
+    overlap: Overlap,
+    /// Pools that serve each model.
+    eligible: Vec<Vec<u32>>,
+    candidates: Vec<u32>,
+    /// What was sent and has not ended, by request.
+    sent: Vec<Option<Sent>>,
+    /// The same requests, by pool.
+    there: Vec<Vec<u32>>,
+    random: Random,
+    decisions: u64,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Sent {
+    pool: u32,
+    at_us: u64,
+    prefill_tokens: u32,
+    tokens: u64,
+}
+
+impl<'w, R> Baseline<'w, R> {
+    /// A baseline that knows nothing yet.
+    pub(super) fn new(world: World<'w>, seed: u64, rule: R) -> Self {
+        let pools = &world.fleet.pools;
+        let models = world.trace.models.iter().zip(world.engines);
+        let serving = |(model, engine): (&String, &String)| {
+            (0u32..).zip(pools).filter(|(_, pool)| pool.serves(engine, model)).map(|(rank, _)| rank).collect()
+        };
+        Self {
+            world,
+            rule,
+            loads: vec![Load::default(); pools.len()],
+            overlap: Overlap::default(),
+            eligible: models.map(serving).collect(),
+            candidates: Vec::new(),
+            sent: vec![None; world.trace.requests.len()],
+            there: vec![Vec::new(); pools.len()],
+            random: Random::of(seed, 0),
+            decisions: 0,
+        }
+    }
+
+    fn report(&mut self, pool: u32, report: &Report) {
+        let spec = &self.world.fleet.pools[pool as usize];
+        let slots = spec.with_snapshot(|pool| u32::try_from(pool.slots_total).unwrap_or(0));
+        let sent = self.there[pool as usize].iter().filter_map(|&request| self.sent[request as usize]);
+        let sent_since = sent.filter(|sent| sent.at_us >= report.observed_us).count();
+        let load = &mut self.loads[pool as usize];
+        load.known = true;
+        load.draining = report.draining;
+        load.slots = slots;
+        load.kv_tokens = load.kv_tokens.max(report.kv_free_tokens);
+        load.kv_free_tokens = report.kv_free_tokens;
+        load.reported_waiting = report.waiting;
+        load.reported_running = slots.saturating_sub(report.slots_free);
+        load.sent_since = u32::try_from(sent_since).unwrap_or(u32::MAX);
+    }
+
+    fn prefilled(&mut self, request: u32) {
+        if let Some(sent) = &mut self.sent[request as usize] {
+            let load = &mut self.loads[sent.pool as usize];
+            load.prefill_tokens -= u64::from(std::mem::take(&mut sent.prefill_tokens));
+        }
+    }
+
+    fn ended(&mut self, request: u32) {
+        self.prefilled(request);
+        if let Some(sent) = self.sent[request as usize].take() {
+            self.there[sent.pool as usize].retain(|&own| own != request);
+            let load = &mut self.loads[sent.pool as usize];
+            load.in_flight -= 1;
+            load.tokens -= sent.tokens;
+        }
+    }
+
+    fn gone(&mut self, pool: u32) {
+        for request in std::mem::take(&mut self.there[pool as usize]) {
+            self.ended(request);
+        }
+        self.loads[pool as usize] = Load::default();
+        self.overlap.forget(pool);
+    }
+}
+
+impl<R: Rule> Baseline<'_, R> {
+    fn arrived(&mut self, now_us: u64, request: u32) -> Order {
+        self.decisions += 1;
+        let asked = &self.world.trace.requests[request as usize];
+        let Self { world, rule, loads, overlap, eligible, candidates, random, .. } = self;
+        let serving = &eligible[asked.model as usize];
+        candidates.clear();
+        candidates.extend(serving.iter().copied().filter(|&pool| {
+            let load = &loads[pool as usize];
+            load.known && !load.draining
+        }));
+        if candidates.is_empty() {
+            let reason = if serving.is_empty() { "no_pool_serves_it" } else { "no_pool_is_there" };
+            return Order::Refuse { request, reason };
+        }
+        let mut view = View { world, request, loads, overlap, candidates, random };
+        let pool = rule.choose(&mut view);
+        let overlap_tokens = view.overlap_tokens(pool);
+        self.send(now_us, request, pool, overlap_tokens);
+        Order::Send { request, pool, predicted_start_us: None, predicted_end_us: None }
+    }
+
+    fn send(&mut self, now_us: u64, request: u32, pool: u32, overlap_tokens: u32) {
+        let prompt_tokens = self.world.trace.requests[request as usize].prompt_tokens;
+        let prefill_tokens = prompt_tokens.saturating_sub(overlap_tokens);
+        let tokens = u64::from(prompt_tokens) + u64::from(self.world.predicted_tokens(request));
+        let load = &mut self.loads[pool as usize];
+        load.in_flight += 1;
+        load.sent_since += 1;
+        load.prefill_tokens += u64::from(prefill_tokens);
+        load.tokens += tokens;
+        self.there[pool as usize].push(request);
+        self.sent[request as usize] = Some(Sent { pool, at_us: now_us, prefill_tokens, tokens });
+        self.overlap.sent(self.world.trace, pool, request);
+    }
+}
+
+impl<R: Rule> Policy for Baseline<'_, R> {
+    fn tell(&mut self, now_us: u64, told: Told, orders: &mut Vec<Order>) {
+        match told {
+            Told::Report { pool, report } => self.report(pool, &report),
+            Told::Gone { pool } => self.gone(pool),
+            Told::Arrived { request } => {
+                let order = self.arrived(now_us, request);
+                orders.push(order);
+            }
+            Told::FirstToken { request } => self.prefilled(request),
+            Told::Finished { request, .. } => self.ended(request),
+            Told::Started { .. } | Told::Tick => {}
+        }
+    }
+
+    fn next_wakeup_us(&self) -> Option<u64> {
+        None
+    }
+
+    fn decisions(&self) -> u64 {
+        self.decisions
+    }
+}

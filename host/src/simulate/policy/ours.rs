@@ -1,0 +1,229 @@
+//! This engine: the very `Scheduler` that a daemon runs, with its recorder.
+//!
+//! Jobs are named by their request's index, so that an action finds its request; sessions likewise.
+
+use std::path::Path;
+
+use orchestrator_core::scheduler::{AbortCause, Action, Answer, ExpiryCause, Input, RefusalCode};
+use orchestrator_core::{JobSpec, PoolSnapshot};
+
+use super::{Order, Policy, Report, Told, World};
+use crate::daemon::{Driver, HostStorage, OUTCOME_BYTES, RecordingFile, Said, Sizes, StorageError};
+use crate::fleet::LiveFleet;
+use crate::input::Policies;
+
+/// How this engine is set up.
+#[derive(Debug, Clone)]
+pub struct OursOptions {
+    /// Its policies.
+    pub policies: Policies,
+    /// Its storage.
+    pub sizes: Sizes,
+}
+
+/// Why it cannot run.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OursError {
+    /// Its storage is too large.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// Nothing can be recorded.
+    #[error("the recording: {0}")]
+    Recording(#[from] std::io::Error),
+}
+
+/// Memory that a scheduler borrows.
+#[derive(Debug)]
+pub struct OursMemory {
+    storage: HostStorage<<LiveFleet as orchestrator_core::PoolRegistry>::Lease>,
+    outcome: Vec<u8>,
+}
+
+impl OursMemory {
+    /// Memory for these options.
+    ///
+    /// # Errors
+    /// Sizes above their limits.
+    pub fn new(options: &OursOptions) -> Result<Self, StorageError> {
+        let storage = HostStorage::new(&options.sizes, &options.policies.prices)?;
+        Ok(Self { storage, outcome: Vec::new() })
+    }
+}
+
+/// This engine at work.
+pub struct Ours<'m, 'w> {
+    world: World<'w>,
+    driver: Driver<'m, LiveFleet, ()>,
+    job: String,
+    session: String,
+    decisions: u64,
+}
+
+impl<'m, 'w> Ours<'m, 'w> {
+    /// A scheduler that knows nothing yet; what it is told and says is recorded to `recording`.
+    ///
+    /// # Errors
+    /// A recording that cannot be written.
+    pub fn new(
+        world: World<'w>,
+        options: &OursOptions,
+        memory: &'m mut OursMemory,
+        recording: Option<&Path>,
+    ) -> Result<Self, OursError> {
+        let fleet = LiveFleet::with_capacity(options.sizes.pools);
+        let file = recording.map(RecordingFile::open).transpose()?;
+        let mut driver = Driver::new(fleet, memory.storage.storage(), &options.policies, None, ());
+        if let Some(file) = file {
+            memory.outcome.resize(OUTCOME_BYTES, 0);
+            driver.record(file, &mut memory.outcome, options.sizes, &options.policies);
+        }
+        Ok(Self { world, driver, job: String::new(), session: String::new(), decisions: 0 })
+    }
+
+    /// Writes what is left of the recording.
+    ///
+    /// # Errors
+    /// Why it is not whole.
+    pub fn finish_recording(&mut self) -> std::io::Result<()> {
+        let Some(file) = self.driver.recording_mut() else { return Ok(()) };
+        file.flush();
+        file.failure().map_or(Ok(()), |error| Err(std::io::Error::new(error.kind(), error.to_string())))
+    }
+
+    fn drive(&mut self, now_us: u64, input: &Input<'_>, orders: &mut Vec<Order>) -> Answer {
+        let fleet = self.world.fleet;
+        self.driver.drive(input, now_us, &mut |said| {
+            if let Said::Action { action, .. } = said {
+                orders.extend(order(action, now_us, |id, replica_id| fleet.rank_of(id, replica_id)));
+            }
+        })
+    }
+
+    fn report(&mut self, now_us: u64, pool: u32, report: &Report, orders: &mut Vec<Order>) {
+        let kv_bytes = report.kv_free_tokens.saturating_mul(self.world.fleet.model.kv_bytes_per_token);
+        let own = &self.world.fleet.pools[pool as usize];
+        own.with_snapshot(|published| {
+            let snapshot = PoolSnapshot {
+                slots_free: report.slots_free.into(),
+                queue_depth: report.waiting.into(),
+                vram_free_bytes: i64::try_from(kv_bytes).unwrap_or(i64::MAX).min(published.vram_free_bytes),
+                draining: report.draining,
+                age_ms: now_us.saturating_sub(report.observed_us) as f64 / 1000.0,
+                ..*published
+            };
+            let _ = self.drive(now_us, &Input::Snapshot(&snapshot), orders);
+        });
+    }
+
+    fn arrived(&mut self, now_us: u64, request: u32, orders: &mut Vec<Order>) {
+        self.decisions += 1;
+        let asked = &self.world.trace.requests[request as usize];
+        let tokens = u64::from(asked.prompt_tokens) + u64::from(self.world.predicted_tokens(request));
+        let kv_bytes = tokens.saturating_mul(self.world.fleet.model.kv_bytes_per_token);
+        let (mut job, mut session) = (std::mem::take(&mut self.job), std::mem::take(&mut self.session));
+        write_name(&mut job, 'r', request);
+        if let Some(number) = asked.session {
+            write_name(&mut session, 's', number);
+        }
+        let mut spec = JobSpec::new(
+            &job,
+            &self.world.engines[asked.model as usize],
+            &self.world.trace.models[asked.model as usize],
+        );
+        spec.priority = asked.priority;
+        spec.prompt_tokens = asked.prompt_tokens.into();
+        spec.expected_tokens = Some(self.world.predicted_tokens(request).into());
+        spec.est_kv_bytes = Some(i64::try_from(kv_bytes).unwrap_or(i64::MAX));
+        spec.session_id = asked.session.map(|_| session.as_str());
+        spec.deadline_ms = asked.deadline_us.map(|deadline_us| deadline_us as f64 / 1000.0);
+        let start = orders.len();
+        match self.drive(now_us, &Input::Submit(&spec), orders) {
+            Answer::Accepted(_) => {}
+            // An action of the same input that drops it would follow an acceptance only.
+            Answer::Refused(refusal) => orders.insert(start, Order::Refuse { request, reason: refusal.code.name() }),
+            _ => orders.insert(start, Order::Refuse { request, reason: "not_taken" }),
+        }
+        (self.job, self.session) = (job, session);
+    }
+
+    fn said_of(&mut self, now_us: u64, request: u32, orders: &mut Vec<Order>, input: impl Fn(&str) -> Input<'_>) {
+        let mut job = std::mem::take(&mut self.job);
+        write_name(&mut job, 'r', request);
+        let _ = self.drive(now_us, &input(&job), orders);
+        self.job = job;
+    }
+
+    fn gone(&mut self, now_us: u64, pool: u32, orders: &mut Vec<Order>) {
+        let (id, replica_id) = self.world.fleet.pools[pool as usize].identity();
+        let _ = self.drive(now_us, &Input::RemovePool { id, replica_id }, orders);
+    }
+}
+
+impl Policy for Ours<'_, '_> {
+    fn tell(&mut self, now_us: u64, told: Told, orders: &mut Vec<Order>) {
+        match told {
+            Told::Report { pool, report } => self.report(now_us, pool, &report, orders),
+            Told::Gone { pool } => self.gone(now_us, pool, orders),
+            Told::Arrived { request } => self.arrived(now_us, request, orders),
+            Told::Started { request } => self.said_of(now_us, request, orders, |job_id| Input::Started { job_id }),
+            Told::FirstToken { request } => {
+                self.said_of(now_us, request, orders, |job_id| Input::FirstToken { job_id })
+            }
+            Told::Finished { request, tokens } => {
+                self.said_of(now_us, request, orders, |job_id| Input::Finished { job_id, tokens_out: tokens });
+            }
+            Told::Tick => {
+                let _ = self.drive(now_us, &Input::Tick, orders);
+            }
+        }
+    }
+
+    fn next_wakeup_us(&self) -> Option<u64> {
+        self.driver.next_timer_us()
+    }
+
+    fn decisions(&self) -> u64 {
+        self.decisions
+    }
+}
+
+fn write_name(name: &mut String, letter: char, number: u32) {
+    use std::fmt::Write;
+
+    name.clear();
+    // Writing to a string does not fail.
+    let _ = write!(name, "{letter}{number}");
+}
+
+/// The request behind a job's id.
+fn request_of(job_id: &str) -> Option<u32> {
+    job_id.strip_prefix('r')?.parse().ok()
+}
+
+fn order(action: &Action, now_us: u64, rank_of: impl Fn(&str, &str) -> Option<usize>) -> Option<Order> {
+    match action {
+        Action::Dispatch { job_id, pool_id, replica_id, dispatch } => {
+            let pool = u32::try_from(rank_of(pool_id, replica_id)?).ok()?;
+            let assignment = &dispatch.assignment;
+            Some(Order::Send {
+                request: request_of(job_id)?,
+                pool,
+                predicted_start_us: Some(now_us.saturating_add(assignment.start_us)),
+                predicted_end_us: assignment.end_us.map(|end_us| now_us.saturating_add(end_us)),
+            })
+        }
+        Action::Abort { job_id, cause, .. } => {
+            let request = request_of(job_id)?;
+            // What its pool had is lost with the pool.
+            let is_lost = matches!(cause, AbortCause::Expired(ExpiryCause::PoolLost));
+            (!is_lost).then_some(Order::Abort { request, cause: cause.name() })
+        }
+        Action::Drop { job_id, refusal } => {
+            let is_late = matches!(refusal.code, RefusalCode::QueueTimeout | RefusalCode::DeadlineUnmet);
+            let expired = is_late.then_some(refusal.code.name());
+            Some(Order::Drop { request: request_of(job_id)?, expired })
+        }
+        _ => None,
+    }
+}
