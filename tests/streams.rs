@@ -418,6 +418,10 @@ impl PoolRegistry for Moves {
         self.fleet.set_age(pool, age_us);
     }
 
+    fn set_admission_latency(&mut self, pool: PoolHandle, admission_latency_us: u64) {
+        self.fleet.set_admission_latency(pool, admission_latency_us);
+    }
+
     fn takes_jobs(&self, policy: &Policy) -> bool {
         self.fleet.takes_jobs(policy)
     }

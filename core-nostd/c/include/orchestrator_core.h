@@ -301,6 +301,8 @@ typedef struct oc_scheduler_policy {
     double refresh_base_ms;
     // But no longer than this.
     double refresh_cap_ms;
+    // How much a pending prefill counts against its pool: 0 (not at all) to 255.
+    int64_t prefill_weight;
 } oc_scheduler_policy;
 
 // What the tokens of a model on an engine cost. Part of a list: it never grows.

@@ -175,6 +175,8 @@ pub struct oc_scheduler_policy {
     pub refresh_base_ms: f64,
     /// But no longer than this.
     pub refresh_cap_ms: f64,
+    /// How much a pending prefill counts against its pool: 0 (not at all) to 255.
+    pub prefill_weight: i64,
 }
 
 // SAFETY: integers and floats, the size first.
@@ -211,6 +213,7 @@ impl oc_scheduler_policy {
         refresh_after_ms: 15_000.0,
         refresh_base_ms: 1_000.0,
         refresh_cap_ms: 60_000.0,
+        prefill_weight: 32,
     };
 
     fn validate(&self) -> Result<SchedulerPolicy, Fault> {
@@ -244,6 +247,7 @@ impl oc_scheduler_policy {
             refresh_after_ms: self.refresh_after_ms,
             refresh_base_ms: self.refresh_base_ms,
             refresh_cap_ms: self.refresh_cap_ms,
+            prefill_weight: self.prefill_weight,
         };
         Ok(spec.validate()?)
     }
@@ -387,6 +391,7 @@ mod tests {
             refresh_after_ms: 25.0,
             refresh_base_ms: 26.0,
             refresh_cap_ms: 27.0,
+            prefill_weight: 28,
         };
         let spec = SchedulerPolicySpec {
             queue_total: WaitLimit { jobs: 3, tokens: 9 },
@@ -413,6 +418,7 @@ mod tests {
             refresh_after_ms: 25.0,
             refresh_base_ms: 26.0,
             refresh_cap_ms: 27.0,
+            prefill_weight: 28,
         };
         assert_eq!(policy.validate(), Ok(spec.validate().unwrap()));
     }

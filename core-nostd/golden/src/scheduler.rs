@@ -13,7 +13,7 @@ use crate::random::Random;
 use crate::worlds;
 
 /// What [`scheduler_digest`] is everywhere.
-pub const SCHEDULER_DIGEST: u64 = 0xd110_9b29_e24b_ad6d;
+pub const SCHEDULER_DIGEST: u64 = 0x6270_f1ac_ff76_678e;
 
 const POOLS: usize = 8;
 const QUEUED: usize = 16;

@@ -113,14 +113,14 @@ impl Decode<'_> for Policy {
 
 impl Encode for SchedulerPolicy {
     fn encode<S: Sink + ?Sized>(&self, sink: &mut S) -> Result<(), OutOfRoom> {
-        let Self { queue, admission, watchdog, session_ttl_us, refresh } = self;
+        let Self { queue, admission, watchdog, prefill_weight, session_ttl_us, refresh } = self;
         let AdmissionRules { max_job_tokens, max_context_tokens, retry_floor_ms, retry_cap_ms } = admission;
         let WatchdogRules { start_timeout_us, wall_limit_us, idle_limit_us } = watchdog;
         let RefreshRules { after_us, base_us, cap_us } = refresh;
         queue.encode(sink)?;
         (max_job_tokens, max_context_tokens, retry_floor_ms, retry_cap_ms).encode(sink)?;
         (start_timeout_us, wall_limit_us, idle_limit_us, session_ttl_us).encode(sink)?;
-        (after_us, base_us, cap_us).encode(sink)
+        (after_us, base_us, cap_us, prefill_weight).encode(sink)
     }
 }
 
@@ -140,10 +140,12 @@ impl Decode<'_> for SchedulerPolicy {
         let after_us = take_time(reader)?;
         let base_us = reader.take_between(1, TIME_MAX_US)?;
         let cap_us = reader.take_between(base_us, TIME_MAX_US)?;
+        let prefill_weight = reader.take()?;
         Ok(Self {
             queue,
             admission: AdmissionRules { max_job_tokens, max_context_tokens, retry_floor_ms, retry_cap_ms },
             watchdog,
+            prefill_weight,
             session_ttl_us,
             refresh: RefreshRules { after_us, base_us, cap_us },
         })

@@ -65,6 +65,10 @@ impl<F: PoolRegistry + ?Sized> PoolRegistry for &mut F {
         (**self).set_age(pool, age_us);
     }
 
+    fn set_admission_latency(&mut self, pool: PoolHandle, admission_latency_us: u64) {
+        (**self).set_admission_latency(pool, admission_latency_us);
+    }
+
     fn prepare_for(&mut self, policy: &Policy) {
         (**self).prepare_for(policy);
     }

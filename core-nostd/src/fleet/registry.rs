@@ -86,6 +86,9 @@ pub trait PoolRegistry {
     /// Sets the age of a pool's snapshot, in µs.
     fn set_age(&mut self, pool: PoolHandle, age_us: u64);
 
+    /// Sets how long a job waits for a pool before its own prefill, in µs. LEASE-8.
+    fn set_admission_latency(&mut self, pool: PoolHandle, admission_latency_us: u64);
+
     /// Works out what a policy asks of every pool, such as the hashes of its spread seed (KEY-8). Called before the first
     /// decision under it.
     fn prepare_for(&mut self, policy: &Policy) {

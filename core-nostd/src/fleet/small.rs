@@ -615,6 +615,12 @@ impl<const POOLS: usize, const LISTS: usize, const NAMES: usize> PoolRegistry fo
         }
     }
 
+    fn set_admission_latency(&mut self, pool: PoolHandle, admission_latency_us: u64) {
+        if let Some(row) = self.row_mut(pool) {
+            row.admission_latency_us = admission_latency_us.min(TIME_MAX_US);
+        }
+    }
+
     fn takes_jobs(&self, policy: &Policy) -> bool {
         any_takes_jobs(&self.rows, policy)
     }

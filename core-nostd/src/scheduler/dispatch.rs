@@ -7,6 +7,7 @@ use super::leases::NewLease;
 use super::lifecycle::owned;
 use super::machine::Scheduler;
 use super::observer::Observer;
+use super::prefills::{prefill_us, untold_us};
 use super::queue::Departed;
 use super::submit::{decision_facts, facts_of};
 use super::waiting::{WaitingJob, Work};
@@ -22,6 +23,7 @@ struct Committed<L> {
     pool: PoolHandle,
     held: L,
     assignment: Assignment,
+    prefill_us: u64,
 }
 
 /// Decides, says so, and commits; `None` where no pool can take the job now.
@@ -40,8 +42,9 @@ fn place<F: PoolRegistry>(
     });
     let assignment = *decision.assignment()?;
     let pool = fleet.at_rank(assignment.rank)?;
+    let prefill_us = fleet.row(pool).map_or(0, |row| prefill_us(row, policy, &assignment, facts.output_tokens));
     let held = fleet.commit(job, assignment.rank).ok()?;
-    Some(Committed { pool, held, assignment })
+    Some(Committed { pool, held, assignment, prefill_us })
 }
 
 impl<F: PoolRegistry> Scheduler<'_, F> {
@@ -145,8 +148,12 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
         committed: Committed<F::Lease>,
         observer: &mut impl Observer,
     ) -> Option<Action> {
-        let Committed { pool, held, mut assignment } = committed;
+        let Committed { pool, held, mut assignment, prefill_us } = committed;
         let now_us = self.now_us;
+        let waits = self.fleet.export_lease(&held).waits;
+        let untold_us = untold_us(self.leases.pending_prefill_us(pool), self.rules.prefill_weight, waits);
+        assignment.start_us = assignment.start_us.saturating_sub(untold_us);
+        assignment.end_us = assignment.end_us.map(|end_us| end_us.saturating_sub(untold_us));
         let run_us = assignment.end_us.map(|end_us| end_us.saturating_sub(assignment.start_us));
         let predicted_end_us = assignment.end_us.map(|us| now_us.saturating_add(us));
         // The deadline counts from the admission, the prediction from now.
@@ -156,19 +163,21 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
             work.held = self.sessions.turn_started(session, work.held, run_us, now_us);
         }
         // LEASE-5: it was sent to wait there.
-        let pool_wait_us = if self.fleet.export_lease(&held).waits { assignment.start_us } else { 0 };
+        let pool_wait_us = if waits { assignment.start_us } else { 0 };
         let lease = NewLease {
             pool,
             held,
             admitted_at_us: work.admitted_at_us,
             predicted_end_us,
             pool_wait_us,
+            prefill_us,
             prompt_tokens: work.prompt_tokens,
             job: work,
         };
         // There is room for a lease, and no other job has the id: both were asked.
         let ticket = self.leases.reserve(spec.id, lease, now_us).ok()?;
         self.models.put(ticket.slot(), spec.model_id);
+        self.note_prefills(pool);
         let dispatch = DispatchFacts {
             assignment,
             waited_us: now_us.saturating_sub(work.admitted_at_us),

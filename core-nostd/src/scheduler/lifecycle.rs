@@ -45,6 +45,7 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
             let reported = scheduler.leases.first_token(ticket, scheduler.now_us);
             let is_news = scheduler.note_start(ticket, reported, observer);
             if is_news {
+                scheduler.prefills_changed(ticket);
                 scheduler.note_first_token(ticket, observer);
             }
             is_news
@@ -74,6 +75,7 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
     pub(super) fn progress(&mut self, job_id: &str, tokens_out: u32, observer: &mut impl Observer) -> Answer {
         self.report(job_id, |scheduler, ticket| {
             let reported = scheduler.leases.progress(ticket, scheduler.now_us, tokens_out);
+            scheduler.prefills_changed(ticket);
             scheduler.note_start(ticket, reported, observer)
         })
     }
@@ -149,7 +151,9 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
                 self.sessions.kv_written(session, ended.pool, cached_tokens, self.now_us);
             }
         }
+        let pool = ended.pool;
         let work = ended.give_back_to(&mut self.fleet);
+        self.note_prefills(pool);
         self.settle(&work, &usage);
         self.capacity_may_have_grown();
     }

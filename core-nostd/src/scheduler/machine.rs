@@ -309,6 +309,7 @@ impl<'a, F: PoolRegistry> Scheduler<'a, F> {
         self.fleet.prepare_for(placement);
         self.placement = placement.clone();
         self.rules = *rules;
+        self.note_all_prefills();
         // Other ages may be the limits.
         self.mark_stale_pools();
         self.expire_sessions(observer);

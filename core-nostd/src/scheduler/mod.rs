@@ -23,6 +23,7 @@ mod machine;
 mod observer;
 mod policy;
 mod pools;
+mod prefills;
 mod prices;
 mod queue;
 mod recorder;

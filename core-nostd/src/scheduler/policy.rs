@@ -151,6 +151,8 @@ pub struct SchedulerPolicySpec {
     pub wall_limit_ms: f64,
     /// Between two reports, in ms; 0 is no limit.
     pub idle_limit_ms: f64,
+    /// How much a pending prefill counts against its pool: 0 (not at all) to 255. LEASE-8.
+    pub prefill_weight: i64,
     /// How long an unused session is kept, in ms; 0 is for ever.
     pub session_ttl_ms: f64,
     /// The age at which a snapshot is asked for, in ms.
@@ -184,6 +186,7 @@ impl Default for SchedulerPolicySpec {
             start_timeout_ms: 60_000.0,
             wall_limit_ms: 1_800_000.0,
             idle_limit_ms: 60_000.0,
+            prefill_weight: 32,
             session_ttl_ms: 600_000.0,
             refresh_after_ms: 15_000.0,
             refresh_base_ms: 1_000.0,
@@ -284,6 +287,8 @@ pub struct SchedulerPolicy {
     pub admission: AdmissionRules,
     /// When leases end by themselves.
     pub watchdog: WatchdogRules,
+    /// How much a pending prefill counts against its pool; 0 is not at all. LEASE-8.
+    pub prefill_weight: u8,
     /// How long an unused session is kept; 0 is for ever. SESSION-1.
     pub session_ttl_us: u64,
     /// When pools are asked for their state.
@@ -320,6 +325,7 @@ impl Default for SchedulerPolicy {
                 wall_limit_us: 1_800_000_000,
                 idle_limit_us: 60_000_000,
             },
+            prefill_weight: 32,
             session_ttl_us: 600_000_000,
             refresh: RefreshRules { after_us: 15_000_000, base_us: 1_000_000, cap_us: 60_000_000 },
         }
@@ -340,6 +346,7 @@ impl SchedulerPolicySpec {
                 wall_limit_us: time("lease.wall_limit_ms", self.wall_limit_ms)?,
                 idle_limit_us: time("lease.idle_limit_ms", self.idle_limit_ms)?,
             },
+            prefill_weight: narrow("lease.prefill_weight", self.prefill_weight, 0, u8::MAX)?,
             session_ttl_us: time("session.ttl_ms", self.session_ttl_ms)?,
             refresh: self.refresh_rules()?,
         })
@@ -423,7 +430,7 @@ impl SchedulerPolicy {
     /// The policy's hash: equal knobs, equal hash, on every machine. RECORD-3.
     #[must_use]
     pub fn content_hash(&self) -> u64 {
-        let Self { queue, admission, watchdog, session_ttl_us, refresh } = self;
+        let Self { queue, admission, watchdog, prefill_weight, session_ttl_us, refresh } = self;
         let mut hasher = ContentHasher::new("scheduler-policy");
         for limit in [queue.total, queue.interactive, queue.batch] {
             hasher.int(limit.jobs.into());
@@ -452,6 +459,7 @@ impl SchedulerPolicy {
         for value in [refresh.after_us, refresh.base_us, refresh.cap_us] {
             hasher.int(value);
         }
+        hasher.byte(*prefill_weight);
         hasher.finish()
     }
 }
@@ -482,6 +490,7 @@ mod tests {
             refused(|spec| spec.class_weights = Some(ClassWeights { interactive: 1, batch: 0 })),
             "queue.class_weights"
         );
+        assert_eq!(refused(|spec| spec.prefill_weight = 256), "lease.prefill_weight");
         assert_eq!(refused(|spec| spec.retry_cap_ms = 999), "admission.retry_cap_ms");
         assert_eq!(refused(|spec| spec.refresh_cap_ms = 999.0), "refresh.cap_ms");
         assert_eq!(refused(|spec| spec.wall_limit_ms = f64::NAN), "lease.wall_limit_ms");

@@ -52,6 +52,8 @@ pub struct PoolRecord {
     observed_at_us: Option<u64>,
     /// When the next attempt is due, if one was made.
     retry_at_us: u64,
+    /// As its snapshot says. LEASE-8.
+    admission_latency_us: u64,
     /// Whether its row has an age above the limit.
     is_stale: bool,
     /// Whether somebody asked to drain it. REFRESH-3.
@@ -60,8 +62,15 @@ pub struct PoolRecord {
 
 impl PoolRecord {
     /// No pool.
-    pub const EMPTY: Self =
-        Self { generation: 0, attempts: 0, observed_at_us: None, retry_at_us: 0, is_stale: false, is_drained: false };
+    pub const EMPTY: Self = Self {
+        generation: 0,
+        attempts: 0,
+        observed_at_us: None,
+        retry_at_us: 0,
+        admission_latency_us: 0,
+        is_stale: false,
+        is_drained: false,
+    };
 
     fn is_of(&self, pool: PoolHandle) -> bool {
         self.observed_at_us.is_some() && self.generation == pool.generation
@@ -147,6 +156,20 @@ impl<'a> PoolRecords<'a> {
     #[must_use]
     pub fn is_drained(&self, pool: PoolHandle) -> bool {
         self.record(pool).is_some_and(|record| record.is_drained)
+    }
+
+    /// What a pool publishes as its admission latency, in µs. LEASE-8. O(1).
+    pub fn set_admission_latency(&mut self, pool: PoolHandle, admission_latency_us: u64) {
+        let record = self.records.get_mut(index(pool.slot));
+        if let Some(record) = record.filter(|record| record.is_of(pool)) {
+            record.admission_latency_us = admission_latency_us;
+        }
+    }
+
+    /// The admission latency that a pool publishes, in µs. O(1).
+    #[must_use]
+    pub fn admission_latency_us(&self, pool: PoolHandle) -> Option<u64> {
+        self.record(pool).map(|record| record.admission_latency_us)
     }
 
     /// When a pool's state was observed, in µs. O(1).

@@ -61,7 +61,7 @@ use crate::values::hash::Xxh64;
 pub const RECORDING_MAGIC: [u8; 8] = *b"orch-rec";
 
 /// The version of the form of recordings, `docs/recording.md`.
-pub const RECORDING_FORMAT: u32 = 1;
+pub const RECORDING_FORMAT: u32 = 2;
 
 /// The first byte of a frame with an input.
 const INPUT_FRAME: u8 = 1;

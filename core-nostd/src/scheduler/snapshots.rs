@@ -33,6 +33,7 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
             return Answer::BadSnapshot(FleetError::Full { capacity: index(self.pools_max) });
         }
         self.pools.snapshot_taken(pool, observed_at_us);
+        self.note_published_latency(pool);
         // REFRESH-3: the pool's own numbers know nothing of it.
         if self.pools.is_drained(pool) {
             self.fleet.set_draining(pool, true);

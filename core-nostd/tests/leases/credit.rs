@@ -26,8 +26,16 @@ fn reserve_bytes(fleet: &mut Fleet, leases: &mut Own<'_>, id: &str, now_us: u64,
     job.est_kv_bytes = Some(bytes);
     let held = PoolRegistry::commit(fleet, &job.validate(&Policy::default(), None).unwrap(), 0).unwrap();
     let pool = fleet.at_rank(0).unwrap();
-    let lease =
-        NewLease { pool, held, admitted_at_us: 0, predicted_end_us: None, pool_wait_us: 0, prompt_tokens: 0, job: () };
+    let lease = NewLease {
+        pool,
+        held,
+        admitted_at_us: 0,
+        predicted_end_us: None,
+        pool_wait_us: 0,
+        prefill_us: 0,
+        prompt_tokens: 0,
+        job: (),
+    };
     leases.reserve(id, lease, now_us).unwrap()
 }
 

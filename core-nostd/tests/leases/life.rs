@@ -314,6 +314,7 @@ impl World<'_> {
             admitted_at_us: 0,
             predicted_end_us: None,
             pool_wait_us,
+            prefill_us: kv as u64,
             prompt_tokens: 1,
             job: known,
         };
@@ -322,6 +323,7 @@ impl World<'_> {
                 prop_assert_eq!(expected, Ok(()));
                 self.tickets.insert(id.to_owned(), ticket);
                 self.model.reserve(id, known, bytes, waits.then_some(pool_wait_us), self.now_us);
+                self.model.leases.last_mut().unwrap().prefill_us = kv as u64;
             }
             Err(refused) => {
                 prop_assert_eq!(expected, Err(refused.why));
@@ -378,7 +380,7 @@ impl World<'_> {
         }
     }
 
-    /// LEASE-1, LEASE-2, LEASE-3: what leases hold and what is free is the total, of every pool; and nothing else moved.
+    /// LEASE-1, LEASE-2, LEASE-3, LEASE-8: what leases hold and what is free is the total, of every pool; and nothing else moved.
     fn check(&self) -> Checked {
         for (known, &handle) in self.handles.iter().enumerate() {
             let pool = &self.model.pools[known];
@@ -387,6 +389,7 @@ impl World<'_> {
             let expected = self.model.live().filter(|lease| lease.pool == known).map(|lease| lease.id.as_str());
             prop_assert_eq!(own, expected.collect::<Vec<_>>());
             let Some(row) = self.fleet.row(handle) else { continue };
+            prop_assert_eq!(self.leases.pending_prefill_us(handle), self.model.pending_prefill_us(known));
             let free = self.model.free(known);
             let table = self.fleet.table();
             let rank = PoolRegistry::rank_of(&self.fleet, handle).unwrap() as usize;

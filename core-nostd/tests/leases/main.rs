@@ -56,6 +56,7 @@ pub(crate) fn lease_on(pool: PoolHandle) -> NewLease<&'static str, u32> {
         admitted_at_us: 3,
         predicted_end_us: Some(99),
         pool_wait_us: 0,
+        prefill_us: 0,
         prompt_tokens: 10,
         job: 42,
     }

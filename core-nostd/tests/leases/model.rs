@@ -17,6 +17,7 @@ pub(crate) struct ModelLease {
     pub(crate) bytes: Vec<i64>,
     pub(crate) waits: bool,
     pub(crate) pool_wait_us: u64,
+    pub(crate) prefill_us: u64,
     pub(crate) counted: bool,
     pub(crate) reserved_us: u64,
     pub(crate) started: Option<(u64, u64)>,
@@ -56,6 +57,12 @@ impl Model {
 
     pub(crate) fn live(&self) -> impl Iterator<Item = &ModelLease> {
         self.leases.iter().filter(|lease| lease.ended_us.is_none())
+    }
+
+    /// LEASE-8: a live lease has no token yet, as far as anybody said.
+    pub(crate) fn pending_prefill_us(&self, pool: usize) -> u64 {
+        let is_pending = |lease: &&ModelLease| lease.pool == pool && !lease.has_token && lease.tokens == 0;
+        self.live().filter(is_pending).map(|lease| lease.prefill_us).sum()
     }
 
     /// The total less what leases hold and, until the next snapshot, what ended ones held. Slots below 0 wait.
@@ -116,6 +123,7 @@ impl Model {
             bytes,
             waits: wait_us.is_some(),
             pool_wait_us: wait_us.unwrap_or(0),
+            prefill_us: 0,
             counted: true,
             reserved_us: now_us,
             started: None,

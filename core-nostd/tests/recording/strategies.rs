@@ -237,7 +237,7 @@ pub(super) fn scheduler_policy() -> BoxedStrategy<SchedulerPolicy> {
         of((1u16.., 1u16..)).prop_map(|pair| pair.map(|(interactive, batch)| ClassWeights { interactive, batch }));
     let passes = (weights, 1i64..1 << 24, of(ms()), ms(), 1i64..=65_535, 1i64..1 << 32);
     let admission = (0i64..1 << 25, 0i64..1 << 25, 0i64..=40_000_000, 0i64..=40_000_000);
-    let times = (ms(), ms(), ms(), ms(), ms(), 0.0..1e9f64, 0.0..1e9f64);
+    let times = (ms(), ms(), ms(), ms(), ms(), 0.0..1e9f64, 0.0..1e9f64, 0i64..=255);
     (limits, full, passes, admission, times)
         .prop_map(|(limits, full, passes, admission, times)| {
             let spec = SchedulerPolicySpec {
@@ -265,6 +265,7 @@ pub(super) fn scheduler_policy() -> BoxedStrategy<SchedulerPolicy> {
                 refresh_after_ms: times.4,
                 refresh_base_ms: times.5,
                 refresh_cap_ms: times.5 + times.6,
+                prefill_weight: times.7,
             };
             spec.validate().unwrap()
         })

@@ -23,6 +23,7 @@ mod admission;
 mod leases;
 mod model;
 mod pools;
+mod prefills;
 mod queue;
 mod sessions;
 mod table;

@@ -52,6 +52,7 @@ pub(crate) fn step(scheduler: &mut Scheduler<'_, Fleet>, now_us: u64, input: &In
     log.0.join("; ")
 }
 
+#[derive(Default)]
 pub(crate) struct Log(Vec<String>);
 
 impl Observer for Log {

@@ -94,7 +94,8 @@ fn restart(case: &Case, witness: &mut Witness) {
     let now_us = life.now_us;
     hand_over(&before, &mut after, observed_us, case);
 
-    // STATE-4: every waiting job is asked for again; so does a policy, also one that is the same.
+    // STATE-4: every waiting job is asked for again, once; so does a policy, also one that is the same, and so does the
+    // end of a lease with its pool.
     let (mut told, mut other_told) = (Told::new(0), Told::new(shift_us));
     (told.is_import, other_told.is_import) = (true, true);
     let mut actions = Vec::new();
@@ -105,7 +106,9 @@ fn restart(case: &Case, witness: &mut Witness) {
     if let Some(pool) = lost {
         let _ = apply(&mut before, now_us, &Op::Remove(pool), &mut told);
     }
-    let _ = apply(&mut before, now_us, &Op::Policies(Box::new(other_rules)), &mut told);
+    if imported.lost_leases == 0 {
+        let _ = apply(&mut before, now_us, &Op::Policies(Box::new(other_rules)), &mut told);
+    }
     if lost.is_none() {
         told.items.sort();
         other_told.items.sort();

@@ -114,6 +114,10 @@ impl<F: PoolRegistry> PoolRegistry for ExplainingFleet<F> {
         self.fleet.set_age(pool, age_us);
     }
 
+    fn set_admission_latency(&mut self, pool: PoolHandle, admission_latency_us: u64) {
+        self.fleet.set_admission_latency(pool, admission_latency_us);
+    }
+
     fn prepare_for(&mut self, policy: &Policy) {
         self.fleet.prepare_for(policy);
     }

@@ -58,6 +58,7 @@ fn rules(discipline: Discipline) -> Option<SchedulerPolicy> {
         refresh_after_ms: float(15_000.0),
         refresh_base_ms: float(1000.0),
         refresh_cap_ms: float(60_000.0),
+        prefill_weight: int(32),
     };
     let rules = spec.validate().ok()?;
     keep(&rules.content_hash());

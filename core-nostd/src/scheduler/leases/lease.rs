@@ -30,6 +30,8 @@ pub struct NewLease<L, P> {
     pub predicted_end_us: Option<u64>,
     /// How long it will probably wait in its pool before it starts; 0 where it takes a slot. LEASE-5.
     pub pool_wait_us: u64,
+    /// Time of its prefill as predicted; 0 where it is not known. LEASE-8.
+    pub prefill_us: u64,
     /// Tokens of its prompt.
     pub prompt_tokens: u32,
     /// What else the scheduler keeps of the job: nothing here reads it.
@@ -60,6 +62,8 @@ pub struct Leased<L, P> {
     pub predicted_end_us: Option<u64>,
     /// How long it will probably wait in its pool, as seen at its dispatch. LEASE-5.
     pub pool_wait_us: u64,
+    /// Time of its prefill as predicted, until its first token came; then 0. LEASE-8.
+    pub pending_prefill_us: u64,
     /// Tokens of its prompt.
     pub prompt_tokens: u32,
     /// Tokens produced, as far as was reported.
@@ -71,7 +75,8 @@ pub struct Leased<L, P> {
 
 impl<L, P> Leased<L, P> {
     pub(in crate::scheduler) fn new(lease: NewLease<L, P>, now_us: u64) -> Self {
-        let NewLease { pool, held, admitted_at_us, predicted_end_us, pool_wait_us, prompt_tokens, job } = lease;
+        let NewLease { pool, held, admitted_at_us, predicted_end_us, pool_wait_us, prefill_us, prompt_tokens, job } =
+            lease;
         Self {
             pool,
             held,
@@ -83,10 +88,25 @@ impl<L, P> Leased<L, P> {
             last_report_us: now_us,
             predicted_end_us,
             pool_wait_us,
+            pending_prefill_us: prefill_us,
             prompt_tokens,
             tokens_out: 0,
             job,
             links: LeaseLinks::OUT,
+        }
+    }
+
+    /// What it was made of.
+    pub(super) fn into_new(self) -> NewLease<L, P> {
+        NewLease {
+            pool: self.pool,
+            held: self.held,
+            admitted_at_us: self.admitted_at_us,
+            predicted_end_us: self.predicted_end_us,
+            pool_wait_us: self.pool_wait_us,
+            prefill_us: self.pending_prefill_us,
+            prompt_tokens: self.prompt_tokens,
+            job: self.job,
         }
     }
 

@@ -59,11 +59,15 @@ list_kind! {
 
 /// Storage for the list of one pool's leases: a scheduler brings one for every pool that fits its fleet.
 #[derive(Debug, Clone, Copy)]
-pub struct PoolLeases(pub(super) List<InPool>);
+pub struct PoolLeases {
+    pub(super) list: List<InPool>,
+    /// Prefills of theirs that are pending. LEASE-8.
+    pub(super) pending_prefill_us: u64,
+}
 
 impl PoolLeases {
     /// No leases.
-    pub const EMPTY: Self = Self(List::EMPTY);
+    pub const EMPTY: Self = Self { list: List::EMPTY, pending_prefill_us: 0 };
 }
 
 /// The lists over all leases.

@@ -40,6 +40,7 @@
 //!     admitted_at_us: 0,
 //!     predicted_end_us: None,
 //!     pool_wait_us: 0,
+//!     prefill_us: 0,
 //!     prompt_tokens: 10,
 //!     job: (),
 //! };
@@ -227,14 +228,11 @@ impl<'a, L, P> Leases<'a, L, P> {
             return Err(NotReserved { why: ReserveError::NoSuchPool, lease });
         }
         let leased = Leased::new(lease, self.advance(now_us));
-        let ticket = self.table.insert_or_return(job_id, leased).map_err(|(error, leased)| {
-            let Leased { pool, held, admitted_at_us, predicted_end_us, pool_wait_us, prompt_tokens, job, .. } = leased;
-            let lease = NewLease { pool, held, admitted_at_us, predicted_end_us, pool_wait_us, prompt_tokens, job };
-            NotReserved { why: ReserveError::Insert(error), lease }
-        })?;
-        if let Some(PoolLeases(list)) = self.pools.get_mut(index(pool.slot)) {
-            list.push_back(&mut self.table, ticket.slot());
-        }
+        let ticket = self
+            .table
+            .insert_or_return(job_id, leased)
+            .map_err(|(error, leased)| NotReserved { why: ReserveError::Insert(error), lease: leased.into_new() })?;
+        self.join_pool(ticket);
         self.states.reserve(&mut self.table, ticket);
         Ok(ticket)
     }
@@ -253,7 +251,10 @@ impl<'a, L, P> Leases<'a, L, P> {
         match self.get(ticket) {
             None => Reported::NoLease,
             Some(lease) if lease.first_token_at_us.is_some() => Reported::Repeated,
-            Some(_) => self.report(ticket, now_us, |lease, now_us| lease.first_token_at_us = Some(now_us)),
+            Some(_) => {
+                self.prefilled(ticket);
+                self.report(ticket, now_us, |lease, now_us| lease.first_token_at_us = Some(now_us))
+            }
         }
     }
 
@@ -263,7 +264,12 @@ impl<'a, L, P> Leases<'a, L, P> {
         match self.get(ticket) {
             None => Reported::NoLease,
             Some(lease) if tokens_out < lease.tokens_out => Reported::Repeated,
-            Some(_) => self.report(ticket, now_us, |lease, _| lease.tokens_out = tokens_out),
+            Some(_) => {
+                if tokens_out > 0 {
+                    self.prefilled(ticket);
+                }
+                self.report(ticket, now_us, |lease, _| lease.tokens_out = tokens_out)
+            }
         }
     }
 
@@ -272,13 +278,40 @@ impl<'a, L, P> Leases<'a, L, P> {
     /// What it holds is still taken: see [`Leased::give_back_to`].
     #[must_use = "what the lease holds is still taken"]
     pub fn end(&mut self, ticket: Ticket) -> Option<Leased<L, P>> {
+        self.prefilled(ticket);
         let lease = self.table.get(ticket)?;
         let (pool, has_started) = (lease.pool, lease.started_at_us.is_some());
-        if let Some(PoolLeases(list)) = self.pools.get_mut(index(pool.slot)) {
-            list.unlink(&mut self.table, ticket.slot());
+        if let Some(own) = self.pools.get_mut(index(pool.slot)) {
+            own.list.unlink(&mut self.table, ticket.slot());
         }
         self.states.end(&mut self.table, ticket, has_started);
         self.table.remove(ticket)
+    }
+
+    /// How long the prefills of a pool's leases take that are pending, in µs. LEASE-8. O(1).
+    #[must_use]
+    pub fn pending_prefill_us(&self, pool: PoolHandle) -> u64 {
+        self.pools.get(index(pool.slot)).map_or(0, |own| own.pending_prefill_us)
+    }
+
+    /// Puts a lease last in its pool's list.
+    fn join_pool(&mut self, ticket: Ticket) {
+        let Some(lease) = self.table.get(ticket) else { return };
+        let (pool, prefill_us) = (lease.pool, lease.pending_prefill_us);
+        if let Some(own) = self.pools.get_mut(index(pool.slot)) {
+            own.list.push_back(&mut self.table, ticket.slot());
+            // At most 2^30 leases of less than 2^46 µs would reach 2^76: it saturates, and so does what is taken off it.
+            own.pending_prefill_us = own.pending_prefill_us.saturating_add(prefill_us);
+        }
+    }
+
+    /// A lease's prefill is done, or never will be. LEASE-8.
+    fn prefilled(&mut self, ticket: Ticket) {
+        let Some(lease) = self.table.get_mut(ticket) else { return };
+        let prefill_us = core::mem::take(&mut lease.pending_prefill_us);
+        if let Some(own) = self.pools.get_mut(index(lease.pool.slot)) {
+            own.pending_prefill_us = own.pending_prefill_us.saturating_sub(prefill_us);
+        }
     }
 
     /// Notes a sign of life; the first one is the start.
@@ -304,6 +337,6 @@ impl<'a, L, P> Leases<'a, L, P> {
 
     /// The slot of the first lease in the list that a pool's slot has.
     fn head_of(&self, pool: PoolHandle) -> u32 {
-        self.pools.get(index(pool.slot)).map_or(List::<InPool>::EMPTY.first, |list| list.0.first)
+        self.pools.get(index(pool.slot)).map_or(List::<InPool>::EMPTY.first, |own| own.list.first)
     }
 }

@@ -52,9 +52,7 @@ impl<L, P> Leases<'_, L, P> {
             return None;
         }
         let ticket = self.table.insert(job_id, lease).ok()?;
-        if let Some(PoolLeases(list)) = self.pools.get_mut(pool) {
-            list.push_back(&mut self.table, ticket.slot());
-        }
+        self.join_pool(ticket);
         Some(ticket)
     }
 

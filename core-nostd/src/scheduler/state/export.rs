@@ -166,6 +166,7 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
             last_report_age_us: clock.age_us(lease.last_report_us),
             predicted_end: lease.predicted_end_us.map(|at_us| clock.moment(at_us)),
             pool_wait_us: lease.pool_wait_us,
+            pending_prefill_us: lease.pending_prefill_us,
             tokens_out: lease.tokens_out,
             taken: self.fleet.export_lease(&lease.held).clone(),
         })

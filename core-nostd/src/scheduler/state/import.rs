@@ -72,6 +72,7 @@ fn leased<L, P>(record: &LeaseRecord<'_>, clock: Clock, pool: PoolHandle, held: 
         admitted_at_us: clock.at_age(record.work.admitted_age_us)?,
         predicted_end_us: record.predicted_end.and_then(|moment| clock.at(moment)),
         pool_wait_us: record.pool_wait_us,
+        prefill_us: record.pending_prefill_us,
         prompt_tokens: record.work.prompt_tokens,
         job,
     };
@@ -115,6 +116,7 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
             self.queue.clear();
             self.leases.clear();
             self.sessions.clear();
+            self.note_all_prefills();
         })?;
         self.now_us = now_us;
         self.go_on(&prelude);
@@ -273,6 +275,7 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
         let lease = leased(record, clock, found, held, work).ok_or(broken)?;
         let ticket = self.leases.restore(record.id, lease).ok_or(broken)?;
         self.models.put(ticket.slot(), record.model_id);
+        self.note_prefills(found);
         Ok(())
     }
 

@@ -58,7 +58,7 @@ pub(super) use records::{AccountRecord, OrderRecord, PlaceRecord};
 pub const STATE_MAGIC: [u8; 8] = *b"orch-sta";
 
 /// The version of the form of states, `docs/state.md`.
-pub const STATE_FORMAT: u32 = 2;
+pub const STATE_FORMAT: u32 = 3;
 
 /// What an import took in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

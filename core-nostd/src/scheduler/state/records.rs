@@ -237,6 +237,7 @@ pub(super) struct LeaseRecord<'a> {
     pub(super) predicted_end: Option<Moment>,
     /// From its reservation on.
     pub(super) pool_wait_us: u64,
+    pub(super) pending_prefill_us: u64,
     pub(super) tokens_out: u32,
     pub(super) taken: Lease,
 }
@@ -252,6 +253,7 @@ coded_struct!(LeaseRecord<'a> {
     last_report_age_us,
     predicted_end,
     pool_wait_us,
+    pending_prefill_us,
     tokens_out,
     taken,
 });

@@ -374,6 +374,12 @@ impl PoolRegistry for LiveFleet {
         }
     }
 
+    fn set_admission_latency(&mut self, pool: PoolHandle, admission_latency_us: u64) {
+        if let Some(row) = self.row_mut(pool) {
+            row.admission_latency_us = admission_latency_us.min(TIME_MAX_US);
+        }
+    }
+
     /// Keeps what a policy with a spread seed needs of every pool, until prepared for another one. O(pools).
     ///
     /// Decisions under other seeds are right too, but work all of it out each time.

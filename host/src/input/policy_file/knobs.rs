@@ -10,7 +10,7 @@ use super::values::{float, integer, order, seed, shown};
 use crate::input::row_error::path_text;
 
 /// Every key by its dotted path, and what it takes. A key with keys below it is a table.
-pub(super) const KNOBS: [(&str, &str); 57] = [
+pub(super) const KNOBS: [(&str, &str); 58] = [
     ("version", "1"),
     ("order", "\"predicted-end\" or \"vram-first\""),
     ("quantum_shift", "an integer from 0 to 46"),
@@ -54,10 +54,11 @@ pub(super) const KNOBS: [(&str, &str); 57] = [
     ("admission.max_context_tokens", "an integer from 0 to 33554430"),
     ("admission.retry_floor_ms", "an integer from 0 to 86400000"),
     ("admission.retry_cap_ms", "an integer from 0 to 86400000, not below admission.retry_floor_ms"),
-    ("lease", "a table of start_timeout_ms, wall_limit_ms, idle_limit_ms"),
+    ("lease", "a table of start_timeout_ms, wall_limit_ms, idle_limit_ms, prefill_weight"),
     ("lease.start_timeout_ms", MILLISECONDS),
     ("lease.wall_limit_ms", MILLISECONDS),
     ("lease.idle_limit_ms", MILLISECONDS),
+    ("lease.prefill_weight", "an integer from 0 to 255"),
     ("session", "a table of ttl_ms"),
     ("session.ttl_ms", MILLISECONDS),
     ("refresh", "a table of after_ms, base_ms, cap_ms"),

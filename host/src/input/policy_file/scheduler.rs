@@ -14,6 +14,7 @@ impl Knobs<'_> {
             start_timeout_ms: self.float_or("lease.start_timeout_ms", defaults.start_timeout_ms)?,
             wall_limit_ms: self.float_or("lease.wall_limit_ms", defaults.wall_limit_ms)?,
             idle_limit_ms: self.float_or("lease.idle_limit_ms", defaults.idle_limit_ms)?,
+            prefill_weight: self.integer_or("lease.prefill_weight", defaults.prefill_weight)?,
             session_ttl_ms: self.float_or("session.ttl_ms", defaults.session_ttl_ms)?,
             refresh_after_ms: self.float_or("refresh.after_ms", defaults.refresh_after_ms)?,
             refresh_base_ms: self.float_or("refresh.base_ms", defaults.refresh_base_ms)?,

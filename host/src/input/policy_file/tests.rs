@@ -134,7 +134,7 @@ fn every_knob_of_the_scheduler() {
         [queue.interactive]\nmax_jobs = 0\nmax_tokens = 1\n[queue.batch]\nmax_jobs = 4294967295\nmax_tokens = 3\n\
         [queue.class_weights]\ninteractive = 65535\n\
         [admission]\nmax_job_tokens = 1\nmax_context_tokens = 33554430\nretry_floor_ms = 5\nretry_cap_ms = 86400000\n\
-        [lease]\nstart_timeout_ms = 1.5\nwall_limit_ms = 2\nidle_limit_ms = 3\n[session]\nttl_ms = 4\n\
+        [lease]\nstart_timeout_ms = 1.5\nwall_limit_ms = 2\nidle_limit_ms = 3\nprefill_weight = 17\n[session]\nttl_ms = 4\n\
         [refresh]\nafter_ms = 5\nbase_ms = 6\ncap_ms = 7\n";
     let spec = SchedulerPolicySpec {
         queue_total: WaitLimit { jobs: 7, tokens: (1 << 48) - 1 },
@@ -157,6 +157,7 @@ fn every_knob_of_the_scheduler() {
         start_timeout_ms: 1.5,
         wall_limit_ms: 2.0,
         idle_limit_ms: 3.0,
+        prefill_weight: 17,
         session_ttl_ms: 4.0,
         refresh_after_ms: 5.0,
         refresh_base_ms: 6.0,
