@@ -22,6 +22,9 @@ use super::request::{Arrival, End, Outcome, Run, Sample};
 /// With nothing but reports for so long, what is left never ends.
 const STUCK_AFTER_US: u64 = 3_600_000_000;
 
+/// An engine says so often that its requests go on, as a stream of tokens does.
+const PROGRESS_EVERY_US: u64 = 20_000_000;
+
 /// How a run is made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunOptions {
@@ -233,7 +236,11 @@ impl<'s, 'w> Simulation<'s, 'w> {
                     let (at_us, report) = (self.now_us + own.delay_us, self.observe(pool));
                     self.events.push(at_us, Event::Report { pool, report });
                 }
-                self.events.push(self.now_us + self.options.report_every_us.max(1), Event::Observe(pool));
+                let every_us = self.options.report_every_us.max(1);
+                if self.now_us / PROGRESS_EVERY_US > self.now_us.saturating_sub(every_us) / PROGRESS_EVERY_US {
+                    self.tell_progress(pool);
+                }
+                self.events.push(self.now_us + every_us, Event::Observe(pool));
             }
             Event::Report { pool, report } => {
                 if self.pools[pool as usize].is_there {
@@ -378,6 +385,11 @@ impl<'s, 'w> Simulation<'s, 'w> {
             self.events.push(self.now_us.saturating_add(think_us), Event::Arrive(successor));
         }
         Ok(())
+    }
+
+    fn tell_progress(&mut self, pool: u32) {
+        let streams = self.pools[pool as usize].engine.streams();
+        self.telling.extend(streams.into_iter().map(|(request, tokens)| Told::Progress { request, tokens }));
     }
 
     fn observe(&self, pool: u32) -> Report {

@@ -148,6 +148,19 @@ impl Engine {
         self.spec.kv_tokens.saturating_sub(self.kv_used)
     }
 
+    /// Requests that decode, by number, with the tokens that each had at the last event.
+    #[must_use]
+    pub fn streams(&self) -> Vec<(u32, u32)> {
+        let tokens_of = |&Reverse((end_steps, request)): &Reverse<(u64, u32)>| {
+            let work = self.decoding_work.iter().find(|work| work.request == request)?;
+            let left = end_steps.saturating_sub(self.steps).div_ceil(1 << STEP_PARTS_LOG2);
+            Some((request, work.output_tokens.saturating_sub(u32::try_from(left).unwrap_or(u32::MAX))))
+        };
+        let mut streams: Vec<_> = self.decoding.iter().filter_map(tokens_of).collect();
+        streams.sort_unstable();
+        streams
+    }
+
     /// What the cache holds of a request's prompt.
     #[must_use]
     pub fn cached_tokens(&self, blocks: &[u32], work: &Work) -> u32 {
@@ -340,6 +353,17 @@ mod tests {
         ];
         assert_eq!(run(&mut engine, &[]), expected);
         assert_eq!((engine.running(), engine.kv_free_tokens()), (0, 1000));
+    }
+
+    #[test]
+    fn streams_count_their_tokens() {
+        let mut engine = Engine::new(SPEC, 16);
+        engine.enqueue(work(7, 50, 11));
+        let mut happened = Vec::new();
+        for (now_us, expected) in [(0, vec![]), (1500, vec![(7, 1)]), (1950, vec![(7, 5)]), (2500, vec![])] {
+            engine.advance(now_us, &[], &mut happened);
+            assert_eq!(engine.streams(), expected, "{now_us}");
+        }
     }
 
     #[test]

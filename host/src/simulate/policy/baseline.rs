@@ -214,7 +214,7 @@ impl<R: Rule> Policy for Baseline<'_, R> {
             }
             Told::FirstToken { request } => self.prefilled(request),
             Told::Finished { request, .. } => self.ended(request),
-            Told::Started { .. } | Told::Tick => {}
+            Told::Started { .. } | Told::Progress { .. } | Told::Tick => {}
         }
     }
 

@@ -101,6 +101,13 @@ pub enum Told {
         /// Which.
         request: u32,
     },
+    /// It goes on.
+    Progress {
+        /// Which.
+        request: u32,
+        /// Tokens so far.
+        tokens: u32,
+    },
     /// All its tokens came.
     Finished {
         /// Which.

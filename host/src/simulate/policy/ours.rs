@@ -170,6 +170,9 @@ impl Policy for Ours<'_, '_> {
             Told::FirstToken { request } => {
                 self.said_of(now_us, request, orders, |job_id| Input::FirstToken { job_id })
             }
+            Told::Progress { request, tokens } => {
+                self.said_of(now_us, request, orders, |job_id| Input::Progress { job_id, tokens_out: tokens });
+            }
             Told::Finished { request, tokens } => {
                 self.said_of(now_us, request, orders, |job_id| Input::Finished { job_id, tokens_out: tokens });
             }
