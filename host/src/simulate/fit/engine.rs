@@ -18,8 +18,11 @@ use crate::random::Random;
 use crate::simulate::engine::EngineSpec;
 use crate::simulate::fleet::EngineModel;
 
+/// Six or seven for each number that is searched: with half as many the search ended beside the best place now and then.
 const CANDIDATES: u64 = 40;
+/// So many brought a made-up engine back to a thousandth.
 const GENERATIONS_MAX: u32 = 200;
+/// Any other does as well; one is written down so that every search is the same.
 const SEED: u64 = 1;
 
 /// The engine behind the first requests of `asked`, which are `observed` in the same order; the others are only known to

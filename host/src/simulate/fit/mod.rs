@@ -6,11 +6,11 @@
 //! first requests, all arrivals ──▶ fit_engine ──▶ EngineSpec ──▶ replay ──▶ times of all requests
 //! ```
 //!
-//! Two answers, because they are used by two readers. A pool publishes three numbers, and the scheduler adds them up as if
-//! the request were alone. An engine's speed depends on what else it does; its model is found by replaying the arrivals.
+//! Two answers, because there are two readers. A pool publishes three numbers, and the scheduler adds them up as if the
+//! request were alone. An engine's speed depends on what else it does; its model is found by replaying the arrivals.
 //!
-//! Invariants: integers all the way; the same observations give the same answer, bit for bit; a request that took absurdly
-//! long moves no answer by more than any other slow request does, for everything is a median or a sum of bounded errors.
+//! Invariants: integers all the way; the same observations give the same answer, bit for bit; what is least is a sum of
+//! errors or a median, never of squares, so that a few requests that took absurdly long do not decide.
 
 mod engine;
 mod published;

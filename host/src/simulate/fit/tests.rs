@@ -94,18 +94,17 @@ fn an_engine_under_load_is_found_again() {
     let truth = observed(TRUTH, &asked);
     let rates = published_rates(&truth[..FITTED]).unwrap();
     let found = fit_engine(&rates, TRUTH.slots, TRUTH.kv_tokens, &asked, &truth[..FITTED]);
-    println!("{found:?}");
-    assert_near("step", found.step_q10, TRUTH.step_q10, 20);
-    assert_near("contention", found.contention_permille, TRUTH.contention_permille, 50);
-    assert_near("beside", found.beside_prefill_permille, TRUTH.beside_prefill_permille, 50);
-    assert_near("prefill", found.prefill_q10, TRUTH.prefill_q10, 50);
-    assert_near("first token", found.first_token_us, TRUTH.first_token_us, 50);
+    assert_near("step", found.step_q10, TRUTH.step_q10, 2);
+    assert_near("contention", found.contention_permille, TRUTH.contention_permille, 10);
+    assert_near("beside", found.beside_prefill_permille, TRUTH.beside_prefill_permille, 10);
+    assert_near("prefill", found.prefill_q10, TRUTH.prefill_q10, 10);
+    assert_near("first token", found.first_token_us, TRUTH.first_token_us, 10);
     assert_eq!((found.slots, found.kv_tokens), (TRUTH.slots, TRUTH.kv_tokens));
     let predicted = times(found, &asked);
     for (one, predicted) in truth.iter().zip(predicted) {
         let took_us = one.times.ended_us - one.asked.arrived_us;
         let error_us = predicted.ended_us.abs_diff(one.times.ended_us);
-        assert!(error_us * 100 <= took_us, "{one:?} {predicted:?}");
+        assert!(error_us * 500 <= took_us, "{one:?} {predicted:?}");
     }
     assert_eq!(fit_engine(&rates, TRUTH.slots, TRUTH.kv_tokens, &asked, &truth[..FITTED]), found);
 }
@@ -117,8 +116,7 @@ fn a_short_kv_cache_is_noticed() {
     let truth = observed(short, &asked);
     let rates = published_rates(&truth[..FITTED]).unwrap();
     let found = fit_engine(&rates, short.slots, 2 * short.kv_tokens, &asked, &truth[..FITTED]);
-    println!("{found:?}");
-    assert_near("KV cache", found.kv_tokens, short.kv_tokens, 100);
+    assert_near("KV cache", found.kv_tokens, short.kv_tokens, 5);
 }
 
 #[test]
