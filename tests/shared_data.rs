@@ -1,5 +1,5 @@
 //! The command on recorded data that is not part of this repository: 1,213 nodes of a real cluster, 15,461 requests of
-//! two real services, the dimensions of 80 models.
+//! two real services, the dimensions of 80 models. And predicted times beside 1,200 measured ones.
 //!
 //! The folder is named by `ORCHESTRATOR_DATA`; without it these tests fail. `Cargo.toml` therefore keeps this target out
 //! of a plain `cargo test`, and `.ci/run` runs it by name:
@@ -9,6 +9,7 @@
 //! ```
 
 mod closed_loop;
+mod vllm_replays;
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -7,6 +7,7 @@
 //! |---|---|
 //! | [`request`] | a request of a trace, and what became of it |
 //! | [`fleet`], [`engine`] | what pools publish, and what their engines truly do |
+//! | [`fit`] | the engine and the rates behind requests that were seen |
 //! | [`policy`] | who decides: this engine, or one of the baselines |
 //! | [`trace`] | requests from files |
 //! | [`results`] | what the outcomes of a run say |
@@ -15,6 +16,7 @@
 pub mod engine;
 mod events;
 pub mod faults;
+pub mod fit;
 pub mod fleet;
 pub mod policy;
 pub mod request;
