@@ -9,31 +9,32 @@ use crate::simulate::results::{Distribution, Summary, percent};
 
 const SIZE: (u32, u32) = (540, 300);
 
+/// Shorter times are shown as this: nobody feels the difference, and a logarithm would make much of it.
+const SHORTEST_US: u64 = 1000;
+
 /// What a plot shows of a run.
 type Shown = fn(&Summary) -> Option<u64>;
 
 pub(super) fn section(runs: &[ShownRun]) -> Result<String, PlotError> {
-    let times: [(&str, Shown); 6] = [
+    let times: [(&str, Shown); 5] = [
         ("First token, p50", |of| of.first_token_us.permille(500)),
         ("First token, p99", |of| of.first_token_us.permille(990)),
         ("End to end, p50", |of| of.end_to_end_us.permille(500)),
         ("End to end, p99", |of| of.end_to_end_us.permille(990)),
         ("Wait for a place, p99", |of| of.queue_us.permille(990)),
-        ("Goodput", |of| Some(of.goodput_permille)),
     ];
     let mut figures = String::new();
     for (title, shown) in times {
-        let is_share = title == "Goodput";
-        let values = lines(runs, shown);
-        if runs.iter().all(|run| shown(&run.summary) == Some(0)) && !is_share {
+        if runs.iter().all(|run| shown(&run.summary) == Some(0)) {
             continue;
         }
-        let of_axis = || runs.iter().filter_map(|run| shown(&run.summary));
-        let y = if is_share { Axis::of_shares() } else { Axis::of_times(of_axis().collect::<Vec<_>>()) };
-        let note = if is_share { "of all requests" } else { "log scale" };
-        figures += &draw(title, note, runs, values, y)?;
+        let lines = lines_of(runs, |of| shown(of).map(|time_us| time_us.max(SHORTEST_US)));
+        let times: Vec<_> = lines.iter().flat_map(|line| &line.points).map(|(_, time)| time.unsigned_abs()).collect();
+        figures += &draw(title, "log scale, from 1 ms", runs, lines, Axis::of_times(times))?;
     }
-    let on_time = lines(runs, |of| of.on_time_permille);
+    let goodput = lines_of(runs, |of| Some(of.goodput_permille));
+    figures += &draw("Goodput", "of all requests", runs, goodput, Axis::of_shares())?;
+    let on_time = lines_of(runs, |of| of.on_time_permille);
     if on_time.iter().any(|line| !line.points.is_empty()) {
         figures += &draw("On time", "of requests with a deadline", runs, on_time, Axis::of_shares())?;
     }
@@ -54,7 +55,7 @@ fn draw(title: &str, note: &str, runs: &[ShownRun], lines: Vec<Line>, y: Axis) -
 }
 
 /// Per policy, in the order in which they ran, by load.
-fn lines(runs: &[ShownRun], shown: Shown) -> Vec<Line> {
+fn lines_of(runs: &[ShownRun], shown: impl Fn(&Summary) -> Option<u64>) -> Vec<Line> {
     let mut names: Vec<&str> = Vec::new();
     for run in runs {
         if !names.contains(&&*run.summary.policy) {

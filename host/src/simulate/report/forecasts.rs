@@ -66,7 +66,7 @@ fn of_policy(name: &str, runs: &[&Summary]) -> Result<String, PlotError> {
         let (x, y) = (Axis::of_errors(least, most), Axis::of_shares());
         let svg = Plot { size: SIZE, x, y, lines: lines.collect(), has_marks: false }.svg()?;
         let title = format!("{name}: error of the {kind}");
-        figures += &figure(&title, "share of requests with at most this; log scale on both sides", Some(&svg));
+        figures += &figure(&title, "share of requests with at most this; log scale", Some(&svg));
     }
     Ok(format!("<h3>{}</h3>\n{}<div class=\"plots\">\n{figures}</div>\n", escaped(name), legend(entries)))
 }

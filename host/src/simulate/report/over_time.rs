@@ -25,11 +25,11 @@ pub(super) fn section(runs: &[ShownRun], groups: &[ClassGroup]) -> Result<String
     let most_busy = busy.iter().flatten().flat_map(|line| &line.points).map(|(_, busy)| busy.unsigned_abs()).max();
     let shares = Axis::of_shares_up_to(most_busy.unwrap_or(0));
     let mut figures = String::new();
-    for (number, (run, busy)) in shown.iter().zip(busy).enumerate() {
+    for (run, busy) in shown.iter().zip(busy) {
         let name = &run.summary.policy;
         if most_waiting > 0 {
             let points = points(&run.samples, |part| part.iter().map(|sample| sample.waiting.into()).max());
-            let queue = Line { name: None, colour: palette::of_policy(name, number), points };
+            let queue = Line { name: None, colour: palette::neutral(), points };
             figures += &draw(&format!("{name}: requests that wait"), &clock, &counts, vec![queue])?;
         }
         figures += &draw(&format!("{name}: slots in use"), &clock, &shares, busy)?;

@@ -66,6 +66,11 @@ pub(super) fn of_group(number: usize) -> Colour {
     kind(number)
 }
 
+/// The colour of a line that is alone, where others stand for something else.
+pub(super) fn neutral() -> Colour {
+    Colour { light: ink(), class: "ink".to_owned() }
+}
+
 /// The colour of step `number` of `all`.
 pub(super) fn of_step(number: usize, all: usize) -> Colour {
     let last = STEPS.len() - 1;
