@@ -1,6 +1,6 @@
 //! `simulate`: runs that repeat, schedules of faults, recordings that replay, and input that makes no sense.
 
-use super::support::{Desk, Ran, repository};
+use super::support::{Desk, Ran, fleet_of, pool, repository};
 
 const JOBS: &str = "examples/jobs.jsonl";
 
@@ -12,9 +12,10 @@ fn simulate(desk: &Desk, more: &[&str]) -> Ran {
     desk.run(args)
 }
 
-/// The cells of each run's line.
+/// The cells of each run's line in the first table.
 fn runs(ran: &Ran) -> Vec<Vec<String>> {
-    ran.out.lines().skip(1).map(|line| line.split_whitespace().map(str::to_owned).collect()).collect()
+    let lines = ran.out.lines().skip(1).take_while(|line| !line.is_empty());
+    lines.map(|line| line.split_whitespace().map(str::to_owned).collect()).collect()
 }
 
 #[test]
@@ -30,6 +31,56 @@ fn policies_beside_each_other_and_the_same_twice() {
     assert_eq!(simulate(&desk, &more).expect(0).out, first.out);
     let other = simulate(&desk, &["--compare", "ours,random,dynamo", "--load", "1,50", "--seed", "4"]).expect(0);
     assert_ne!(other.out, first.out);
+}
+
+#[test]
+fn a_report_with_every_run_and_the_same_twice() {
+    let desk = Desk::new();
+    let more = ["--compare", "ours,dynamo", "--load", "1,20", "--report"];
+    let [first, second] = ["first.html", "second.html"].map(|name| {
+        let ran = simulate(&desk, &[&more[..], &[name]].concat()).expect(0).says("decisions, ");
+        (ran.out, desk.read(name))
+    });
+    assert_eq!(first, second);
+    let (out, page) = first;
+    for cells in out.lines().skip(1).take_while(|line| !line.is_empty()) {
+        let digest = cells.split_whitespace().last().expect("a digest");
+        assert!(page.contains(&format!("<td>{digest}</td>")), "{digest}");
+    }
+    assert!(page.contains("--compare ours,dynamo --load 1,20 --seed 1 --slo ttft_ms=2000,tpot_ms=100</code>"));
+    for text in ["ours", "dynamo", "1\u{d7}", "20\u{d7}"] {
+        assert!(page.contains(&format!("\n{text}\n</text>")), "{text} labels no line");
+    }
+    // What the wall clock says is for standard error only.
+    assert!(!out.contains("a second") && !page.contains("a second"));
+    let seeded = [&more[..], &["third.html", "--seed", "2"]].concat();
+    simulate(&desk, &seeded).expect(0);
+    assert_ne!(desk.read("third.html"), page);
+}
+
+#[test]
+fn no_output_takes_the_place_of_an_input() {
+    let desk = Desk::new();
+    let (fleet, trace) = ("fleet.json", "trace.csv");
+    desk.write(fleet, fleet_of([pool("a")]));
+    desk.write(trace, "arrival_ms,input_tokens,output_tokens\n0,10,10\n");
+    desk.write("policy.toml", "");
+    let run = |more: &[&str]| {
+        let asked = ["simulate", "--fleet", fleet, "--trace", trace, "--engine", "vllm", "--model", "m"];
+        let options = ["--compare", "ours", "--policy", "policy.toml"];
+        desk.run([&asked[..], &options, more].concat())
+    };
+    let before = [fleet, trace, "policy.toml"].map(|name| desk.read(name));
+    for input in [fleet, trace, "policy.toml"] {
+        for option in ["--report", "--record"] {
+            run(&[option, input]).expect(2).says(&format!("{input}: is an input"));
+        }
+    }
+    assert_eq!([fleet, trace, "policy.toml"].map(|name| desk.read(name)), before);
+    run(&["--report", "same", "--record", "same"]).expect(2).says("--report: same: is where --record writes");
+    run(&["--report", "no/where.html"]).expect(2).says("no/where.html: cannot be written");
+    run(&["--report", "report.html", "--record", "run.rec"]).expect(0);
+    assert!(desk.read("report.html").ends_with("</html>\n"));
 }
 
 #[test]

@@ -5,6 +5,7 @@
 mod backends;
 mod bench;
 mod capabilities;
+mod command_line;
 mod explain;
 mod kernels;
 mod kv;
@@ -13,6 +14,7 @@ mod place;
 mod replay;
 mod run;
 mod simulate;
+mod stopwatch;
 mod terminal;
 mod threads;
 mod verify;

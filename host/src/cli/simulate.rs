@@ -2,19 +2,22 @@
 
 use std::fs::File;
 use std::io::{self, BufReader, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
+use super::command_line::CommandLine;
+use super::stopwatch::Stopwatch;
 use super::{Completion, Failure, load, terminal};
 use crate::daemon::Sizes;
 use crate::import::Deployment;
 use crate::input::{Policies, Warnings};
 use crate::simulate::faults::{ScheduledFault, read_faults};
 use crate::simulate::fleet::{EngineModel, FleetRows, SimFleet};
-use crate::simulate::policy::{Ours, OursMemory, OursOptions, PolicyName, World};
-use crate::simulate::request::Run;
-use crate::simulate::results::{Slo, Summary, table};
+use crate::simulate::policy::{Ours, OursMemory, OursOptions, Policy, PolicyName, World};
+use crate::simulate::report::{Setting, ShownRun, html};
+use crate::simulate::request::{Arrival, Run, Trace};
+use crate::simulate::results::{ClassGroup, Slo, Summary, class_table, table};
 use crate::simulate::run::{RunOptions, run as simulate};
 use crate::simulate::trace::{self, LoadedTrace, TraceAsk};
 
@@ -24,11 +27,12 @@ use crate::simulate::trace::{self, LoadedTrace, TraceAsk};
 Examples:
   orchestrator simulate --fleet examples/fleet.json --trace examples/jobs.jsonl
   orchestrator simulate --fleet fleet.json --trace azure.csv --engine vllm --model some/model \\
-    --compare ours,least-loaded,dynamo --load 0.5,1,2
+    --compare ours,least-loaded,dynamo --load 0.5,1,2 --report report.html
 
 Engines batch continuously, with contention, a KV cache and prefix reuse; their rates are off from
 what the pools publish by up to 20 %, which no policy is told. Policies see reports of pools as old
-as they are. Times are in ms, shares in %. The same seed gives the same digests on every machine.
+as they are. Times are in ms, shares in %, errors of forecasts in ms at the 10th, 50th and 90th
+percentile (positive: later than predicted). The same seed gives the same digests on every machine.
 Exit codes: 0 fine, 1 some rows of the trace were refused, 2 usage or unreadable input.")]
 pub(super) struct SimulateArgs {
     /// The fleet
@@ -67,6 +71,53 @@ pub(super) struct SimulateArgs {
     /// Where to record what this engine is told and says, for `orchestrator replay`
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
+    /// Where to write plots and tables, as one HTML file that needs no network
+    #[arg(long, value_name = "HTML")]
+    report: Option<PathBuf>,
+}
+
+impl SimulateArgs {
+    /// No output may take the place of an input, nor of the other output.
+    fn check_outputs(&self) -> Result<(), Failure> {
+        let optional = [&self.deployment, &self.policy, &self.faults].into_iter().flatten();
+        let inputs = || self.trace.iter().chain([&self.fleet]).chain(optional.clone());
+        load::check_output(inputs(), self.record.as_deref())?;
+        load::check_output(inputs(), self.report.as_deref())?;
+        self.check_report_beside_record()
+    }
+
+    fn check_report_beside_record(&self) -> Result<(), Failure> {
+        let (Some(record), Some(report)) = (&self.record, &self.report) else { return Ok(()) };
+        if record == report || load::check_output([record], Some(report)).is_err() {
+            return Err(format!("--report: {}: is where --record writes; name another file", report.display()).into());
+        }
+        Ok(())
+    }
+
+    /// The command that gives the same results: all but where they go.
+    fn command(&self) -> CommandLine {
+        let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
+        let loads: Vec<_> = self.load.iter().map(|&load| factor(load)).collect();
+        let names: Vec<_> = self.compare.iter().map(|policy| policy.name()).collect();
+        CommandLine::of("orchestrator simulate")
+            .option("--fleet", self.fleet.display())
+            .options("--trace", self.trace.iter().map(|path| path.display()))
+            .options("--deployment", path(&self.deployment))
+            .options("--engine", self.engine.as_ref())
+            .options("--model", self.model.as_ref())
+            .options("--policy", path(&self.policy))
+            .option("--compare", names.join(","))
+            .option("--load", loads.join(","))
+            .option("--seed", self.seed)
+            .option("--slo", format_args!("ttft_ms={},tpot_ms={}", self.slo.ttft_us / 1000, self.slo.tpot_us / 1000))
+            .options("--faults", path(&self.faults))
+    }
+}
+
+/// A load as it is written.
+fn factor(load_permille: u32) -> String {
+    let text = format!("{}.{:03}", load_permille / 1000, load_permille % 1000);
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 /// A factor of at least 1/1000, exact to that.
@@ -86,6 +137,7 @@ pub(super) fn run(args: &SimulateArgs) -> Result<Completion, Failure> {
     if args.record.is_some() && (args.load.len() > 1 || !args.compare.contains(&PolicyName::Ours)) {
         return Err("--record: one run of `ours` is recorded, so --compare names it and --load has one factor".into());
     }
+    args.check_outputs()?;
     let mut warnings = Warnings::default();
     let in_fleet = |error: &dyn std::fmt::Display| format!("{}: {error}", args.fleet.display());
     let rows = FleetRows::read(&args.fleet, &mut warnings).map_err(|error| in_fleet(&error))?;
@@ -95,12 +147,37 @@ pub(super) fn run(args: &SimulateArgs) -> Result<Completion, Failure> {
     let loaded = read_trace(args)?;
     let world = World { fleet: &fleet, trace: &loaded.trace, engines: &loaded.engines };
     let faults = args.faults.as_ref().map(|path| read_schedule(path, &fleet)).transpose()?.unwrap_or_default();
-    let summaries = Runs { args, policies: &policies, world, faults }.all()?;
+    // A report that cannot be written is better known before the runs than after.
+    let mut report = args.report.as_deref().map(|path| load::open_output(Some(path))).transpose()?;
+    let options = RunOptions { faults, ..RunOptions::default() };
+    let runs = Runs { args, policies: &policies, world, options: &options }.all()?;
+    if let Some(file) = &mut report {
+        args.check_report_beside_record()?;
+        let command = args.command();
+        let setting = Setting {
+            command: command.text(),
+            seed: args.seed,
+            fleet_file: &args.fleet,
+            fleet: &fleet,
+            loaded: &loaded,
+            slo: args.slo,
+            options: &options,
+        };
+        write_whole(&mut **file, &html(&setting, &runs)?).map_err(|error| format!("--report: {error}"))?;
+    }
+    let summaries = || runs.iter().map(|run| &run.summary);
     let mut out = io::stdout().lock();
-    out.write_all(table(&summaries).as_bytes())?;
+    out.write_all(table(summaries()).as_bytes())?;
+    writeln!(out, "\nSlots in use, %")?;
+    out.write_all(class_table(summaries(), &ClassGroup::of(&fleet, summaries())).as_bytes())?;
     out.flush()?;
-    summaries.iter().for_each(say_unfinished);
+    summaries().for_each(say_unfinished);
     Ok(Completion::from_findings(loaded.refused.total > 0))
+}
+
+fn write_whole(file: &mut dyn Write, text: &str) -> io::Result<()> {
+    file.write_all(text.as_bytes())?;
+    file.flush()
 }
 
 fn read_trace(args: &SimulateArgs) -> Result<LoadedTrace, Failure> {
@@ -122,7 +199,7 @@ fn read_trace(args: &SimulateArgs) -> Result<LoadedTrace, Failure> {
     Ok(loaded)
 }
 
-fn read_schedule(path: &std::path::Path, fleet: &SimFleet<'_>) -> Result<Vec<ScheduledFault>, Failure> {
+fn read_schedule(path: &Path, fleet: &SimFleet<'_>) -> Result<Vec<ScheduledFault>, Failure> {
     let in_file = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
     let file = File::open(path).map_err(|error| in_file(&error))?;
     Ok(read_faults(BufReader::new(file), fleet).map_err(|error| in_file(&error))?)
@@ -133,40 +210,65 @@ struct Runs<'a> {
     args: &'a SimulateArgs,
     policies: &'a Policies,
     world: World<'a>,
-    faults: Vec<ScheduledFault>,
+    /// All but load and interval of samples, which are each run's own.
+    options: &'a RunOptions,
 }
 
 impl Runs<'_> {
-    fn all(&self) -> Result<Vec<Summary>, Failure> {
+    fn all(&self) -> Result<Vec<ShownRun>, Failure> {
         let Self { args, world, .. } = self;
-        let runs = args.load.len() * args.compare.len();
+        let count = args.load.len() * args.compare.len();
         let requests = world.trace.requests.len() as u64;
-        let progress = terminal::progress_of(requests * runs as u64);
-        let mut summaries = Vec::new();
+        let progress = terminal::progress_of(requests * count as u64);
+        let mut runs = Vec::new();
         for &load_permille in &args.load {
             for &policy in &args.compare {
-                progress.set_message(format!("{policy} at {}.{:03}", load_permille / 1000, load_permille % 1000));
-                let before = summaries.len() as u64 * requests;
-                let run = self.one(policy, load_permille, &mut |ended| progress.set_position(before + ended))?;
-                summaries.push(Summary::of(&run, world.trace, world.fleet, &args.slo));
+                progress.set_message(format!("{policy} at {}", factor(load_permille)));
+                let before = runs.len() as u64 * requests;
+                let mut tell = |ended| progress.set_position(before + ended);
+                let (run, rate) = self.one(policy, load_permille, &mut tell)?;
+                let (load, decisions) = (factor(load_permille), run.decisions);
+                let line = format!("{policy} at {load}: {decisions} decisions, {rate} a second");
+                progress.suspend(|| terminal::say(line));
+                let summary = Summary::of(&run, world.trace, world.fleet, &args.slo);
+                runs.push(ShownRun { summary, samples: run.samples });
             }
         }
         progress.finish_and_clear();
-        Ok(summaries)
+        Ok(runs)
     }
 
-    fn one(&self, policy: PolicyName, load_permille: u32, progress: &mut dyn FnMut(u64)) -> Result<Run, Failure> {
+    /// A run, and its decisions a second.
+    fn one(
+        &self,
+        policy: PolicyName,
+        load_permille: u32,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<(Run, u64), Failure> {
         let Self { args, world, .. } = self;
-        let options = RunOptions { load_permille, faults: self.faults.clone(), ..RunOptions::default() };
         if let Some(mut baseline) = policy.baseline(*world, args.seed) {
-            return Ok(simulate(world, policy.name(), &mut *baseline, &options, progress)?);
+            return self.timed(policy, load_permille, &mut *baseline, progress);
         }
         let ours = OursOptions { policies: self.policies.clone(), sizes: self.sizes() };
         let mut memory = OursMemory::new(&ours)?;
         let mut at_work = Ours::new(*world, &ours, &mut memory, args.record.as_deref())?;
-        let run = simulate(world, policy.name(), &mut at_work, &options, progress)?;
+        let timed = self.timed(policy, load_permille, &mut at_work, progress)?;
         at_work.finish_recording().map_err(|error| format!("--record: {error}"))?;
-        Ok(run)
+        Ok(timed)
+    }
+
+    fn timed(
+        &self,
+        policy: PolicyName,
+        load_permille: u32,
+        at_work: &mut dyn Policy,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<(Run, u64), Failure> {
+        let sample_every_us = sample_every_us(self.world.trace, load_permille);
+        let options = RunOptions { load_permille, sample_every_us, ..self.options.clone() };
+        let mut at_work = Stopwatch::on(at_work);
+        let run = simulate(&self.world, policy.name(), &mut at_work, &options, progress)?;
+        Ok((run, at_work.decisions_per_s()))
     }
 
     /// Room for every request of the trace, as far as tables go.
@@ -185,12 +287,18 @@ impl Runs<'_> {
     }
 }
 
+/// Some hundred samples until the last arrival, and at least one in ten seconds.
+fn sample_every_us(trace: &Trace, load_permille: u32) -> u64 {
+    let at_us = |arrival| if let Arrival::At { at_us } = arrival { at_us } else { 0 };
+    let last_us = trace.requests.iter().map(|asked| at_us(asked.arrival)).max().unwrap_or(0);
+    (last_us.saturating_mul(1000) / u64::from(load_permille.max(1)) / 250).clamp(10_000, 10_000_000)
+}
+
 /// What became of those that did not finish.
 fn say_unfinished(summary: &Summary) {
     if !summary.unfinished.is_empty() {
         let counts: Vec<_> = summary.unfinished.iter().map(|(why, count)| format!("{count} {why}")).collect();
-        let load = summary.load_permille;
-        let (policy, counts) = (&summary.policy, counts.join(", "));
-        terminal::say(format_args!("{policy} at {}.{}: {counts}", load / 1000, load % 1000));
+        let (policy, load, counts) = (&summary.policy, factor(summary.load_permille), counts.join(", "));
+        terminal::say(format_args!("{policy} at {load}: {counts}"));
     }
 }

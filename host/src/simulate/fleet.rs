@@ -167,6 +167,16 @@ impl<'t> SimFleet<'t> {
         u32::try_from(class).unwrap_or(u32::MAX)
     }
 
+    /// Slots of all pools of each class.
+    #[must_use]
+    pub fn slots_by_class(&self) -> Vec<u64> {
+        let mut slots = vec![0; self.class_names.len()];
+        for pool in &self.pools {
+            slots[pool.class as usize] += u64::from(pool.spec.slots);
+        }
+        slots
+    }
+
     /// The rank of a pool.
     #[must_use]
     pub fn rank_of(&self, id: &str, replica_id: &str) -> Option<usize> {

@@ -11,6 +11,7 @@
 //! | [`policy`] | who decides: this engine, or one of the baselines |
 //! | [`trace`] | requests from files |
 //! | [`results`] | what the outcomes of a run say |
+//! | [`report`] | the results as one page to show to others |
 //! | [`run`], [`faults`] | one run from the first arrival to the last end, and what goes wrong in it |
 
 pub mod engine;
@@ -19,6 +20,7 @@ pub mod faults;
 pub mod fit;
 pub mod fleet;
 pub mod policy;
+pub mod report;
 pub mod request;
 pub mod results;
 pub mod run;

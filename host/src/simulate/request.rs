@@ -77,6 +77,8 @@ pub struct Outcome {
     pub pool: Option<u32>,
     /// When it was sent there.
     pub dispatched_us: Option<u64>,
+    /// When it got a slot there.
+    pub started_us: Option<u64>,
     /// When its first token came.
     pub first_token_us: Option<u64>,
     /// When it ended.

@@ -118,7 +118,7 @@ struct Life {
     arrived_us: Option<u64>,
     pool: Option<u32>,
     dispatched_us: Option<u64>,
-    is_started: bool,
+    started_us: Option<u64>,
     first_token_us: Option<u64>,
     predicted_start_us: Option<u64>,
     predicted_end_us: Option<u64>,
@@ -351,7 +351,7 @@ impl<'s, 'w> Simulation<'s, 'w> {
         match happened {
             Happened::Started { request, cached_tokens } => {
                 let life = &mut self.lives[request as usize];
-                (life.is_started, life.cached_tokens) = (true, cached_tokens);
+                (life.started_us, life.cached_tokens) = (Some(self.now_us), cached_tokens);
                 self.arrived_waiting -= 1;
                 self.telling.push_back(Told::Started { request });
             }
@@ -374,7 +374,7 @@ impl<'s, 'w> Simulation<'s, 'w> {
             return Err(Contradiction { request, what: "ended twice, or before it came" });
         }
         life.end = Some((self.now_us, end));
-        if !life.is_started {
+        if life.started_us.is_none() {
             self.arrived_waiting -= 1;
         }
         self.moved_us = self.now_us;
@@ -467,6 +467,7 @@ impl Life {
             end,
             pool: self.pool,
             dispatched_us: self.dispatched_us,
+            started_us: self.started_us,
             first_token_us: self.first_token_us,
             ended_us,
             predicted_start_us: self.predicted_start_us,

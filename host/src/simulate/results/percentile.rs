@@ -1,18 +1,24 @@
 //! Percentiles by nearest rank, over exact values: every one that is shown was measured.
 
-/// Values in ascending order.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Distribution(Vec<u64>);
+/// Values in ascending order: times, or signed errors.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Distribution<T = u64>(Vec<T>);
 
-impl FromIterator<u64> for Distribution {
-    fn from_iter<I: IntoIterator<Item = u64>>(values: I) -> Self {
-        let mut values: Vec<u64> = values.into_iter().collect();
+impl<T> Default for Distribution<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<T: Ord> FromIterator<T> for Distribution<T> {
+    fn from_iter<I: IntoIterator<Item = T>>(values: I) -> Self {
+        let mut values: Vec<T> = values.into_iter().collect();
         values.sort_unstable();
         Self(values)
     }
 }
 
-impl Distribution {
+impl<T: Copy> Distribution<T> {
     /// The least value that at least so many thousandths of all values do not exceed; `None` of no values.
     ///
     /// ```
@@ -23,7 +29,7 @@ impl Distribution {
     /// assert_eq!(values.permille(501), Some(30));
     /// ```
     #[must_use]
-    pub fn permille(&self, permille: u32) -> Option<u64> {
+    pub fn permille(&self, permille: u32) -> Option<T> {
         let count = self.0.len() as u64;
         let rank = (u64::from(permille.min(1000)) * count).div_ceil(1000).max(1);
         self.0.get(usize::try_from(rank - 1).ok()?).copied()
@@ -31,22 +37,24 @@ impl Distribution {
 
     /// The values, ascending.
     #[must_use]
-    pub fn values(&self) -> &[u64] {
+    pub fn values(&self) -> &[T] {
         &self.0
-    }
-
-    /// The mean, rounded down.
-    #[must_use]
-    pub fn mean(&self) -> Option<u64> {
-        let sum: u128 = self.0.iter().map(|&value| u128::from(value)).sum();
-        let mean = sum.checked_div(self.0.len() as u128)?;
-        u64::try_from(mean).ok()
     }
 
     /// Whether there is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+}
+
+impl Distribution {
+    /// The mean, rounded down.
+    #[must_use]
+    pub fn mean(&self) -> Option<u64> {
+        let sum: u128 = self.0.iter().map(|&value| u128::from(value)).sum();
+        let mean = sum.checked_div(self.0.len() as u128)?;
+        u64::try_from(mean).ok()
     }
 }
 
@@ -65,8 +73,9 @@ mod tests {
             assert_eq!(values.permille(permille), Some(value), "{permille}");
         }
         assert_eq!(values.mean(), Some(32));
-        let none = Distribution::default();
+        let none = <Distribution>::default();
         assert_eq!((none.permille(500), none.mean(), none.is_empty()), (None, None, true));
+        assert_eq!(Distribution::from_iter([5, -7, 0]).permille(1), Some(-7));
         assert_eq!(Distribution::from_iter([u64::MAX, u64::MAX]).mean(), Some(u64::MAX));
     }
 

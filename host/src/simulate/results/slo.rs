@@ -107,6 +107,7 @@ mod tests {
             end: End::Finished,
             pool: Some(0),
             dispatched_us: Some(1000),
+            started_us: Some(1000),
             first_token_us: Some(1100),
             // Four further tokens in 43 µs: 10 each.
             ended_us: 1143,

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use super::{Distribution, Slo};
+use super::fairness::fairness_permille;
+use super::{Distribution, Slo, permille};
 use crate::simulate::fleet::SimFleet;
-use crate::simulate::request::{End, Outcome, Run, Trace};
+use crate::simulate::request::{End, Outcome, Request, Run, Trace};
 
 /// One run in numbers. Times are in µs.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Summary {
     /// The policy's name.
     pub policy: String,
@@ -25,14 +26,23 @@ pub struct Summary {
     pub end_to_end_us: Distribution,
     /// From arrival until it was sent to a pool, of those that were.
     pub queue_us: Distribution,
-    /// How far a predicted end was from the true one, of those that finished and had one.
-    pub end_error_us: Distribution,
+    /// How much later than predicted it got a slot, of those that got one and had a prediction; negative: earlier.
+    pub start_error_us: Distribution<i64>,
+    /// How much later than predicted it ended, of those that finished and had a prediction; negative: earlier.
+    pub end_error_us: Distribution<i64>,
     /// Requests that kept the promise, in 1/1000 of all.
     pub goodput_permille: u64,
+    /// Requests that finished within their deadline, in 1/1000 of those that have one; none where no request has.
+    pub on_time_permille: Option<u64>,
+    /// Jain's index over the shares of promises kept to each session, in 1/1000; over priorities where there are no
+    /// sessions. None of fewer than two, and where no promise was kept.
+    pub fairness_permille: Option<u64>,
     /// Tokens of prompts that a cache held, in 1/1000 of the tokens of all prompts that were started.
     pub cached_permille: u64,
     /// Slots in use over the run, of all slots, in 1/1000.
     pub busy_permille: u64,
+    /// The same per class of pools, in the order of [`SimFleet::class_names`].
+    pub busy_permille_by_class: Vec<u64>,
     /// From the first arrival to the last end.
     pub span_us: u64,
     /// Decisions that the policy took.
@@ -47,10 +57,12 @@ impl Summary {
     pub fn of(run: &Run, trace: &Trace, fleet: &SimFleet<'_>, slo: &Slo) -> Self {
         let outcomes = &run.outcomes;
         let finished = || outcomes.iter().filter(|outcome| outcome.end == End::Finished);
-        let kept = outcomes.iter().zip(&trace.requests);
-        let kept = kept.filter(|(outcome, asked)| slo.holds(outcome, asked.output_tokens, asked.deadline_us)).count();
+        let with_asked = || outcomes.iter().zip(&trace.requests);
+        let keeps = |outcome, asked: &Request| slo.holds(outcome, asked.output_tokens, asked.deadline_us);
+        let kept = with_asked().filter(|(outcome, asked)| keeps(outcome, asked)).count();
         let since_arrival = |at_us: Option<u64>, outcome: &Outcome| at_us.map(|at_us| at_us - outcome.arrived_us);
-        let error = |outcome: &Outcome| outcome.predicted_end_us.map(|at_us| at_us.abs_diff(outcome.ended_us));
+        let start_error = |one: &Outcome| Some(later_us(one.started_us?, one.predicted_start_us?));
+        let end_error = |one: &Outcome| Some(later_us(one.ended_us, one.predicted_end_us?));
         Self {
             policy: run.policy.clone(),
             load_permille: run.load_permille,
@@ -60,10 +72,14 @@ impl Summary {
             first_token_us: outcomes.iter().filter_map(|one| since_arrival(one.first_token_us, one)).collect(),
             end_to_end_us: finished().map(|one| one.ended_us - one.arrived_us).collect(),
             queue_us: outcomes.iter().filter_map(|one| since_arrival(one.dispatched_us, one)).collect(),
-            end_error_us: finished().filter_map(error).collect(),
+            start_error_us: outcomes.iter().filter_map(start_error).collect(),
+            end_error_us: finished().filter_map(end_error).collect(),
             goodput_permille: permille(kept as u64, outcomes.len() as u64),
+            on_time_permille: on_time_permille(outcomes, trace),
+            fairness_permille: fairness_permille(with_asked().map(|(outcome, asked)| (asked, keeps(outcome, asked)))),
             cached_permille: cached_permille(outcomes, trace),
             busy_permille: busy_permille(run, fleet),
+            busy_permille_by_class: busy_permille_by_class(run, fleet),
             span_us: span_us(outcomes),
             decisions: run.decisions,
             digest: run.digest,
@@ -71,9 +87,23 @@ impl Summary {
     }
 }
 
-/// 0 of nothing.
-fn permille(part: u64, whole: u64) -> u64 {
-    (part * 1000).checked_div(whole).unwrap_or(0)
+/// How much later it was than predicted.
+fn later_us(true_us: u64, predicted_us: u64) -> i64 {
+    let later_us = i128::from(true_us) - i128::from(predicted_us);
+    i64::try_from(later_us).unwrap_or(if later_us > 0 { i64::MAX } else { i64::MIN })
+}
+
+fn on_time_permille(outcomes: &[Outcome], trace: &Trace) -> Option<u64> {
+    let mut with_deadline = 0;
+    let mut on_time = 0;
+    for (outcome, asked) in outcomes.iter().zip(&trace.requests) {
+        if let Some(deadline_us) = asked.deadline_us {
+            with_deadline += 1;
+            let is_within = outcome.ended_us - outcome.arrived_us <= deadline_us;
+            on_time += u64::from(outcome.end == End::Finished && is_within);
+        }
+    }
+    (with_deadline > 0).then(|| permille(on_time, with_deadline))
 }
 
 fn unfinished(outcomes: &[Outcome]) -> BTreeMap<&'static str, u64> {
@@ -106,6 +136,12 @@ fn busy_permille(run: &Run, fleet: &SimFleet<'_>) -> u64 {
     permille(busy, slots * run.samples.len() as u64)
 }
 
+fn busy_permille_by_class(run: &Run, fleet: &SimFleet<'_>) -> Vec<u64> {
+    let busy = |class: usize| -> u64 { run.samples.iter().map(|one| u64::from(one.busy_slots_by_class[class])).sum() };
+    let slots = fleet.slots_by_class();
+    slots.iter().enumerate().map(|(class, slots)| permille(busy(class), slots * run.samples.len() as u64)).collect()
+}
+
 fn span_us(outcomes: &[Outcome]) -> u64 {
     let first = outcomes.iter().map(|outcome| outcome.arrived_us).min();
     let last = outcomes.iter().map(|outcome| outcome.ended_us).max();
@@ -119,7 +155,7 @@ mod tests {
     use super::*;
     use crate::input::Warnings;
     use crate::simulate::fleet::{EngineModel, FleetRows};
-    use crate::simulate::request::{Arrival, Request, Sample};
+    use crate::simulate::request::{Arrival, Sample};
 
     fn asked() -> Request {
         Request {
@@ -141,9 +177,10 @@ mod tests {
             end,
             pool: Some(0),
             dispatched_us: first_token_us.map(|_| arrived_us + 5),
+            started_us: first_token_us.map(|_| arrived_us + 7),
             first_token_us,
             ended_us,
-            predicted_start_us: None,
+            predicted_start_us: Some(110),
             predicted_end_us: Some(1000),
             cached_tokens: 30,
         }
@@ -153,13 +190,26 @@ mod tests {
     fn by_hand() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("fleet.json");
-        let pool =
-            r#"{"id":"a","engine":"vllm","slots_total":4,"slots_free":4,"vram_total_bytes":9,"vram_free_bytes":9}"#;
-        std::fs::write(&path, format!(r#"{{"version":1,"pools":[{pool}]}}"#)).unwrap();
+        let pool = |id: &str, slots: u32| {
+            format!(
+                r#"{{"id":"{id}","engine":"vllm","slots_total":{slots},"slots_free":{slots},"vram_total_bytes":9,
+                "vram_free_bytes":9}}"#
+            )
+        };
+        let pools = [pool("a", 1), pool("b", 3)].join(",");
+        std::fs::write(&path, format!(r#"{{"version":1,"pools":[{pools}]}}"#)).unwrap();
         let rows = FleetRows::read(&path, &mut Warnings::default()).unwrap();
         let fleet = SimFleet::new(&rows, EngineModel::default(), 1, &mut Warnings::default()).unwrap();
-        let trace = Trace { models: vec!["m".to_owned()], requests: vec![asked(); 4], blocks: vec![], block_tokens: 1 };
-        let sample = |running| Sample { at_us: 0, waiting: 0, running, busy_slots_by_class: vec![running] };
+        let mut requests = vec![asked(); 4];
+        // Just in time, a moment late, lost in time; the fourth has none.
+        for (request, deadline_us) in requests.iter_mut().zip([1100, 800, 1000]) {
+            request.deadline_us = Some(deadline_us);
+        }
+        for (request, session) in requests.iter_mut().zip([1, 2, 2]) {
+            request.session = Some(session);
+        }
+        let trace = Trace { models: vec!["m".to_owned()], requests, blocks: vec![], block_tokens: 1 };
+        let sample = |a, b| Sample { at_us: 0, waiting: 0, running: a + b, busy_slots_by_class: vec![a, b] };
         let run = Run {
             policy: "ours".to_owned(),
             load_permille: 1000,
@@ -170,7 +220,7 @@ mod tests {
                 outcome(150, Some(160), 170, End::Lost),
                 outcome(150, None, 150, End::Refused { reason: "POOL_UNREADY" }),
             ],
-            samples: vec![sample(1), sample(3)],
+            samples: vec![sample(1, 0), sample(1, 2)],
             decisions: 4,
             digest: 7,
         };
@@ -180,7 +230,10 @@ mod tests {
         assert_eq!(summary.first_token_us.values(), [10, 100, 301]);
         assert_eq!(summary.end_to_end_us.values(), [801, 1100]);
         assert_eq!(summary.queue_us.values(), [5, 5, 5]);
-        assert_eq!(summary.end_error_us.values(), [99, 200]);
+        assert_eq!(summary.start_error_us.values(), [-3, -3, 47]);
+        assert_eq!(summary.end_error_us.values(), [-99, 200]);
+        assert_eq!((summary.on_time_permille, summary.fairness_permille), (Some(333), Some(500)));
+        assert_eq!(summary.busy_permille_by_class, [1000, 333]);
         // 90 of 300 tokens; 4 of 8 slots; from 100 to 1200.
         assert_eq!((summary.cached_permille, summary.busy_permille, summary.span_us), (300, 500, 1100));
     }
