@@ -7,7 +7,7 @@ use std::mem::size_of;
 use std::path::Path;
 
 use orchestrator_core::scheduler::{
-    Leased, PoolLeases, PoolRecord, Session, TenantSlot, WaitingJob, WaitingSlot, Work,
+    Leased, PoolLeases, PoolRecord, RunningJob, Session, TenantSlot, WaitingJob, WaitingSlot,
 };
 use orchestrator_core::storage::IdSlot;
 use orchestrator_core::{HeldLease, SmallFleet};
@@ -32,7 +32,7 @@ fn the_sizing_table_is_true() {
         name,
         ("pool, in the scheduler", size_of::<PoolRecord>() + size_of::<PoolLeases>()),
         ("job that waits", size_of::<WaitingSlot<WaitingJob>>() + BUCKET),
-        ("job that runs", size_of::<IdSlot<Leased<HeldLease, Work>>>() + BUCKET),
+        ("job that runs", size_of::<IdSlot<Leased<HeldLease<0>, RunningJob>>>() + BUCKET),
         ("session", size_of::<IdSlot<Session>>() + BUCKET),
         ("tenant", size_of::<TenantSlot>() + BUCKET),
     ];

@@ -1,8 +1,8 @@
 //! Memory for a scheduler of any size, from vectors.
 
 use orchestrator_core::scheduler::{
-    LeaseStorage, Leased, PoolLeases, PoolRecord, Prices, QueueStorage, SchedulerStorage, Session, SessionStorage,
-    TenantSlot, WaitingJob, WaitingSlot, Work,
+    LeaseStorage, Leased, PoolLeases, PoolRecord, Prices, QueueStorage, RunningJob, SchedulerStorage, Session, SessionStorage,
+    TenantSlot, WaitingJob, WaitingSlot,
 };
 use orchestrator_core::storage::IdSlot;
 
@@ -26,7 +26,7 @@ pub(crate) struct Memory<L> {
     tenants: Vec<TenantSlot>,
     tenant_buckets: Vec<u32>,
     job_bytes: Vec<u8>,
-    leases: Vec<IdSlot<Leased<L, Work>>>,
+    leases: Vec<IdSlot<Leased<L, RunningJob>>>,
     lease_buckets: Vec<u32>,
     pool_leases: Vec<PoolLeases>,
     model_names: Vec<u8>,

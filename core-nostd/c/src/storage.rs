@@ -10,10 +10,10 @@ use core::marker::PhantomData;
 use core::mem::MaybeUninit;
 use core::slice;
 
-use orchestrator_core::limits::NAME_BYTES_MAX;
+use orchestrator_core::limits::{DEVICES_MAX, NAME_BYTES_MAX};
 use orchestrator_core::scheduler::{
-    LeaseStorage, Leased, PoolLeases, PoolRecord, Price, Prices, QueueStorage, SchedulerStorage, Session,
-    SessionStorage, TenantSlot, WaitingJob, WaitingSlot, Work,
+    LeaseStorage, Leased, PoolLeases, PoolRecord, Price, Prices, QueueStorage, RunningJob, SchedulerStorage, Session,
+    SessionStorage, TenantSlot, WaitingJob, WaitingSlot,
 };
 use orchestrator_core::storage::IdSlot;
 use orchestrator_core::{HeldLease, SmallFleet};
@@ -31,7 +31,10 @@ pub(crate) const NAMES: usize = from_environment(option_env!("ORCHESTRATOR_C_NAM
 /// A length and a name, for the model of every lease: the run digest covers it.
 const MODEL_NAME_BYTES: usize = NAME_BYTES_MAX + 1;
 
-pub(crate) type Fleet = SmallFleet<POOLS, LIST_ENTRIES, NAMES>;
+/// Devices of a pool: as many shares has every lease.
+const DEVICES: usize = if LIST_ENTRIES < DEVICES_MAX { LIST_ENTRIES } else { DEVICES_MAX };
+
+pub(crate) type Fleet = SmallFleet<POOLS, LIST_ENTRIES, NAMES, DEVICES>;
 
 /// `oc_init` makes the fleet on the stack before it has its place: a larger one would end the process.
 const _: () = assert!(size_of::<Fleet>() <= 1 << 20, "the fleet is larger than a stack allows: 1 MiB");
@@ -129,7 +132,7 @@ pub(crate) struct Plan {
     job_bytes: Table<u8>,
     tenants: Table<TenantSlot>,
     tenant_buckets: Table<u32>,
-    leases: Table<IdSlot<Leased<HeldLease, Work>>>,
+    leases: Table<IdSlot<Leased<HeldLease<DEVICES>, RunningJob>>>,
     lease_buckets: Table<u32>,
     pool_leases: Table<PoolLeases>,
     model_names: Table<u8>,
@@ -178,7 +181,7 @@ impl Plan {
         memory: *mut u8,
         prices: &PriceList<'_>,
         hash_seed: u64,
-    ) -> (&'a mut Fleet, SchedulerStorage<'a, HeldLease>) {
+    ) -> (&'a mut Fleet, SchedulerStorage<'a, HeldLease<DEVICES>>) {
         // SAFETY: the caller's promise; each table is cut out once, because `self` is used up.
         unsafe {
             let fleet = self.fleet.cut_out_one(memory, Fleet::new);

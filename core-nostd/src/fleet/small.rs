@@ -6,11 +6,11 @@ use heapless::Vec;
 
 use super::names::NameTable;
 use super::registry::{PoolFacts, PoolHandle, PoolRegistry};
-use crate::commit::{CommitError, Lease, commit, release, retake};
+use crate::commit::{CommitError, Lease, Taken, commit, release, retake};
 use crate::directory::{Directory, NameKind};
 use crate::error::{FieldError, Problem};
 use crate::input::{PoolSnapshot, ValidJob, ValidPool};
-use crate::limits::{RESIDENT_MODELS_MAX, TIME_MAX_US};
+use crate::limits::{DEVICES_MAX, RESIDENT_MODELS_MAX, TIME_MAX_US};
 use crate::placement::{Assignment, Explanation, PlacementDecision, PlacementInput, decide, explain, rank_best};
 use crate::policy::Policy;
 use crate::rows::{
@@ -60,7 +60,8 @@ struct PoolName {
     replica_id: Id,
 }
 
-/// At most `POOLS` pools with at most `LISTS` entries in each of their lists, and `NAMES` names in all.
+/// At most `POOLS` pools with at most `LISTS` entries in each of their lists, and `NAMES` names in all; `DEVICES` is the
+/// limit for devices, where it is another than that of other lists: each is also room for a share in every lease.
 ///
 /// ```
 /// use orchestrator_core::{PoolSnapshot, SmallFleet};
@@ -74,7 +75,7 @@ struct PoolName {
 /// assert_eq!(fleet.len(), 1);
 /// ```
 #[derive(Debug, Clone)]
-pub struct SmallFleet<const POOLS: usize, const LISTS: usize, const NAMES: usize> {
+pub struct SmallFleet<const POOLS: usize, const LISTS: usize, const NAMES: usize, const DEVICES: usize = LISTS> {
     names: NameTable<NAMES>,
     /// Sorted; rows and lists have the same order.
     pools: Vec<PoolName, POOLS>,
@@ -92,7 +93,7 @@ pub struct SmallFleet<const POOLS: usize, const LISTS: usize, const NAMES: usize
     models: [[NameId; LISTS]; POOLS],
     digests: [[NameId; LISTS]; POOLS],
     labels: [[LabelRow; LISTS]; POOLS],
-    devices: [[DeviceRow; LISTS]; POOLS],
+    devices: [[DeviceRow; DEVICES]; POOLS],
     residents: [[NameId; LISTS]; POOLS],
     warm: [[WarmRow; LISTS]; POOLS],
 }
@@ -103,16 +104,16 @@ pub struct SmallFleet<const POOLS: usize, const LISTS: usize, const NAMES: usize
 #[derive(Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[must_use = "a lease that is dropped keeps its slot and VRAM taken"]
-pub struct HeldLease {
-    lease: Lease,
+pub struct HeldLease<const SHARES: usize = DEVICES_MAX> {
+    lease: Lease<SHARES>,
     pool: PoolHandle,
 }
 
-impl core::ops::Deref for HeldLease {
-    type Target = Lease;
+impl<const SHARES: usize> core::ops::Deref for HeldLease<SHARES> {
+    type Target = Lease<SHARES>;
 
     /// What was taken. Its rank is that of the time of the commit.
-    fn deref(&self) -> &Lease {
+    fn deref(&self) -> &Lease<SHARES> {
         &self.lease
     }
 }
@@ -128,13 +129,13 @@ struct Staged<const LISTS: usize> {
     warm: Vec<WarmRow, LISTS>,
 }
 
-impl<const POOLS: usize, const LISTS: usize, const NAMES: usize> Default for SmallFleet<POOLS, LISTS, NAMES> {
+impl<const POOLS: usize, const LISTS: usize, const NAMES: usize, const DEVICES: usize> Default for SmallFleet<POOLS, LISTS, NAMES, DEVICES> {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl<const POOLS: usize, const LISTS: usize, const NAMES: usize> SmallFleet<POOLS, LISTS, NAMES> {
+impl<const POOLS: usize, const LISTS: usize, const NAMES: usize, const DEVICES: usize> SmallFleet<POOLS, LISTS, NAMES, DEVICES> {
     /// A fleet without pools.
     #[must_use]
     pub fn new() -> Self {
@@ -152,7 +153,7 @@ impl<const POOLS: usize, const LISTS: usize, const NAMES: usize> SmallFleet<POOL
             models: [[NameId::NONE; LISTS]; POOLS],
             digests: [[NameId::NONE; LISTS]; POOLS],
             labels: [[NO_LABEL; LISTS]; POOLS],
-            devices: [[DeviceRow::new(0, 0, None); LISTS]; POOLS],
+            devices: [[DeviceRow::new(0, 0, None); DEVICES]; POOLS],
             residents: [[NameId::NONE; LISTS]; POOLS],
             warm: [[NO_WARMTH; LISTS]; POOLS],
         }
@@ -196,8 +197,8 @@ impl<const POOLS: usize, const LISTS: usize, const NAMES: usize> SmallFleet<POOL
         if place.is_err() && self.pools.is_full() {
             return Err(FleetError::Full { capacity: POOLS });
         }
-        if valid.devices().len() > LISTS {
-            return Err(storage_full("devices", LISTS).into());
+        if valid.devices().len() > DEVICES {
+            return Err(storage_full("devices", DEVICES).into());
         }
         let staged = match self.stage(&valid) {
             Err(FieldError { problem: Problem::StorageFull { .. }, .. }) => {
@@ -293,7 +294,7 @@ impl<const POOLS: usize, const LISTS: usize, const NAMES: usize> SmallFleet<POOL
     ///
     /// # Errors
     /// When the pool's state no longer allows it.
-    pub fn commit(&mut self, job: &ValidJob<'_>, rank: u32) -> Result<HeldLease, CommitError> {
+    pub fn commit(&mut self, job: &ValidJob<'_>, rank: u32) -> Result<HeldLease<DEVICES>, CommitError> {
         self.names.begin();
         if self.names.intern(NameKind::Model, job.spec().model_id).is_err() {
             self.forget_unused_names();
@@ -306,7 +307,7 @@ impl<const POOLS: usize, const LISTS: usize, const NAMES: usize> SmallFleet<POOL
     }
 
     /// Gives back a lease's slot and KV bytes; says whether its pool is still there. O(devices).
-    pub fn release(&mut self, held: HeldLease) -> bool {
+    pub fn release(&mut self, held: HeldLease<DEVICES>) -> bool {
         let HeldLease { mut lease, pool } = held;
         let Some(place) = self.place_of_handle(pool) else { return false };
         lease.rank = position(place);
@@ -452,10 +453,11 @@ impl<const POOLS: usize, const LISTS: usize, const NAMES: usize> SmallFleet<POOL
         self.leave_class(place);
         let start = slot.saturating_mul(position(LISTS));
         let span = |len: usize| Span { start, len: position(len) };
+        let devices_start = slot.saturating_mul(position(DEVICES));
         let (models, digests) = (span(staged.models.len()), span(staged.digests.len()));
         let lists = PoolLists {
             labels: span(staged.labels.len()),
-            devices: span(devices.len()),
+            devices: Span { start: devices_start, len: position(devices.len()) },
             residents: span(staged.residents.len()),
             residents_capacity: position(LISTS.min(RESIDENT_MODELS_MAX)),
             reserved: 0,
@@ -531,7 +533,7 @@ impl<const POOLS: usize, const LISTS: usize, const NAMES: usize> SmallFleet<POOL
     }
 }
 
-impl<const POOLS: usize, const LISTS: usize, const NAMES: usize> SmallFleet<POOLS, LISTS, NAMES> {
+impl<const POOLS: usize, const LISTS: usize, const NAMES: usize, const DEVICES: usize> SmallFleet<POOLS, LISTS, NAMES, DEVICES> {
     fn handle_of(&self, slot: u32) -> PoolHandle {
         PoolHandle { slot, generation: self.generation_of(slot) }
     }
@@ -550,8 +552,8 @@ impl<const POOLS: usize, const LISTS: usize, const NAMES: usize> SmallFleet<POOL
 }
 
 /// Look-ups by handle are O(1).
-impl<const POOLS: usize, const LISTS: usize, const NAMES: usize> PoolRegistry for SmallFleet<POOLS, LISTS, NAMES> {
-    type Lease = HeldLease;
+impl<const POOLS: usize, const LISTS: usize, const NAMES: usize, const DEVICES: usize> PoolRegistry for SmallFleet<POOLS, LISTS, NAMES, DEVICES> {
+    type Lease = HeldLease<DEVICES>;
 
     fn capacity(&self) -> u32 {
         position(POOLS)
@@ -627,31 +629,31 @@ impl<const POOLS: usize, const LISTS: usize, const NAMES: usize> PoolRegistry fo
         Self::explain(self, job, policy, session)
     }
 
-    fn commit(&mut self, job: &ValidJob<'_>, rank: u32) -> Result<HeldLease, CommitError> {
+    fn commit(&mut self, job: &ValidJob<'_>, rank: u32) -> Result<HeldLease<DEVICES>, CommitError> {
         Self::commit(self, job, rank)
     }
 
-    fn retake(&mut self, pool: PoolHandle, held: &HeldLease) -> bool {
+    fn retake(&mut self, pool: PoolHandle, held: &HeldLease<DEVICES>) -> bool {
         // LEASE-2: a lease never changes its pool.
         let Some(place) = self.place_of_handle(pool).filter(|_| held.pool == pool) else { return false };
         retake(&mut self.table_mut(), &held.lease, position(place))
     }
 
-    fn export_lease<'l>(&self, held: &'l HeldLease) -> &'l Lease {
-        &held.lease
+    fn export_lease<'l>(&self, held: &'l HeldLease<DEVICES>) -> Taken<'l> {
+        held.lease.taken()
     }
 
-    fn import_lease(&self, pool: PoolHandle, lease: Lease) -> Option<HeldLease> {
-        self.place_of_handle(pool)?;
-        Some(HeldLease { lease, pool })
+    fn import_lease(&self, pool: PoolHandle, taken: Taken<'_>) -> Option<HeldLease<DEVICES>> {
+        let place = self.place_of_handle(pool)?;
+        Some(HeldLease { lease: Lease::of(taken, position(place))?, pool })
     }
 
-    fn release(&mut self, _pool: PoolHandle, held: HeldLease) -> bool {
+    fn release(&mut self, _pool: PoolHandle, held: HeldLease<DEVICES>) -> bool {
         Self::release(self, held)
     }
 }
 
-impl<const POOLS: usize, const LISTS: usize, const NAMES: usize> Directory for SmallFleet<POOLS, LISTS, NAMES> {
+impl<const POOLS: usize, const LISTS: usize, const NAMES: usize, const DEVICES: usize> Directory for SmallFleet<POOLS, LISTS, NAMES, DEVICES> {
     fn find(&self, kind: NameKind, name: &str) -> Option<NameId> {
         self.names.find(kind, name)
     }

@@ -22,7 +22,8 @@ use super::prices::Prices;
 use super::queue::Queue;
 use super::sessions::Sessions;
 use super::storage::SchedulerStorage;
-use super::waiting::{JobStore, ModelNames, WaitingJob, Work};
+use super::waiting::{JobStore, ModelNames};
+use super::work::{RunningJob, WaitingJob};
 use crate::fleet::{PoolFacts, PoolHandle, PoolRegistry};
 use crate::input::BudgetLimits;
 use crate::policy::Policy;
@@ -59,7 +60,7 @@ pub struct Scheduler<'a, F: PoolRegistry> {
     pub(super) prices: Prices<'a>,
     pub(super) queue: Queue<'a, WaitingJob>,
     pub(super) jobs: JobStore<'a>,
-    pub(super) leases: Leases<'a, F::Lease, Work>,
+    pub(super) leases: Leases<'a, F::Lease, RunningJob>,
     pub(super) models: ModelNames<'a>,
     pub(super) pools: PoolRecords<'a>,
     /// Pools for which there is storage, whatever fits the fleet.

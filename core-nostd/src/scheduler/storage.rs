@@ -17,7 +17,7 @@ use super::pools::PoolRecord;
 use super::prices::Prices;
 use super::queue::{QueueStorage, TenantSlot, WaitingSlot};
 use super::sessions::{Session, SessionStorage};
-use super::waiting::{WaitingJob, Work};
+use super::work::{RunningJob, WaitingJob};
 use crate::storage::IdSlot;
 
 /// Memory for everything that a scheduler keeps. `L` is what a commit to its fleet gives.
@@ -28,7 +28,7 @@ pub struct SchedulerStorage<'a, L> {
     /// Their wishes: an equal stretch for each. 150 to 200 bytes each hold most jobs.
     pub job_bytes: &'a mut [u8],
     /// Jobs that run.
-    pub leases: LeaseStorage<'a, L, Work>,
+    pub leases: LeaseStorage<'a, L, RunningJob>,
     /// Their models' names: an equal stretch of up to 129 bytes for each, or nothing.
     pub model_names: &'a mut [u8],
     /// One for each pool that fits the fleet.
@@ -58,7 +58,7 @@ pub struct SchedulerBuffers<
     job_bytes: [[u8; JOB_BYTES]; QUEUED],
     tenants: [TenantSlot; 1],
     tenant_buckets: [u32; 1],
-    leases: [IdSlot<Leased<L, Work>>; LEASES],
+    leases: [IdSlot<Leased<L, RunningJob>>; LEASES],
     lease_buckets: [u32; LEASES],
     pool_leases: [PoolLeases; POOLS],
     pools: [PoolRecord; POOLS],

@@ -9,7 +9,7 @@ use super::observer::Observer;
 use super::policy::FullPolicy;
 use super::queue::{Arrival, Departed};
 use super::sessions::SessionRefusal;
-use super::waiting::{WaitingJob, Work};
+use super::work::{WaitingJob, Work};
 use crate::error::{FieldError, Problem};
 use crate::fleet::PoolRegistry;
 use crate::input::{JobSpec, PlacementMode, Priority, ValidJob};
@@ -172,7 +172,7 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
         if self.queue.is_empty() {
             self.drain.ran_empty();
         }
-        let Ok(enqueued) = self.queue.enqueue(&arrival, WaitingJob { work, refused_in }, self.now_us) else {
+        let Ok(enqueued) = self.queue.enqueue(&arrival, WaitingJob::new(&work, refused_in), self.now_us) else {
             // The queue does what its admission said: this answers a disagreement that cannot be.
             self.settle(&work, &UsageFacts::default());
             return Err(self.no_storage(work.priority));
@@ -228,7 +228,7 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
             admitted_at_us: self.now_us,
             deadline_at_us: has_deadline.then(|| self.now_us.saturating_add(facts.deadline_us)),
             session,
-            held,
+            held_time_us: held.time_us,
         })
     }
 

@@ -1,39 +1,13 @@
-//! What is kept of a job while it waits and while it runs.
+//! The wishes of jobs that wait, and the models of those that run.
 //!
 //! A job's wishes are texts and lists of any length, and a fleet's numbers for them change while it waits. So a waiting
 //! job is kept in the binary form of [`codec`](crate::codec), in a stretch of bytes of its queue slot's own. Of a leased
 //! one only numbers are kept, and its model's name where there is room for it.
 
 use crate::codec::{Writer, encode_job, job_bytes, with_job};
-use crate::input::{JobSpec, Priority};
+use crate::input::JobSpec;
 use crate::limits::NAME_BYTES_MAX;
-use crate::scheduler::BudgetAmounts;
-use crate::storage::Ticket;
 use crate::values::index::index;
-
-/// What a job brings along from its admission to its end, whether it waits or has a lease.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct Work {
-    pub(crate) priority: Priority,
-    pub(crate) prompt_tokens: u32,
-    pub(crate) output_tokens: u32,
-    pub(crate) micros_per_1000_tokens: u32,
-    pub(crate) admitted_at_us: u64,
-    pub(crate) deadline_at_us: Option<u64>,
-    pub(crate) session: Option<Ticket>,
-    /// What its session's ledger holds for it. BUDGET-2.
-    pub(crate) held: BudgetAmounts,
-}
-
-/// A waiting job, beside its bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct WaitingJob {
-    pub(crate) work: Work,
-    /// The epoch in which no pool could take it. QUEUE-13.
-    pub(crate) refused_in: Option<u64>,
-}
 
 /// Bytes of the length that stands before a waiting job's own.
 const LENGTH_BYTES: usize = 2;

@@ -46,6 +46,26 @@ impl Ticket {
     }
 }
 
+/// A ticket or none, in as many bytes as a ticket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub(crate) struct MaybeTicket(Ticket);
+
+impl MaybeTicket {
+    /// No table has as many slots.
+    const NONE: Self = Self(Ticket { slot: u32::MAX, generation: 0 });
+
+    pub(crate) fn get(self) -> Option<Ticket> {
+        Some(self.0).filter(|_| self != Self::NONE)
+    }
+}
+
+impl From<Option<Ticket>> for MaybeTicket {
+    fn from(ticket: Option<Ticket>) -> Self {
+        ticket.map_or(Self::NONE, Self)
+    }
+}
+
 /// Why an entry was not taken in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]

@@ -9,4 +9,5 @@
 mod id_table;
 pub(crate) mod list;
 
+pub(crate) use id_table::MaybeTicket;
 pub use id_table::{IdSlot, IdTable, InsertError, Ticket};

@@ -4,7 +4,7 @@ use orchestrator_core::codec::Writer;
 use orchestrator_core::scheduler::{
     Action, Answer, Event, Input, LeaseStorage, Leased, Observer, OutcomeLog, PoolLeases, PoolRecord, Prices,
     QueueStorage, Scheduler, SchedulerPolicy, SchedulerStorage, Session, SessionStorage, TenantSlot, WaitForecast,
-    WaitingJob, WaitingSlot, Work,
+    RunningJob, WaitingJob, WaitingSlot,
 };
 use orchestrator_core::scheduler::{CancelCause, FailureCause};
 use orchestrator_core::storage::IdSlot;
@@ -32,7 +32,7 @@ pub(crate) struct Room {
     job_bytes: Vec<u8>,
     tenants: Vec<TenantSlot>,
     tenant_buckets: Vec<u32>,
-    leases: Vec<IdSlot<Leased<HeldLease, Work>>>,
+    leases: Vec<IdSlot<Leased<HeldLease<8>, RunningJob>>>,
     lease_buckets: Vec<u32>,
     model_names: Vec<u8>,
     pool_leases: Vec<PoolLeases>,

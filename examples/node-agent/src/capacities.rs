@@ -1,7 +1,6 @@
 //! How much the agent has room for: what docs/firmware.md says how to choose.
 
-use orchestrator_core::HeldLease;
-use orchestrator_core::SmallFleet;
+use orchestrator_core::{PoolRegistry, SmallFleet};
 use orchestrator_core::scheduler::{Scheduler, SchedulerBuffers};
 
 /// Pools, jobs that wait, bytes of one, leases and sessions; entries of a pool's lists and names of the fleet.
@@ -13,6 +12,8 @@ mod sizes {
     pub const LEASES: usize = 128;
     pub const SESSIONS: usize = 64;
     pub const LISTS: usize = 4;
+    /// Pools are engines on one device, which publish its memory as their own.
+    pub const DEVICES: usize = 0;
     pub const NAMES: usize = 32;
     /// What a run of the script comes to.
     pub const RUN_DIGEST: u64 = 0xc4a6_b588_058f_9dd4;
@@ -27,6 +28,8 @@ mod sizes {
     pub const LEASES: usize = 16;
     pub const SESSIONS: usize = 8;
     pub const LISTS: usize = 2;
+    /// Pools are engines on one device, which publish its memory as their own.
+    pub const DEVICES: usize = 0;
     pub const NAMES: usize = 8;
     /// What a run of the script comes to.
     pub const RUN_DIGEST: u64 = 0x6161_ef9e_52dd_3ff2;
@@ -35,8 +38,10 @@ mod sizes {
 pub use sizes::*;
 
 /// The pools.
-pub type Fleet = SmallFleet<POOLS, LISTS, NAMES>;
+pub type Fleet = SmallFleet<POOLS, LISTS, NAMES, DEVICES>;
+/// What a job takes from a pool.
+pub type Lease = <Fleet as PoolRegistry>::Lease;
 /// All else that the scheduler keeps.
-pub type Buffers = SchedulerBuffers<HeldLease, POOLS, QUEUED, JOB_BYTES, LEASES, SESSIONS>;
+pub type Buffers = SchedulerBuffers<Lease, POOLS, QUEUED, JOB_BYTES, LEASES, SESSIONS>;
 /// The scheduler: its tables stay where they are.
 pub type NodeScheduler<'a> = Scheduler<'a, &'a mut Fleet>;

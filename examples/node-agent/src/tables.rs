@@ -1,14 +1,13 @@
 //! The tables of the agent: each a static of its own, so that a map of the program says what each costs.
 
-use orchestrator_core::HeldLease;
 use orchestrator_core::scheduler::{
-    LeaseStorage, Leased, PoolLeases, PoolRecord, Prices, QueueStorage, SchedulerStorage, Session, SessionStorage,
-    TenantSlot, WaitingJob, WaitingSlot, Work,
+    LeaseStorage, Leased, PoolLeases, PoolRecord, Prices, QueueStorage, RunningJob, SchedulerStorage, Session, SessionStorage,
+    TenantSlot, WaitingJob, WaitingSlot,
 };
 use orchestrator_core::storage::IdSlot;
 
 use crate::board::Place;
-use crate::capacities::{Fleet, JOB_BYTES, LEASES, POOLS, QUEUED, SESSIONS};
+use crate::capacities::{Fleet, Lease, JOB_BYTES, LEASES, POOLS, QUEUED, SESSIONS};
 
 static FLEET: Place<Fleet> = Place::new();
 static WAITING: Place<WaitingSlot<WaitingJob>, QUEUED> = Place::new();
@@ -16,7 +15,7 @@ static WAITING_BUCKETS: Place<u32, QUEUED> = Place::new();
 static WAITING_BYTES: Place<[u8; JOB_BYTES], QUEUED> = Place::new();
 static TENANTS: Place<TenantSlot, 1> = Place::new();
 static TENANT_BUCKETS: Place<u32, 1> = Place::new();
-static LEASED: Place<IdSlot<Leased<HeldLease, Work>>, LEASES> = Place::new();
+static LEASED: Place<IdSlot<Leased<Lease, RunningJob>>, LEASES> = Place::new();
 static LEASE_BUCKETS: Place<u32, LEASES> = Place::new();
 static POOL_LEASES: Place<PoolLeases, POOLS> = Place::new();
 static POOL_RECORDS: Place<PoolRecord, POOLS> = Place::new();
@@ -29,7 +28,7 @@ static SESSION_BUCKETS: Place<u32, SESSIONS> = Place::new();
 /// At most once.
 #[must_use]
 #[inline(never)] // A new fleet passes over the stack: not inside the frame of a function that never returns.
-pub unsafe fn take() -> (&'static mut Fleet, SchedulerStorage<'static, HeldLease>) {
+pub unsafe fn take() -> (&'static mut Fleet, SchedulerStorage<'static, Lease>) {
     // SAFETY: the caller's promise is that of each.
     unsafe {
         let [fleet] = FLEET.fill(Fleet::new);

@@ -4,8 +4,8 @@ use std::hash::{BuildHasher, RandomState};
 
 use orchestrator_core::limits::NAME_BYTES_MAX;
 use orchestrator_core::scheduler::{
-    Capacities, LeaseStorage, Leased, PoolLeases, PoolRecord, Price, Prices, QueueStorage, SchedulerStorage, Session,
-    SessionStorage, TenantSlot, WaitingJob, WaitingSlot, Work,
+    Capacities, LeaseStorage, Leased, PoolLeases, PoolRecord, Price, Prices, QueueStorage, RunningJob, SchedulerStorage, Session,
+    SessionStorage, TenantSlot, WaitingJob, WaitingSlot,
 };
 use orchestrator_core::storage::IdSlot;
 
@@ -113,7 +113,7 @@ pub struct HostStorage<L> {
     job_bytes: Vec<u8>,
     tenants: Vec<TenantSlot>,
     tenant_buckets: Vec<u32>,
-    leases: Vec<IdSlot<Leased<L, Work>>>,
+    leases: Vec<IdSlot<Leased<L, RunningJob>>>,
     lease_buckets: Vec<u32>,
     pool_leases: Vec<PoolLeases>,
     model_names: Vec<u8>,
@@ -158,7 +158,7 @@ impl<L> HostStorage<L> {
         const BUCKET: usize = size_of::<u32>();
         let each = [
             (waiting, size_of::<WaitingSlot<WaitingJob>>() + BUCKET, job_bytes),
-            (running, size_of::<IdSlot<Leased<L, Work>>>() + BUCKET, model_name_bytes),
+            (running, size_of::<IdSlot<Leased<L, RunningJob>>>() + BUCKET, model_name_bytes),
             (sessions, size_of::<IdSlot<Session>>() + BUCKET, 0),
             (pools, size_of::<PoolLeases>() + size_of::<PoolRecord>(), 0),
             (tenants, size_of::<TenantSlot>() + BUCKET, 0),

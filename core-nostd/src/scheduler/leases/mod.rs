@@ -228,7 +228,8 @@ impl<'a, L, P> Leases<'a, L, P> {
         }
         let leased = Leased::new(lease, self.advance(now_us));
         let ticket = self.table.insert_or_return(job_id, leased).map_err(|(error, leased)| {
-            let Leased { pool, held, admitted_at_us, predicted_end_us, pool_wait_us, prompt_tokens, job, .. } = leased;
+            let predicted_end_us = leased.predicted_end_us();
+            let Leased { pool, held, admitted_at_us, pool_wait_us, prompt_tokens, job, .. } = leased;
             let lease = NewLease { pool, held, admitted_at_us, predicted_end_us, pool_wait_us, prompt_tokens, job };
             NotReserved { why: ReserveError::Insert(error), lease }
         })?;
@@ -243,7 +244,7 @@ impl<'a, L, P> Leases<'a, L, P> {
     pub fn started(&mut self, ticket: Ticket, now_us: u64) -> Reported {
         match self.get(ticket) {
             None => Reported::NoLease,
-            Some(lease) if lease.started_at_us.is_some() => Reported::Repeated,
+            Some(lease) if lease.started_at_us().is_some() => Reported::Repeated,
             Some(_) => self.report(ticket, now_us, |_, _| ()),
         }
     }
@@ -252,8 +253,8 @@ impl<'a, L, P> Leases<'a, L, P> {
     pub fn first_token(&mut self, ticket: Ticket, now_us: u64) -> Reported {
         match self.get(ticket) {
             None => Reported::NoLease,
-            Some(lease) if lease.first_token_at_us.is_some() => Reported::Repeated,
-            Some(_) => self.report(ticket, now_us, |lease, now_us| lease.first_token_at_us = Some(now_us)),
+            Some(lease) if lease.first_token_at_us().is_some() => Reported::Repeated,
+            Some(_) => self.report(ticket, now_us, Leased::produce_first_token),
         }
     }
 
@@ -273,7 +274,7 @@ impl<'a, L, P> Leases<'a, L, P> {
     #[must_use = "what the lease holds is still taken"]
     pub fn end(&mut self, ticket: Ticket) -> Option<Leased<L, P>> {
         let lease = self.table.get(ticket)?;
-        let (pool, has_started) = (lease.pool, lease.started_at_us.is_some());
+        let (pool, has_started) = (lease.pool, lease.started_at_us().is_some());
         if let Some(PoolLeases(list)) = self.pools.get_mut(index(pool.slot)) {
             list.unlink(&mut self.table, ticket.slot());
         }
@@ -285,8 +286,8 @@ impl<'a, L, P> Leases<'a, L, P> {
     fn report(&mut self, ticket: Ticket, now_us: u64, note: impl FnOnce(&mut Leased<L, P>, u64)) -> Reported {
         let now_us = self.advance(now_us);
         let Some(lease) = self.table.get_mut(ticket) else { return Reported::NoLease };
-        let starts = lease.started_at_us.is_none();
-        lease.started_at_us.get_or_insert(now_us);
+        let starts = lease.started_at_us().is_none();
+        lease.start(now_us);
         lease.last_report_us = now_us;
         note(lease, now_us);
         if starts {

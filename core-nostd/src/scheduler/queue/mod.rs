@@ -392,10 +392,12 @@ impl<'a, T> Queue<'a, T> {
         let ticket = self.jobs.at(at)?;
         let id = Id::try_from(self.jobs.id(ticket)?).ok()?;
         self.order.leave(&mut self.jobs, at, exit == Exit::InTurn);
-        let Waiting { class, tokens, arrived_us, payload, .. } = self.jobs.remove(ticket)?;
+        let job = self.jobs.remove(ticket)?;
+        let WaitingFacts { class, tokens, arrived_us, deadline_at_us, overtaken } = job.facts();
         let count = self.counts.get_mut(class);
         count.jobs = count.jobs.saturating_sub(1);
         count.tokens = count.tokens.saturating_sub(tokens.into());
-        Some(Departed { id, slot: at, class, tokens, arrived_us, payload })
+        let payload = job.payload;
+        Some(Departed { id, slot: at, class, tokens, arrived_us, deadline_at_us, overtaken, payload })
     }
 }
