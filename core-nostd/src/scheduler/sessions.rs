@@ -15,8 +15,8 @@
 //! use orchestrator_core::storage::IdSlot;
 //! use orchestrator_core::{BudgetLimits, PoolHandle};
 //!
-//! let (mut slots, mut buckets) = ([const { IdSlot::EMPTY }; 1], [0; 1]);
-//! let mut sessions = Sessions::new(SessionStorage { slots: &mut slots, buckets: &mut buckets }, 0);
+//! let (mut slots, mut buckets, mut ids) = ([const { IdSlot::EMPTY }; 1], [0; 1], [0; 65]);
+//! let mut sessions = Sessions::new(SessionStorage { slots: &mut slots, buckets: &mut buckets, ids: &mut ids }, 0);
 //! let (unlimited, held) = (BudgetLimits::default(), BudgetAmounts::at_admission(100, 20, 0));
 //!
 //! let chat = sessions.admit("chat", unlimited, held, 0)?.ticket;
@@ -35,7 +35,7 @@
 //! the order of last uses, as long as `now_us` never goes back.
 
 use super::budget::{BudgetAmounts, Ledger};
-use crate::error::FieldError;
+use crate::error::{FieldError, Problem};
 use crate::fleet::PoolHandle;
 use crate::input::BudgetLimits;
 use crate::limits::TOKENS_MAX;
@@ -51,6 +51,8 @@ pub struct SessionStorage<'a> {
     pub slots: &'a mut [IdSlot<Session>],
     /// Hash buckets.
     pub buckets: &'a mut [u32],
+    /// Ids: an equal stretch of up to 65 bytes for each, one of them for its length.
+    pub ids: &'a mut [u8],
 }
 
 /// What is remembered of one session. SESSION-1.
@@ -155,7 +157,7 @@ impl<'a> Sessions<'a> {
     /// `hash_seed` keeps strangers from filling one bucket, where they cannot know it. No answer depends on it.
     #[must_use]
     pub fn new(storage: SessionStorage<'a>, hash_seed: u64) -> Self {
-        let table = IdTable::with_hash_seed(storage.slots, storage.buckets, hash_seed);
+        let table = IdTable::with_hash_seed(storage.slots, storage.buckets, storage.ids, hash_seed);
         Self { table, idle: List::EMPTY }
     }
 
@@ -175,6 +177,11 @@ impl<'a> Sessions<'a> {
     #[must_use]
     pub fn capacity(&self) -> u32 {
         self.table.capacity()
+    }
+
+    /// Whether a session's id is as short as there is room for.
+    pub(super) fn check_id(&self, session_id: &str) -> Result<(), Problem> {
+        self.table.check_fits(session_id)
     }
 
     /// The session with this id. O(1) expected.
@@ -266,7 +273,7 @@ impl<'a> Sessions<'a> {
         wanted: BudgetAmounts,
         now_us: u64,
     ) -> Result<AdmittedSession, SessionRefusal> {
-        check_id(session_id).map_err(|problem| FieldError::new("session_id", problem))?;
+        check_id(session_id).and_then(|()| self.check_id(session_id)).map_err(|problem| FieldError::new("session_id", problem))?;
         let mut ledger = Ledger::new(limits);
         ledger.reserve(wanted)?;
         let evicted = if self.table.is_full() { Some(self.evict_oldest().ok_or(SessionRefusal::Full)?) } else { None };
@@ -439,15 +446,17 @@ mod tests {
     struct Storage {
         slots: Vec<IdSlot<Session>>,
         buckets: Vec<u32>,
+        ids: Vec<u8>,
     }
 
     impl Storage {
         fn new(slots: usize, buckets: usize) -> Self {
-            Self { slots: vec![IdSlot::EMPTY; slots], buckets: vec![9; buckets] }
+            Self { slots: vec![IdSlot::EMPTY; slots], buckets: vec![9; buckets], ids: vec![9; slots * 65] }
         }
 
         fn sessions(&mut self) -> Sessions<'_> {
-            Sessions::new(SessionStorage { slots: &mut self.slots, buckets: &mut self.buckets }, 7)
+            let Self { slots, buckets, ids } = self;
+            Sessions::new(SessionStorage { slots, buckets, ids }, 7)
         }
     }
 

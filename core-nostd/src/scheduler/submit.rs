@@ -124,6 +124,11 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
         if facts.context_tokens > rules.max_context_tokens {
             return Err(too_large("required_ctx", rules.max_context_tokens));
         }
+        let too_long = |field| move |problem| Refusal::invalid(FieldError::new(field, problem));
+        let spec = job.spec();
+        let fits = self.queue.check_id(spec.id).and_then(|()| self.leases.check_id(spec.id));
+        fits.map_err(too_long("id"))?;
+        self.queue.check_tenant(spec.tenant_id.unwrap_or_default()).map_err(too_long("tenant_id"))?;
         // Without any room to wait nothing is kept of a job: it is dispatched at once or not at all. QUEUE-14.
         if self.queue.capacity() > 0 && !self.jobs.fits(job.spec()) {
             let field = FieldError::new("job", Problem::TooLong { max_bytes: self.jobs.room() });

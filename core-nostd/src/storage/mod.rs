@@ -8,6 +8,8 @@
 
 mod id_table;
 pub(crate) mod list;
+mod texts;
 
 pub(crate) use id_table::MaybeTicket;
+pub(crate) use texts::Texts;
 pub use id_table::{IdSlot, IdTable, InsertError, Ticket};

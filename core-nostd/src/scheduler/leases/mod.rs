@@ -28,9 +28,10 @@
 //!
 //! let mut fleet: SmallFleet<2, 4, 16> = SmallFleet::new();
 //! let pool = PoolRegistry::upsert(&mut fleet, &PoolSnapshot::new("a", "vllm", 8, 8, 80 << 30, 80 << 30)).unwrap();
-//! let (mut slots, mut buckets) = ([const { IdSlot::EMPTY }; 4], [0; 4]);
+//! let (mut slots, mut buckets, mut ids) = ([const { IdSlot::EMPTY }; 4], [0; 4], [0; 4 * 65]);
 //! let mut pools = [PoolLeases::EMPTY; 2];
-//! let mut leases = Leases::new(LeaseStorage { slots: &mut slots, buckets: &mut buckets, pools: &mut pools });
+//! let storage = LeaseStorage { slots: &mut slots, buckets: &mut buckets, ids: &mut ids, pools: &mut pools };
+//! let mut leases = Leases::new(storage);
 //!
 //! let job = JobSpec::new("j", "vllm", "m").validate(&Policy::default(), None).unwrap();
 //! let held = PoolRegistry::commit(&mut fleet, &job, 0).unwrap();
@@ -71,6 +72,7 @@ pub use links::PoolLeases;
 pub(super) use restore::WatchOrder;
 
 use self::links::{InPool, StateLists};
+use crate::error::Problem;
 use crate::fleet::PoolHandle;
 use crate::storage::list::{List, next};
 use crate::storage::{IdSlot, IdTable, InsertError, Ticket};
@@ -83,6 +85,8 @@ pub struct LeaseStorage<'a, L, P> {
     pub slots: &'a mut [IdSlot<Leased<L, P>>],
     /// Hash buckets, about as many.
     pub buckets: &'a mut [u32],
+    /// Ids of their jobs: an equal stretch of up to 65 bytes for each, one of them for its length.
+    pub ids: &'a mut [u8],
     /// One for each pool that fits the fleet: its [`capacity`](crate::PoolRegistry::capacity).
     pub pools: &'a mut [PoolLeases],
 }
@@ -143,9 +147,9 @@ impl<'a, L, P> Leases<'a, L, P> {
     /// The same, with hash buckets that depend on a seed which strangers who choose job ids cannot know.
     #[must_use]
     pub fn with_hash_seed(storage: LeaseStorage<'a, L, P>, hash_seed: u64) -> Self {
-        let LeaseStorage { slots, buckets, pools } = storage;
+        let LeaseStorage { slots, buckets, ids, pools } = storage;
         pools.fill(PoolLeases::EMPTY);
-        let table = IdTable::with_hash_seed(slots, buckets, hash_seed);
+        let table = IdTable::with_hash_seed(slots, buckets, ids, hash_seed);
         Self { table, pools, states: StateLists::EMPTY, latest_us: 0 }
     }
 
@@ -165,6 +169,11 @@ impl<'a, L, P> Leases<'a, L, P> {
     #[must_use]
     pub fn capacity(&self) -> u32 {
         self.table.capacity()
+    }
+
+    /// Whether a job's id is as short as there is room for.
+    pub(super) fn check_id(&self, job_id: &str) -> Result<(), Problem> {
+        self.table.check_fits(job_id)
     }
 
     /// Whether every place for a lease is taken.

@@ -12,6 +12,7 @@ use super::times::Clock;
 use super::{Imported, STATE_FORMAT, STATE_MAGIC};
 use crate::SEMANTICS_VERSION;
 use crate::codec::{Fixed, Reader, with_job};
+use crate::error::Problem;
 use crate::fleet::{PoolFacts, PoolHandle, PoolRegistry};
 use crate::input::{JobSpec, Priority};
 use crate::limits::TOKENS_MAX;
@@ -35,6 +36,16 @@ const NOWHERE: PoolHandle = PoolHandle { slot: u32::MAX, generation: 0 };
 
 const fn contradiction(what: &'static str) -> StateError {
     StateError::Contradiction { what }
+}
+
+/// An id that is too long for its table.
+fn fits(id: &str, fitting: Result<(), Problem>) -> Result<(), StateError> {
+    let room = match fitting {
+        Ok(()) => return Ok(()),
+        Err(Problem::TooLong { max_bytes }) => max_bytes,
+        Err(_) => 0,
+    };
+    Err(StateError::NoRoom { table: StateTable::IdBytes, needed: id.len(), room })
 }
 
 /// Checks everything that can be checked without reading: what is left is the payload. STATE-3.
@@ -195,6 +206,7 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
 
     fn take_session(&mut self, record: &SessionRecord<'_>, clock: Clock) -> Result<(), StateError> {
         let broken = contradiction("sessions repeat, are too many or out of order");
+        fits(record.id, self.sessions.check_id(record.id))?;
         let last_used_us = clock.at_age(record.last_used_age_us).ok_or(broken)?;
         let ledger = Ledger::restored(record.limits, record.spent);
         let mut session = Session::new(ledger, last_used_us);
@@ -244,13 +256,16 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
             let (table, needed, room) = (StateTable::JobBytes, record.job.0.len(), self.jobs.room());
             return Err(StateError::NoRoom { table, needed, room });
         }
+        fits(spec.id, self.queue.check_id(spec.id))?;
+        let tenant = spec.tenant_id.unwrap_or_default();
+        fits(tenant, self.queue.check_tenant(tenant))?;
         let work = self.take_work(&record.work, spec.session_id.filter(|_| record.in_session), clock)?;
         let arrival = Arrival {
             id: spec.id,
             class: work.priority,
             tokens: work.prompt_tokens.saturating_add(work.output_tokens),
             deadline_at_us: work.deadline_at_us,
-            tenant: spec.tenant_id.unwrap_or_default(),
+            tenant,
         };
         // BUDGET-2: before its dispatch nothing is known of its time.
         if work.held_time_us != BudgetAmounts::SHORTEST_RUN_US {
@@ -271,6 +286,7 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
         if self.queue.find(record.id).is_some() {
             return Err(broken);
         }
+        fits(record.id, self.leases.check_id(record.id))?;
         let work = self.take_work(&record.work, record.session, clock)?;
         let found = self.fleet.find(pool.pool.id, pool.pool.replica_id);
         let Some(found) = found else { return self.check_lost_lease(record, clock) };
