@@ -1,8 +1,8 @@
 //! Memory for a scheduler of any size, from vectors.
 
 use orchestrator_core::scheduler::{
-    LeaseStorage, Leased, PoolLeases, PoolRecord, Prices, QueueStorage, RunningJob, SchedulerStorage, Session, SessionStorage,
-    TenantSlot, WaitingJob, WaitingSlot,
+    LeaseStorage, Leased, PoolLeases, PoolRecord, Prices, QueueStorage, RunningJob, SchedulerStorage, Session,
+    SessionStorage, TenantSlot, WaitingJob, WaitingSlot,
 };
 use orchestrator_core::storage::IdSlot;
 

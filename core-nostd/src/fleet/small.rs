@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use heapless::Vec;
+use heapless::{String, Vec};
 
 use super::names::NameTable;
 use super::registry::{PoolFacts, PoolHandle, PoolRegistry};
@@ -10,7 +10,7 @@ use crate::commit::{CommitError, Lease, Taken, commit, release, retake};
 use crate::directory::{Directory, NameKind};
 use crate::error::{FieldError, Problem};
 use crate::input::{PoolSnapshot, ValidJob, ValidPool};
-use crate::limits::{DEVICES_MAX, RESIDENT_MODELS_MAX, TIME_MAX_US};
+use crate::limits::{DEVICES_MAX, ID_BYTES_MAX, NAME_BYTES_MAX, RESIDENT_MODELS_MAX, TIME_MAX_US};
 use crate::placement::{Assignment, Explanation, PlacementDecision, PlacementInput, decide, explain, rank_best};
 use crate::policy::Policy;
 use crate::rows::{
@@ -21,7 +21,6 @@ use crate::rule::feasibility::any_takes_jobs;
 use crate::values::hash::spread_pool_hash;
 use crate::values::index::{index, position};
 use crate::values::list::{collect_up_to, insert_at, insert_sorted, remove_at};
-use crate::values::text::Id;
 
 /// A pool that was not taken in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,13 +54,14 @@ impl fmt::Display for FleetError {
 impl core::error::Error for FleetError {}
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct PoolName {
-    id: Id,
-    replica_id: Id,
+struct PoolName<const ID_BYTES: usize> {
+    id: String<ID_BYTES, u8>,
+    replica_id: String<ID_BYTES, u8>,
 }
 
 /// At most `POOLS` pools with at most `LISTS` entries in each of their lists, and `NAMES` names in all; `DEVICES` is the
-/// limit for devices, where it is another than that of other lists: each is also room for a share in every lease.
+/// limit for devices, where it is another than that of other lists: each is also room for a share in every lease. Ids of
+/// pools and replicas have at most `ID_BYTES`, names at most `NAME_BYTES`. What does not fit is refused with its field.
 ///
 /// ```
 /// use orchestrator_core::{PoolSnapshot, SmallFleet};
@@ -75,10 +75,17 @@ struct PoolName {
 /// assert_eq!(fleet.len(), 1);
 /// ```
 #[derive(Debug, Clone)]
-pub struct SmallFleet<const POOLS: usize, const LISTS: usize, const NAMES: usize, const DEVICES: usize = LISTS> {
-    names: NameTable<NAMES>,
+pub struct SmallFleet<
+    const POOLS: usize,
+    const LISTS: usize,
+    const NAMES: usize,
+    const DEVICES: usize = LISTS,
+    const ID_BYTES: usize = ID_BYTES_MAX,
+    const NAME_BYTES: usize = NAME_BYTES_MAX,
+> {
+    names: NameTable<NAMES, NAME_BYTES>,
     /// Sorted; rows and lists have the same order.
-    pools: Vec<PoolName, POOLS>,
+    pools: Vec<PoolName<ID_BYTES>, POOLS>,
     rows: Vec<PoolRow, POOLS>,
     lists: Vec<PoolLists, POOLS>,
     /// Every pool has a slot: a class of its own, and a stride of the arenas. In the same order as the rows.
@@ -129,13 +136,29 @@ struct Staged<const LISTS: usize> {
     warm: Vec<WarmRow, LISTS>,
 }
 
-impl<const POOLS: usize, const LISTS: usize, const NAMES: usize, const DEVICES: usize> Default for SmallFleet<POOLS, LISTS, NAMES, DEVICES> {
+impl<
+    const POOLS: usize,
+    const LISTS: usize,
+    const NAMES: usize,
+    const DEVICES: usize,
+    const ID_BYTES: usize,
+    const NAME_BYTES: usize,
+> Default for SmallFleet<POOLS, LISTS, NAMES, DEVICES, ID_BYTES, NAME_BYTES>
+{
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl<const POOLS: usize, const LISTS: usize, const NAMES: usize, const DEVICES: usize> SmallFleet<POOLS, LISTS, NAMES, DEVICES> {
+impl<
+    const POOLS: usize,
+    const LISTS: usize,
+    const NAMES: usize,
+    const DEVICES: usize,
+    const ID_BYTES: usize,
+    const NAME_BYTES: usize,
+> SmallFleet<POOLS, LISTS, NAMES, DEVICES, ID_BYTES, NAME_BYTES>
+{
     /// A fleet without pools.
     #[must_use]
     pub fn new() -> Self {
@@ -337,7 +360,7 @@ impl<const POOLS: usize, const LISTS: usize, const NAMES: usize, const DEVICES: 
         answer: impl FnOnce(&PlacementInput<'_>) -> R,
     ) -> R {
         let resolved = job.resolve(self);
-        let hash = |seed| move |name: &PoolName| spread_pool_hash(seed, &name.id, &name.replica_id);
+        let hash = |seed| move |name: &PoolName<ID_BYTES>| spread_pool_hash(seed, &name.id, &name.replica_id);
         let hashes: Vec<u64, POOLS> = match policy.spread_seed() {
             Some(seed) => collect_up_to(self.pools.iter().map(hash(seed))),
             None => Vec::new(),
@@ -425,10 +448,8 @@ impl<const POOLS: usize, const LISTS: usize, const NAMES: usize, const DEVICES: 
     /// Makes a place for a new pool, with a slot that no other pool has.
     fn open_place(&mut self, place: usize, snapshot: &PoolSnapshot<'_>) -> Result<usize, FleetError> {
         let full = FleetError::Full { capacity: POOLS };
-        let too_long = |_| FleetError::Full { capacity: POOLS };
-        // Validation bounded both ids.
-        let id = Id::try_from(snapshot.id).map_err(too_long)?;
-        let replica_id = Id::try_from(snapshot.replica_id).map_err(too_long)?;
+        let id = stored_id("id", snapshot.id)?;
+        let replica_id = stored_id("replica_id", snapshot.replica_id)?;
         let slot = (0..position(POOLS)).find(|slot| !self.slots.contains(slot)).ok_or(full)?;
         insert_at(&mut self.pools, place, PoolName { id, replica_id }).map_err(|_| full)?;
         insert_at(&mut self.rows, place, PoolRow { class: slot, ..PoolRow::EMPTY }).map_err(|_| full)?;
@@ -533,7 +554,15 @@ impl<const POOLS: usize, const LISTS: usize, const NAMES: usize, const DEVICES: 
     }
 }
 
-impl<const POOLS: usize, const LISTS: usize, const NAMES: usize, const DEVICES: usize> SmallFleet<POOLS, LISTS, NAMES, DEVICES> {
+impl<
+    const POOLS: usize,
+    const LISTS: usize,
+    const NAMES: usize,
+    const DEVICES: usize,
+    const ID_BYTES: usize,
+    const NAME_BYTES: usize,
+> SmallFleet<POOLS, LISTS, NAMES, DEVICES, ID_BYTES, NAME_BYTES>
+{
     fn handle_of(&self, slot: u32) -> PoolHandle {
         PoolHandle { slot, generation: self.generation_of(slot) }
     }
@@ -552,7 +581,15 @@ impl<const POOLS: usize, const LISTS: usize, const NAMES: usize, const DEVICES: 
 }
 
 /// Look-ups by handle are O(1).
-impl<const POOLS: usize, const LISTS: usize, const NAMES: usize, const DEVICES: usize> PoolRegistry for SmallFleet<POOLS, LISTS, NAMES, DEVICES> {
+impl<
+    const POOLS: usize,
+    const LISTS: usize,
+    const NAMES: usize,
+    const DEVICES: usize,
+    const ID_BYTES: usize,
+    const NAME_BYTES: usize,
+> PoolRegistry for SmallFleet<POOLS, LISTS, NAMES, DEVICES, ID_BYTES, NAME_BYTES>
+{
     type Lease = HeldLease<DEVICES>;
 
     fn capacity(&self) -> u32 {
@@ -653,7 +690,15 @@ impl<const POOLS: usize, const LISTS: usize, const NAMES: usize, const DEVICES: 
     }
 }
 
-impl<const POOLS: usize, const LISTS: usize, const NAMES: usize, const DEVICES: usize> Directory for SmallFleet<POOLS, LISTS, NAMES, DEVICES> {
+impl<
+    const POOLS: usize,
+    const LISTS: usize,
+    const NAMES: usize,
+    const DEVICES: usize,
+    const ID_BYTES: usize,
+    const NAME_BYTES: usize,
+> Directory for SmallFleet<POOLS, LISTS, NAMES, DEVICES, ID_BYTES, NAME_BYTES>
+{
     fn find(&self, kind: NameKind, name: &str) -> Option<NameId> {
         self.names.find(kind, name)
     }
@@ -663,6 +708,11 @@ impl<const POOLS: usize, const LISTS: usize, const NAMES: usize, const DEVICES: 
         let end = self.pools.partition_point(|name| name.id.as_str() <= pool_id);
         RankRange { start: position(start), end: position(end) }
     }
+}
+
+/// An id with storage of its own, where the owner has room for one so long.
+fn stored_id<const ID_BYTES: usize>(field: &'static str, id: &str) -> Result<String<ID_BYTES, u8>, FieldError> {
+    String::try_from(id).map_err(|_| FieldError::new(field, Problem::TooLong { max_bytes: ID_BYTES }))
 }
 
 fn storage_full(field: &'static str, capacity: usize) -> FieldError {

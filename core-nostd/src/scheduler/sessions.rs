@@ -273,7 +273,9 @@ impl<'a> Sessions<'a> {
         wanted: BudgetAmounts,
         now_us: u64,
     ) -> Result<AdmittedSession, SessionRefusal> {
-        check_id(session_id).and_then(|()| self.check_id(session_id)).map_err(|problem| FieldError::new("session_id", problem))?;
+        check_id(session_id)
+            .and_then(|()| self.check_id(session_id))
+            .map_err(|problem| FieldError::new("session_id", problem))?;
         let mut ledger = Ledger::new(limits);
         ledger.reserve(wanted)?;
         let evicted = if self.table.is_full() { Some(self.evict_oldest().ok_or(SessionRefusal::Full)?) } else { None };

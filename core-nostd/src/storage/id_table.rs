@@ -239,7 +239,7 @@ impl<'a, T> IdTable<'a, T> {
 
     /// The same; what was not taken in comes back. O(1) expected.
     pub(crate) fn insert_or_return(&mut self, id: &str, value: T) -> Result<Ticket, (InsertError, T)> {
-        if id.is_empty() || id.len() > self.id_room() {
+        if id.is_empty() || self.check_fits(id).is_err() {
             return Err((InsertError::BadId, value));
         }
         if let Some(ticket) = self.find(id) {

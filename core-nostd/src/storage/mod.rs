@@ -11,5 +11,5 @@ pub(crate) mod list;
 mod texts;
 
 pub(crate) use id_table::MaybeTicket;
-pub(crate) use texts::Texts;
 pub use id_table::{IdSlot, IdTable, InsertError, Ticket};
+pub(crate) use texts::Texts;

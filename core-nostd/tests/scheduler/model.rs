@@ -187,11 +187,7 @@ fn play(seed: u64, inputs: u64) -> Said {
         },
         model_names: &mut model_names,
         pools: &mut pools,
-        sessions: SessionStorage {
-            slots: &mut session_slots,
-            buckets: &mut session_buckets,
-            ids: &mut session_ids,
-        },
+        sessions: SessionStorage { slots: &mut session_slots, buckets: &mut session_buckets, ids: &mut session_ids },
         prices: Prices::default(),
         hash_seed: 0,
     };

@@ -3,8 +3,8 @@
 use orchestrator_core::codec::Writer;
 use orchestrator_core::scheduler::{
     Action, Answer, Event, Input, LeaseStorage, Leased, Observer, OutcomeLog, PoolLeases, PoolRecord, Prices,
-    QueueStorage, Scheduler, SchedulerPolicy, SchedulerStorage, Session, SessionStorage, TenantSlot, WaitForecast,
-    RunningJob, WaitingJob, WaitingSlot,
+    QueueStorage, RunningJob, Scheduler, SchedulerPolicy, SchedulerStorage, Session, SessionStorage, TenantSlot,
+    WaitForecast, WaitingJob, WaitingSlot,
 };
 use orchestrator_core::scheduler::{CancelCause, FailureCause};
 use orchestrator_core::storage::IdSlot;

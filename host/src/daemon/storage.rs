@@ -4,8 +4,8 @@ use std::hash::{BuildHasher, RandomState};
 
 use orchestrator_core::limits::{ID_BYTES_MAX, NAME_BYTES_MAX};
 use orchestrator_core::scheduler::{
-    Capacities, LeaseStorage, Leased, PoolLeases, PoolRecord, Price, Prices, QueueStorage, RunningJob, SchedulerStorage, Session,
-    SessionStorage, TenantSlot, WaitingJob, WaitingSlot,
+    Capacities, LeaseStorage, Leased, PoolLeases, PoolRecord, Price, Prices, QueueStorage, RunningJob,
+    SchedulerStorage, Session, SessionStorage, TenantSlot, WaitingJob, WaitingSlot,
 };
 use orchestrator_core::storage::IdSlot;
 

@@ -11,8 +11,8 @@ use super::waiting::{ByDeadline, InClass, Jobs};
 use crate::input::Priority;
 use crate::scheduler::policy::{Discipline, QueueRules};
 use crate::scheduler::state::PlaceRecord;
-use crate::storage::{IdTable, Texts};
 use crate::storage::list::{self, List, NONE};
+use crate::storage::{IdTable, Texts};
 
 /// All waiting jobs in order.
 #[derive(Debug)]
