@@ -20,7 +20,7 @@ use crate::rows::{
 use crate::rule::feasibility::any_takes_jobs;
 use crate::values::hash::spread_pool_hash;
 use crate::values::index::{index, position};
-use crate::values::list::{collect_up_to, insert_at, insert_sorted, remove_at};
+use crate::values::list::{insert_at, insert_sorted, remove_at};
 
 /// A pool that was not taken in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -360,11 +360,14 @@ impl<
         answer: impl FnOnce(&PlacementInput<'_>) -> R,
     ) -> R {
         let resolved = job.resolve(self);
-        let hash = |seed| move |name: &PoolName<ID_BYTES>| spread_pool_hash(seed, &name.id, &name.replica_id);
-        let hashes: Vec<u64, POOLS> = match policy.spread_seed() {
-            Some(seed) => collect_up_to(self.pools.iter().map(hash(seed))),
-            None => Vec::new(),
-        };
+        // Filled where they stay: each copy of them would stand on the stack.
+        let mut hashes: Vec<u64, POOLS> = Vec::new();
+        if let Some(seed) = policy.spread_seed() {
+            for name in &self.pools {
+                // There is room for one of each pool.
+                let _ = hashes.push(spread_pool_hash(seed, &name.id, &name.replica_id));
+            }
+        }
         let table = PoolTable { spread_hashes: &hashes, ..self.table() };
         answer(&PlacementInput::assembled(table, resolved.query(session), policy))
     }

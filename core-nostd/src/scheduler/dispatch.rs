@@ -72,6 +72,7 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
         None
     }
 
+    #[inline(never)] // Its frame is large, and stays off the stack of the other ways through its caller.
     fn dispatch_waiting(&mut self, ticket: Ticket, observer: &mut impl Observer) -> Option<Action> {
         let waiting = *self.queue.get(ticket)?;
         if waiting.was_refused_in(self.epoch) {
@@ -116,6 +117,7 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
     }
 
     /// A newcomer that needs no place in the queue. QUEUE-14.
+    #[inline(never)] // Its frame is large, and stays off the stack of the other ways through its caller.
     pub(super) fn dispatch_at_once(
         &mut self,
         job: &ValidJob<'_>,
@@ -200,6 +202,7 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
     }
 
     /// What is to be done and said of a job that left the queue without a lease.
+    #[inline(never)] // Its frame is large, and stays off the stack of the other ways through its caller.
     pub(super) fn leave(
         &mut self,
         departed: &Departed<WaitingJob>,

@@ -138,6 +138,7 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
     }
 
     /// Whether a pool can take it now, or later; a refusal where waiting cannot help. ADMIT-2.
+    #[inline(never)] // Its frame is large, and stays off the stack of the other ways through its caller.
     fn outlook(&self, job: &ValidJob<'_>, observer: &mut impl Observer) -> Result<Outlook, Refusal> {
         let session = job.spec().session_id.and_then(|id| self.session_entry(self.sessions.find(id)?));
         let decision = self.fleet.decide(job, &self.placement, session);
@@ -159,6 +160,7 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
         }
     }
 
+    #[inline(never)] // Its frame is large, and stays off the stack of the other ways through its caller.
     fn enqueue(
         &mut self,
         job: &ValidJob<'_>,

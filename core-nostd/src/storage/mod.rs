@@ -4,6 +4,7 @@
 //! IdTable ─┬─ waiting jobs (scheduler::queue)
 //!          ├─ leases       (scheduler::leases)
 //!          └─ sessions     (scheduler::sessions)
+//! Texts ───── the ids of each, whose jobs wait, the models of leases
 //! ```
 
 mod id_table;
