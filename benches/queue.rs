@@ -60,12 +60,18 @@ const DIGESTS: [(Discipline, [u64; SIZES.len()]); 3] = [
     ),
 ];
 
+/// Bytes for the longest id and its length.
+const ID_STRIDE: usize = 65;
+
 /// Memory that a queue works in.
 struct Storage {
     jobs: Vec<WaitingSlot<u64>>,
     buckets: Vec<u32>,
+    ids: Vec<u8>,
+    job_tenants: Vec<u8>,
     tenants: Vec<TenantSlot>,
     tenant_buckets: Vec<u32>,
+    tenant_ids: Vec<u8>,
 }
 
 impl Storage {
@@ -74,15 +80,19 @@ impl Storage {
         Self {
             jobs: vec![WaitingSlot::EMPTY; jobs],
             buckets: vec![0; jobs],
+            ids: vec![0; jobs * ID_STRIDE],
+            job_tenants: vec![0; jobs * ID_STRIDE],
             tenants: vec![TenantSlot::EMPTY; tenants],
             tenant_buckets: vec![0; tenants],
+            tenant_ids: vec![0; tenants * ID_STRIDE],
         }
     }
 
     fn queue(&mut self, discipline: Discipline) -> Queue<'_, u64> {
         let rules = QueueRules { discipline, ..SchedulerPolicy::default().queue };
-        let Self { jobs, buckets, tenants, tenant_buckets } = self;
-        Queue::new(QueueStorage { jobs, buckets, tenants, tenant_buckets }, rules)
+        let Self { jobs, buckets, ids, job_tenants, tenants, tenant_buckets, tenant_ids } = self;
+        let storage = QueueStorage { jobs, buckets, ids, job_tenants, tenants, tenant_buckets, tenant_ids };
+        Queue::new(storage, rules)
     }
 }
 

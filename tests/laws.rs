@@ -478,7 +478,7 @@ proptest! {
             expected[place][0] -= lease.weight_bytes;
         }
         for share in &lease.devices {
-            expected[place][usize::from(share.position)] -= share.weight_bytes;
+            expected[place][usize::from(share.position)] -= share.weight_bytes();
         }
         prop_assert_eq!(slots(&fleet), slots_before.clone());
         prop_assert_eq!(free(&fleet), expected.clone());

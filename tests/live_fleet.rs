@@ -284,7 +284,7 @@ struct Fleets {
     /// In the order of ranks.
     known: BTreeMap<(&'static str, &'static str), Known>,
     dead: Vec<PoolHandle>,
-    leases: Vec<(PoolHandle, Lease, HeldLease)>,
+    leases: Vec<(PoolHandle, Lease, HeldLease<16>)>,
     policy: Policy,
 }
 

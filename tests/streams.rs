@@ -7,7 +7,7 @@
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 
-use orchestrator_core::commit::{CommitError, Lease};
+use orchestrator_core::commit::{CommitError, Lease, Taken};
 use orchestrator_core::hash::ContentHasher;
 use orchestrator_core::rows::{PoolRow, SessionEntry};
 use orchestrator_core::scheduler::{
@@ -442,11 +442,11 @@ impl PoolRegistry for Moves {
         self.fleet.retake(pool, lease)
     }
 
-    fn export_lease<'l>(&self, lease: &'l Lease) -> &'l Lease {
+    fn export_lease<'l>(&self, lease: &'l Lease) -> Taken<'l> {
         self.fleet.export_lease(lease)
     }
 
-    fn import_lease(&self, pool: PoolHandle, taken: Lease) -> Option<Lease> {
+    fn import_lease(&self, pool: PoolHandle, taken: Taken<'_>) -> Option<Lease> {
         self.fleet.import_lease(pool, taken)
     }
 

@@ -10,10 +10,10 @@ use core::marker::PhantomData;
 use core::mem::MaybeUninit;
 use core::slice;
 
-use orchestrator_core::limits::NAME_BYTES_MAX;
+use orchestrator_core::limits::{DEVICES_MAX, ID_BYTES_MAX, NAME_BYTES_MAX};
 use orchestrator_core::scheduler::{
-    LeaseStorage, Leased, PoolLeases, PoolRecord, Price, Prices, QueueStorage, SchedulerStorage, Session,
-    SessionStorage, TenantSlot, WaitingJob, WaitingSlot, Work,
+    LeaseStorage, Leased, PoolLeases, PoolRecord, Price, Prices, QueueStorage, RunningJob, SchedulerStorage, Session,
+    SessionStorage, TenantSlot, WaitingJob, WaitingSlot,
 };
 use orchestrator_core::storage::IdSlot;
 use orchestrator_core::{HeldLease, SmallFleet};
@@ -28,10 +28,16 @@ pub(crate) const LIST_ENTRIES: usize = from_environment(option_env!("ORCHESTRATO
 /// Names in all: engines, models, labels, sessions, …
 pub(crate) const NAMES: usize = from_environment(option_env!("ORCHESTRATOR_C_NAMES"), 256, 65_536);
 
+/// A length and an id, for those of jobs, tenants and sessions.
+const ID_BYTES: usize = ID_BYTES_MAX + 1;
+
 /// A length and a name, for the model of every lease: the run digest covers it.
 const MODEL_NAME_BYTES: usize = NAME_BYTES_MAX + 1;
 
-pub(crate) type Fleet = SmallFleet<POOLS, LIST_ENTRIES, NAMES>;
+/// Devices of a pool: as many shares has every lease.
+const DEVICES: usize = if LIST_ENTRIES < DEVICES_MAX { LIST_ENTRIES } else { DEVICES_MAX };
+
+pub(crate) type Fleet = SmallFleet<POOLS, LIST_ENTRIES, NAMES, DEVICES>;
 
 /// `oc_init` makes the fleet on the stack before it has its place: a larger one would end the process.
 const _: () = assert!(size_of::<Fleet>() <= 1 << 20, "the fleet is larger than a stack allows: 1 MiB");
@@ -126,16 +132,21 @@ pub(crate) struct Plan {
     fleet: Table<Fleet>,
     waiting: Table<WaitingSlot<WaitingJob>>,
     waiting_buckets: Table<u32>,
+    waiting_ids: Table<u8>,
+    job_tenants: Table<u8>,
     job_bytes: Table<u8>,
     tenants: Table<TenantSlot>,
     tenant_buckets: Table<u32>,
-    leases: Table<IdSlot<Leased<HeldLease, Work>>>,
+    tenant_ids: Table<u8>,
+    leases: Table<IdSlot<Leased<HeldLease<DEVICES>, RunningJob>>>,
     lease_buckets: Table<u32>,
+    lease_ids: Table<u8>,
     pool_leases: Table<PoolLeases>,
     model_names: Table<u8>,
     pools: Table<PoolRecord>,
     sessions: Table<IdSlot<Session>>,
     session_buckets: Table<u32>,
+    session_ids: Table<u8>,
     prices: Table<Price>,
 }
 
@@ -148,16 +159,21 @@ impl Plan {
             fleet: Table::behind(&mut layout, 1)?,
             waiting: Table::behind(&mut layout, waiting_jobs)?,
             waiting_buckets: Table::behind(&mut layout, waiting_jobs)?,
+            waiting_ids: Table::behind(&mut layout, waiting_jobs.checked_mul(ID_BYTES)?)?,
+            job_tenants: Table::behind(&mut layout, waiting_jobs.checked_mul(ID_BYTES)?)?,
             job_bytes: Table::behind(&mut layout, waiting_jobs.checked_mul(job_bytes)?)?,
             tenants: Table::behind(&mut layout, tenants)?,
             tenant_buckets: Table::behind(&mut layout, tenants)?,
+            tenant_ids: Table::behind(&mut layout, tenants.checked_mul(ID_BYTES)?)?,
             leases: Table::behind(&mut layout, running_jobs)?,
             lease_buckets: Table::behind(&mut layout, running_jobs)?,
+            lease_ids: Table::behind(&mut layout, running_jobs.checked_mul(ID_BYTES)?)?,
             pool_leases: Table::behind(&mut layout, POOLS)?,
             model_names: Table::behind(&mut layout, running_jobs.checked_mul(MODEL_NAME_BYTES)?)?,
             pools: Table::behind(&mut layout, POOLS)?,
             sessions: Table::behind(&mut layout, sessions)?,
             session_buckets: Table::behind(&mut layout, sessions)?,
+            session_ids: Table::behind(&mut layout, sessions.checked_mul(ID_BYTES)?)?,
             prices: Table::behind(&mut layout, prices)?,
             // The last field that is evaluated: all tables are in it.
             layout: layout.pad_to_align(),
@@ -178,7 +194,7 @@ impl Plan {
         memory: *mut u8,
         prices: &PriceList<'_>,
         hash_seed: u64,
-    ) -> (&'a mut Fleet, SchedulerStorage<'a, HeldLease>) {
+    ) -> (&'a mut Fleet, SchedulerStorage<'a, HeldLease<DEVICES>>) {
         // SAFETY: the caller's promise; each table is cut out once, because `self` is used up.
         unsafe {
             let fleet = self.fleet.cut_out_one(memory, Fleet::new);
@@ -187,13 +203,17 @@ impl Plan {
                 queue: QueueStorage {
                     jobs: self.waiting.cut_out(memory, || WaitingSlot::EMPTY),
                     buckets: self.waiting_buckets.cut_out(memory, || 0),
+                    ids: self.waiting_ids.cut_out(memory, || 0),
+                    job_tenants: self.job_tenants.cut_out(memory, || 0),
                     tenants: self.tenants.cut_out(memory, || TenantSlot::EMPTY),
                     tenant_buckets: self.tenant_buckets.cut_out(memory, || 0),
+                    tenant_ids: self.tenant_ids.cut_out(memory, || 0),
                 },
                 job_bytes: self.job_bytes.cut_out(memory, || 0),
                 leases: LeaseStorage {
                     slots: self.leases.cut_out(memory, || IdSlot::EMPTY),
                     buckets: self.lease_buckets.cut_out(memory, || 0),
+                    ids: self.lease_ids.cut_out(memory, || 0),
                     pools: self.pool_leases.cut_out(memory, || PoolLeases::EMPTY),
                 },
                 model_names: self.model_names.cut_out(memory, || 0),
@@ -201,6 +221,7 @@ impl Plan {
                 sessions: SessionStorage {
                     slots: self.sessions.cut_out(memory, || IdSlot::EMPTY),
                     buckets: self.session_buckets.cut_out(memory, || 0),
+                    ids: self.session_ids.cut_out(memory, || 0),
                 },
                 // In order, as the list was.
                 prices: Prices::new(prices).unwrap_or_default(),

@@ -52,7 +52,7 @@ pub trait Visitor {
     fn decided(&mut self, step: &Step<'_>);
 
     /// What a commit took.
-    fn committed(&mut self, result: Result<&HeldLease, CommitError>) {
+    fn committed(&mut self, result: Result<&HeldLease<LISTS>, CommitError>) {
         let _ = result;
     }
 
@@ -95,7 +95,7 @@ struct World<'f> {
     fleet: &'f mut Fleet,
     policy: Policy,
     random: Random,
-    held: [Option<HeldLease>; HELD],
+    held: [Option<HeldLease<LISTS>>; HELD],
 }
 
 impl World<'_> {
@@ -215,15 +215,15 @@ impl Visitor for Digest {
         }
     }
 
-    fn committed(&mut self, result: Result<&HeldLease, CommitError>) {
+    fn committed(&mut self, result: Result<&HeldLease<LISTS>, CommitError>) {
         let Ok(lease) = result else { return self.0.byte(0) };
         self.0.byte(1);
         self.0.int(lease.kv_bytes);
         self.0.int(lease.weight_bytes);
         for share in &lease.devices {
             self.0.byte(share.position);
-            self.0.int(share.kv_bytes);
-            self.0.int(share.weight_bytes);
+            self.0.int(share.kv_bytes());
+            self.0.int(share.weight_bytes());
         }
         self.0.byte(lease.waits.into());
         self.0.byte(lease.resident.into());

@@ -70,7 +70,7 @@ impl Visitor for Census {
         }
     }
 
-    fn committed(&mut self, result: Result<&HeldLease, CommitError>) {
+    fn committed(&mut self, result: Result<&HeldLease<2>, CommitError>) {
         self.note(result.expect("what was just decided has room").waits, "waits in its pool");
     }
 

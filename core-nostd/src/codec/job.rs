@@ -36,7 +36,9 @@ pub fn job_bytes(job: &JobSpec<'_>) -> usize {
 /// # Errors
 /// The bytes are no job, or its lists have more entries.
 pub fn with_job<R>(bytes: &[u8], read: impl FnOnce(&JobSpec<'_>) -> R) -> Result<R, DecodeError> {
-    let (mut texts, mut labels) = ([""; JOB_TEXTS_MAX], [("", ""); HINTS_MAX]);
+    // One by one: a pair of them would stand on the stack twice.
+    let mut texts = [""; JOB_TEXTS_MAX];
+    let mut labels = [("", ""); HINTS_MAX];
     let mut scratch = Scratch { texts: &mut texts, labels: &mut labels, ..Scratch::default() };
     let mut reader = Reader::new(bytes);
     let job = decode_job(&mut reader, &mut scratch)?;

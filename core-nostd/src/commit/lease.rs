@@ -4,49 +4,66 @@ use core::fmt;
 
 use heapless::Vec;
 
+use super::share::DeviceShare;
 use crate::limits::{DEVICES_MAX, RESIDENT_MODELS_MAX, TOKENS_MAX};
 use crate::rows::{DeviceRow, JobRow, NameId, PoolClass, PoolFlags, PoolLists, PoolRow, PoolTableMut};
 use crate::rule::devices::{DevicePositions, by_free_vram, choose, eligible, share_bytes};
 use crate::values::index::index;
-use crate::values::list::{collect_up_to, last_to_front};
+use crate::values::list::last_to_front;
 
-/// What one device gave to a lease.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct DeviceShare {
-    /// The device's position in its pool's list.
-    pub position: u8,
-    /// Bytes of KV cache: given back on release.
-    pub kv_bytes: u64,
-    /// Bytes of weights: they stay.
-    pub weight_bytes: u64,
-}
-
-impl DeviceShare {
-    const fn taken_bytes(&self) -> u64 {
-        self.kv_bytes.saturating_add(self.weight_bytes)
-    }
-}
-
-/// What a commit took from a pool: the means to give it back.
+/// What a commit took from a pool: the means to give it back. It holds the shares of at most `SHARES` devices: as many as
+/// the pools of its fleet have.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct Lease {
-    /// The pool's rank.
-    pub rank: u32,
+pub struct Lease<const SHARES: usize = DEVICES_MAX> {
     /// KV bytes taken from the pool in all.
     pub kv_bytes: u64,
     /// Weight bytes taken from the pool in all.
     pub weight_bytes: u64,
+    /// The pool's rank.
+    pub rank: u32,
     /// What each device gave; empty for a pool without devices.
-    pub devices: Vec<DeviceShare, DEVICES_MAX, u8>,
+    pub devices: Vec<DeviceShare, SHARES, u8>,
     /// Whether it took no slot and waits in the pool for one. WAIT-3.
     pub waits: bool,
     /// Whether the model is resident now. False only where 64 others are, or the owner's storage is full. COMMIT-4.
     pub resident: bool,
 }
 
-impl Lease {
+/// The same for any number of devices, without the rank.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Taken<'a> {
+    /// KV bytes taken from the pool in all.
+    pub kv_bytes: u64,
+    /// Weight bytes taken from the pool in all.
+    pub weight_bytes: u64,
+    /// What each device gave; empty for a pool without devices.
+    pub devices: &'a [DeviceShare],
+    /// Whether it took no slot and waits in the pool for one. WAIT-3.
+    pub waits: bool,
+    /// Whether the model is resident now. COMMIT-4.
+    pub resident: bool,
+}
+
+impl<const SHARES: usize> Lease<SHARES> {
+    /// What was taken.
+    #[must_use]
+    pub fn taken(&self) -> Taken<'_> {
+        let Self { kv_bytes, weight_bytes, rank: _, ref devices, waits, resident } = *self;
+        Taken { kv_bytes, weight_bytes, devices, waits, resident }
+    }
+
+    /// The lease on the pool at `rank` that took this; none where it holds shares of more devices than `SHARES`.
+    #[must_use]
+    pub fn of(taken: Taken<'_>, rank: u32) -> Option<Self> {
+        let Taken { kv_bytes, weight_bytes, devices, waits, resident } = taken;
+        let devices = Vec::from_slice(devices).ok()?;
+        Some(Self { kv_bytes, weight_bytes, rank, devices, waits, resident })
+    }
+}
+
+impl Taken<'_> {
     const fn taken_bytes(&self) -> u64 {
         self.kv_bytes.saturating_add(self.weight_bytes)
     }
@@ -63,6 +80,8 @@ pub enum CommitError {
     NoSlot,
     /// The pool, or its devices, have too little free VRAM.
     NoVram,
+    /// The job would take from more devices than the lease holds shares of.
+    TooManyDevices,
 }
 
 impl fmt::Display for CommitError {
@@ -71,6 +90,7 @@ impl fmt::Display for CommitError {
             Self::NoSuchPool => "no pool has this rank: decide again",
             Self::NoSlot => "the pool has no free slot any more: decide again",
             Self::NoVram => "the pool has too little free VRAM by now: decide again",
+            Self::TooManyDevices => "a lease of this fleet cannot hold shares of so many devices",
         })
     }
 }
@@ -84,7 +104,11 @@ impl core::error::Error for CommitError {}
 ///
 /// # Errors
 /// When the pool's state no longer allows it.
-pub fn commit(table: &mut PoolTableMut<'_>, job: &JobRow, rank: u32) -> Result<Lease, CommitError> {
+pub fn commit<const SHARES: usize>(
+    table: &mut PoolTableMut<'_>,
+    job: &JobRow,
+    rank: u32,
+) -> Result<Lease<SHARES>, CommitError> {
     let (Some(row), Some(lists)) = (table.rows.get_mut(index(rank)), table.lists.get_mut(index(rank))) else {
         return Err(CommitError::NoSuchPool);
     };
@@ -107,10 +131,12 @@ pub fn commit(table: &mut PoolTableMut<'_>, job: &JobRow, rank: u32) -> Result<L
 ///
 /// Never lifts a pool above its totals, also when called twice. What came from a device that the pool no longer has goes
 /// to none; what came from the pool as a whole goes to no device. O(devices).
-pub fn release(table: &mut PoolTableMut<'_>, lease: &Lease) {
-    let (Some(row), Some(lists)) = (table.rows.get_mut(index(lease.rank)), table.lists.get(index(lease.rank))) else {
-        return;
-    };
+pub fn release<const SHARES: usize>(table: &mut PoolTableMut<'_>, lease: &Lease<SHARES>) {
+    give_back(table, &lease.taken(), lease.rank);
+}
+
+fn give_back(table: &mut PoolTableMut<'_>, lease: &Taken<'_>, rank: u32) {
+    let (Some(row), Some(lists)) = (table.rows.get_mut(index(rank)), table.lists.get(index(rank))) else { return };
     give_slot_back(row);
     let devices = lists.devices.of_mut(table.devices);
     if devices.is_empty() {
@@ -118,9 +144,9 @@ pub fn release(table: &mut PoolTableMut<'_>, lease: &Lease) {
         row.vram_free_bytes = row.vram_free_bytes.saturating_add(lease.kv_bytes).min(total);
         return;
     }
-    for share in &lease.devices {
+    for share in lease.devices {
         if let Some(device) = devices.get_mut(usize::from(share.position)) {
-            let given_back = device.vram_free_bytes.saturating_add(share.kv_bytes);
+            let given_back = device.vram_free_bytes.saturating_add(share.kv_bytes());
             device.vram_free_bytes = given_back.min(device.vram_total_bytes);
         }
     }
@@ -132,7 +158,11 @@ pub fn release(table: &mut PoolTableMut<'_>, lease: &Lease) {
 ///
 /// Takes exactly what the lease took, from the same devices, or changes nothing: then the lease has nothing to give
 /// back. Which models are resident is what the snapshot says. O(devices).
-pub fn retake(table: &mut PoolTableMut<'_>, lease: &Lease, rank: u32) -> bool {
+pub fn retake<const SHARES: usize>(table: &mut PoolTableMut<'_>, lease: &Lease<SHARES>, rank: u32) -> bool {
+    take_again(table, &lease.taken(), rank)
+}
+
+fn take_again(table: &mut PoolTableMut<'_>, lease: &Taken<'_>, rank: u32) -> bool {
     let (Some(row), Some(lists)) = (table.rows.get_mut(index(rank)), table.lists.get(index(rank))) else {
         return false;
     };
@@ -146,7 +176,7 @@ pub fn retake(table: &mut PoolTableMut<'_>, lease: &Lease, rank: u32) -> bool {
         row.vram_free_bytes = row.vram_free_bytes.saturating_sub(lease.taken_bytes());
         return true;
     }
-    for share in &lease.devices {
+    for share in lease.devices {
         if let Some(device) = devices.get_mut(usize::from(share.position)) {
             device.vram_free_bytes = device.vram_free_bytes.saturating_sub(share.taken_bytes());
         }
@@ -156,7 +186,7 @@ pub fn retake(table: &mut PoolTableMut<'_>, lease: &Lease, rank: u32) -> bool {
 }
 
 /// Whether a pool has free what a lease took: on the devices that gave it, where the pool has devices.
-fn has_room(row: &PoolRow, devices: &[DeviceRow], lease: &Lease) -> bool {
+fn has_room(row: &PoolRow, devices: &[DeviceRow], lease: &Taken<'_>) -> bool {
     if devices.is_empty() {
         return row.vram_free_bytes >= lease.taken_bytes();
     }
@@ -191,22 +221,22 @@ fn give_slot_back(row: &mut PoolRow) {
     }
 }
 
-fn take_vram(
+fn take_vram<const SHARES: usize>(
     (row, class): (&mut PoolRow, &PoolClass),
     devices: &mut [DeviceRow],
     job: &JobRow,
     rank: u32,
     resident: bool,
-) -> Result<Lease, CommitError> {
+) -> Result<Lease<SHARES>, CommitError> {
     let need = job.need_bytes(resident);
     if need > row.vram_free_bytes {
         return Err(CommitError::NoVram);
     }
     let kv_bytes = job.est_kv_bytes;
     let mut lease = Lease {
-        rank,
         kv_bytes,
         weight_bytes: need.saturating_sub(kv_bytes),
+        rank,
         devices: Vec::new(),
         waits: false,
         resident,
@@ -216,7 +246,7 @@ fn take_vram(
         return Ok(lease);
     }
     lease.devices = if job.split_degree == 0 {
-        fill_devices(devices, need, kv_bytes)
+        fill_devices(devices, need, kv_bytes)?
     } else {
         let able = eligible(class, devices, job);
         split_devices(devices, &choose(devices, able, job.split_degree), need, job)?
@@ -228,18 +258,18 @@ fn take_vram(
     }
     row.vram_free_bytes = sum_free(devices);
     // A split rounds every share up, so the devices may give more than was needed.
-    lease.kv_bytes = lease.devices.iter().fold(0, |sum, share| sum.saturating_add(share.kv_bytes));
-    lease.weight_bytes = lease.devices.iter().fold(0, |sum, share| sum.saturating_add(share.weight_bytes));
+    lease.kv_bytes = lease.devices.iter().fold(0, |sum, share| sum.saturating_add(share.kv_bytes()));
+    lease.weight_bytes = lease.devices.iter().fold(0, |sum, share| sum.saturating_add(share.weight_bytes()));
     Ok(lease)
 }
 
 /// An equal, rounded-up share from each chosen device. COMMIT-2.
-fn split_devices(
+fn split_devices<const SHARES: usize>(
     devices: &[DeviceRow],
     chosen: &DevicePositions,
     need: u64,
     job: &JobRow,
-) -> Result<Vec<DeviceShare, DEVICES_MAX, u8>, CommitError> {
+) -> Result<Vec<DeviceShare, SHARES, u8>, CommitError> {
     let share = share_bytes(need, job.split_degree);
     let kv_bytes = share_bytes(job.est_kv_bytes, job.split_degree);
     let has_share =
@@ -248,11 +278,19 @@ fn split_devices(
         return Err(CommitError::NoVram);
     }
     let weight_bytes = share.saturating_sub(kv_bytes);
-    Ok(collect_up_to(chosen.iter().map(|&position| DeviceShare { position, kv_bytes, weight_bytes })))
+    let mut shares = Vec::new();
+    for &position in chosen.iter() {
+        add_share(&mut shares, position, kv_bytes, weight_bytes)?;
+    }
+    Ok(shares)
 }
 
 /// From the devices with most free VRAM, each as far as it goes, KV first. COMMIT-3.
-fn fill_devices(devices: &[DeviceRow], need: u64, kv_bytes: u64) -> Vec<DeviceShare, DEVICES_MAX, u8> {
+fn fill_devices<const SHARES: usize>(
+    devices: &[DeviceRow],
+    need: u64,
+    kv_bytes: u64,
+) -> Result<Vec<DeviceShare, SHARES, u8>, CommitError> {
     let mut kv_left = kv_bytes;
     let mut weights_left = need.saturating_sub(kv_bytes);
     let mut shares = Vec::new();
@@ -263,11 +301,21 @@ fn fill_devices(devices: &[DeviceRow], need: u64, kv_bytes: u64) -> Vec<DeviceSh
         kv_left = kv_left.saturating_sub(kv_bytes);
         weights_left = weights_left.saturating_sub(weight_bytes);
         if kv_bytes > 0 || weight_bytes > 0 {
-            // As many shares as devices at most.
-            let _ = shares.push(DeviceShare { position, kv_bytes, weight_bytes });
+            add_share(&mut shares, position, kv_bytes, weight_bytes)?;
         }
     }
-    shares
+    Ok(shares)
+}
+
+fn add_share<const SHARES: usize>(
+    shares: &mut Vec<DeviceShare, SHARES, u8>,
+    position: u8,
+    kv_bytes: u64,
+    weight_bytes: u64,
+) -> Result<(), CommitError> {
+    // No device has more free than a share can say.
+    let share = DeviceShare::new(position, kv_bytes, weight_bytes).ok_or(CommitError::NoVram)?;
+    shares.push(share).map_err(|_| CommitError::TooManyDevices)
 }
 
 fn sum_free(devices: &[DeviceRow]) -> u64 {

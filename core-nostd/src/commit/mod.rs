@@ -15,6 +15,8 @@
 
 mod lease;
 mod sessions;
+mod share;
 
-pub use lease::{CommitError, DeviceShare, Lease, commit, committed_tokens, release, retake};
+pub use lease::{CommitError, Lease, Taken, commit, committed_tokens, release, retake};
 pub use sessions::{SessionSlot, SessionTable};
+pub use share::DeviceShare;

@@ -4,7 +4,7 @@
 //! pools is larger than most stacks.
 
 use super::{FleetError, PoolFacts, PoolHandle, PoolRegistry};
-use crate::commit::{CommitError, Lease};
+use crate::commit::{CommitError, Taken};
 use crate::input::{PoolSnapshot, ValidJob};
 use crate::placement::{Explanation, PlacementDecision};
 use crate::policy::Policy;
@@ -93,11 +93,11 @@ impl<F: PoolRegistry + ?Sized> PoolRegistry for &mut F {
         (**self).retake(pool, lease)
     }
 
-    fn export_lease<'l>(&self, lease: &'l Self::Lease) -> &'l Lease {
+    fn export_lease<'l>(&self, lease: &'l Self::Lease) -> Taken<'l> {
         (**self).export_lease(lease)
     }
 
-    fn import_lease(&self, pool: PoolHandle, taken: Lease) -> Option<Self::Lease> {
+    fn import_lease(&self, pool: PoolHandle, taken: Taken<'_>) -> Option<Self::Lease> {
         (**self).import_lease(pool, taken)
     }
 

@@ -2,7 +2,7 @@
 //!
 //! Numbers are only compared for equality. When the table is full, names that no pool uses any more make room.
 
-use heapless::Vec;
+use heapless::{String, Vec};
 
 use crate::directory::NameKind;
 use crate::error::Problem;
@@ -12,21 +12,21 @@ use crate::values::index::position;
 use crate::values::text::{Name, fold_case};
 
 #[derive(Debug, Clone)]
-struct Entry {
-    kind: NameKind,
+struct Entry<const BYTES: usize> {
     number: u32,
-    name: Name,
+    kind: NameKind,
+    name: String<BYTES, u8>,
     /// Seen since [`NameTable::begin`]: spared by [`NameTable::retain`], though no row uses it yet.
     fresh: bool,
 }
 
-/// At most `N` names of all kinds.
+/// At most `N` names of all kinds, of at most `BYTES` bytes each.
 #[derive(Debug, Clone, Default)]
-pub(super) struct NameTable<const N: usize> {
-    entries: Vec<Entry, N>,
+pub(super) struct NameTable<const N: usize, const BYTES: usize> {
+    entries: Vec<Entry<BYTES>, N>,
 }
 
-impl<const N: usize> NameTable<N> {
+impl<const N: usize, const BYTES: usize> NameTable<N, BYTES> {
     pub(super) const fn new() -> Self {
         Self { entries: Vec::new() }
     }
@@ -41,7 +41,7 @@ impl<const N: usize> NameTable<N> {
     /// The number of a name, if the table has it.
     pub(super) fn find(&self, kind: NameKind, name: &str) -> Option<NameId> {
         let folded = canonical(kind, name)?;
-        let entry = self.entries.iter().find(|entry| entry.kind == kind && entry.name == folded)?;
+        let entry = self.entries.iter().find(|entry| entry.kind == kind && entry.name.as_str() == folded.as_str())?;
         Some(NameId(entry.number))
     }
 
@@ -54,12 +54,15 @@ impl<const N: usize> NameTable<N> {
     /// The number of a name, new if need be.
     pub(super) fn intern(&mut self, kind: NameKind, name: &str) -> Result<NameId, Problem> {
         let folded = canonical(kind, name).ok_or(Problem::TooLong { max_bytes: NAME_BYTES_MAX })?;
-        if let Some(entry) = self.entries.iter_mut().find(|entry| entry.kind == kind && entry.name == folded) {
+        if let Some(entry) =
+            self.entries.iter_mut().find(|entry| entry.kind == kind && entry.name.as_str() == folded.as_str())
+        {
             entry.fresh = true;
             return Ok(NameId(entry.number));
         }
+        let name = String::try_from(folded.as_str()).map_err(|_| Problem::TooLong { max_bytes: BYTES })?;
         let number = self.free_number(kind)?;
-        let entry = Entry { kind, number, name: folded, fresh: true };
+        let entry = Entry { number, kind, name, fresh: true };
         self.entries.push(entry).map_err(|_| Problem::StorageFull { capacity: N })?;
         Ok(NameId(number))
     }

@@ -7,7 +7,7 @@
 //! answer with the core's own [`decide`](crate::decide) over their rows, so the answers are equal.
 
 use super::FleetError;
-use crate::commit::{CommitError, Lease};
+use crate::commit::{CommitError, Taken};
 use crate::input::{PoolSnapshot, ValidJob};
 use crate::placement::{Explanation, PlacementDecision};
 use crate::policy::Policy;
@@ -115,12 +115,12 @@ pub trait PoolRegistry {
     /// pool's numbers; says whether there was room. LEASE-3.
     fn retake(&mut self, pool: PoolHandle, lease: &Self::Lease) -> bool;
 
-    /// What a lease took, to be kept beyond this process. STATE-1. Its rank says nothing.
-    fn export_lease<'l>(&self, lease: &'l Self::Lease) -> &'l Lease;
+    /// What a lease took, to be kept beyond this process. STATE-1.
+    fn export_lease<'l>(&self, lease: &'l Self::Lease) -> Taken<'l>;
 
-    /// The lease on a pool that took this before the pool's snapshot; none if the pool is gone. The pool's numbers stay as
-    /// they are. STATE-4.
-    fn import_lease(&self, pool: PoolHandle, taken: Lease) -> Option<Self::Lease>;
+    /// The lease on a pool that took this before the pool's snapshot; none if the pool is gone, or no pool of this fleet has
+    /// so many devices. The pool's numbers stay as they are. STATE-4.
+    fn import_lease(&self, pool: PoolHandle, taken: Taken<'_>) -> Option<Self::Lease>;
 
     /// Gives back what a lease took; says whether its pool is still there. COMMIT-6.
     fn release(&mut self, pool: PoolHandle, lease: Self::Lease) -> bool;

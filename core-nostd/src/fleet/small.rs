@@ -2,15 +2,15 @@
 
 use core::fmt;
 
-use heapless::Vec;
+use heapless::{String, Vec};
 
 use super::names::NameTable;
 use super::registry::{PoolFacts, PoolHandle, PoolRegistry};
-use crate::commit::{CommitError, Lease, commit, release, retake};
+use crate::commit::{CommitError, Lease, Taken, commit, release, retake};
 use crate::directory::{Directory, NameKind};
 use crate::error::{FieldError, Problem};
 use crate::input::{PoolSnapshot, ValidJob, ValidPool};
-use crate::limits::{RESIDENT_MODELS_MAX, TIME_MAX_US};
+use crate::limits::{DEVICES_MAX, ID_BYTES_MAX, NAME_BYTES_MAX, RESIDENT_MODELS_MAX, TIME_MAX_US};
 use crate::placement::{Assignment, Explanation, PlacementDecision, PlacementInput, decide, explain, rank_best};
 use crate::policy::Policy;
 use crate::rows::{
@@ -20,8 +20,7 @@ use crate::rows::{
 use crate::rule::feasibility::any_takes_jobs;
 use crate::values::hash::spread_pool_hash;
 use crate::values::index::{index, position};
-use crate::values::list::{collect_up_to, insert_at, insert_sorted, remove_at};
-use crate::values::text::Id;
+use crate::values::list::{insert_at, insert_sorted, remove_at};
 
 /// A pool that was not taken in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,12 +54,14 @@ impl fmt::Display for FleetError {
 impl core::error::Error for FleetError {}
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct PoolName {
-    id: Id,
-    replica_id: Id,
+struct PoolName<const ID_BYTES: usize> {
+    id: String<ID_BYTES, u8>,
+    replica_id: String<ID_BYTES, u8>,
 }
 
-/// At most `POOLS` pools with at most `LISTS` entries in each of their lists, and `NAMES` names in all.
+/// At most `POOLS` pools with at most `LISTS` entries in each of their lists, and `NAMES` names in all; `DEVICES` is the
+/// limit for devices, where it is another than that of other lists: each is also room for a share in every lease. Ids of
+/// pools and replicas have at most `ID_BYTES`, names at most `NAME_BYTES`. What does not fit is refused with its field.
 ///
 /// ```
 /// use orchestrator_core::{PoolSnapshot, SmallFleet};
@@ -74,10 +75,17 @@ struct PoolName {
 /// assert_eq!(fleet.len(), 1);
 /// ```
 #[derive(Debug, Clone)]
-pub struct SmallFleet<const POOLS: usize, const LISTS: usize, const NAMES: usize> {
-    names: NameTable<NAMES>,
+pub struct SmallFleet<
+    const POOLS: usize,
+    const LISTS: usize,
+    const NAMES: usize,
+    const DEVICES: usize = LISTS,
+    const ID_BYTES: usize = ID_BYTES_MAX,
+    const NAME_BYTES: usize = NAME_BYTES_MAX,
+> {
+    names: NameTable<NAMES, NAME_BYTES>,
     /// Sorted; rows and lists have the same order.
-    pools: Vec<PoolName, POOLS>,
+    pools: Vec<PoolName<ID_BYTES>, POOLS>,
     rows: Vec<PoolRow, POOLS>,
     lists: Vec<PoolLists, POOLS>,
     /// Every pool has a slot: a class of its own, and a stride of the arenas. In the same order as the rows.
@@ -92,7 +100,7 @@ pub struct SmallFleet<const POOLS: usize, const LISTS: usize, const NAMES: usize
     models: [[NameId; LISTS]; POOLS],
     digests: [[NameId; LISTS]; POOLS],
     labels: [[LabelRow; LISTS]; POOLS],
-    devices: [[DeviceRow; LISTS]; POOLS],
+    devices: [[DeviceRow; DEVICES]; POOLS],
     residents: [[NameId; LISTS]; POOLS],
     warm: [[WarmRow; LISTS]; POOLS],
 }
@@ -103,16 +111,16 @@ pub struct SmallFleet<const POOLS: usize, const LISTS: usize, const NAMES: usize
 #[derive(Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[must_use = "a lease that is dropped keeps its slot and VRAM taken"]
-pub struct HeldLease {
-    lease: Lease,
+pub struct HeldLease<const SHARES: usize = DEVICES_MAX> {
+    lease: Lease<SHARES>,
     pool: PoolHandle,
 }
 
-impl core::ops::Deref for HeldLease {
-    type Target = Lease;
+impl<const SHARES: usize> core::ops::Deref for HeldLease<SHARES> {
+    type Target = Lease<SHARES>;
 
     /// What was taken. Its rank is that of the time of the commit.
-    fn deref(&self) -> &Lease {
+    fn deref(&self) -> &Lease<SHARES> {
         &self.lease
     }
 }
@@ -128,13 +136,29 @@ struct Staged<const LISTS: usize> {
     warm: Vec<WarmRow, LISTS>,
 }
 
-impl<const POOLS: usize, const LISTS: usize, const NAMES: usize> Default for SmallFleet<POOLS, LISTS, NAMES> {
+impl<
+    const POOLS: usize,
+    const LISTS: usize,
+    const NAMES: usize,
+    const DEVICES: usize,
+    const ID_BYTES: usize,
+    const NAME_BYTES: usize,
+> Default for SmallFleet<POOLS, LISTS, NAMES, DEVICES, ID_BYTES, NAME_BYTES>
+{
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl<const POOLS: usize, const LISTS: usize, const NAMES: usize> SmallFleet<POOLS, LISTS, NAMES> {
+impl<
+    const POOLS: usize,
+    const LISTS: usize,
+    const NAMES: usize,
+    const DEVICES: usize,
+    const ID_BYTES: usize,
+    const NAME_BYTES: usize,
+> SmallFleet<POOLS, LISTS, NAMES, DEVICES, ID_BYTES, NAME_BYTES>
+{
     /// A fleet without pools.
     #[must_use]
     pub fn new() -> Self {
@@ -152,7 +176,7 @@ impl<const POOLS: usize, const LISTS: usize, const NAMES: usize> SmallFleet<POOL
             models: [[NameId::NONE; LISTS]; POOLS],
             digests: [[NameId::NONE; LISTS]; POOLS],
             labels: [[NO_LABEL; LISTS]; POOLS],
-            devices: [[DeviceRow::new(0, 0, None); LISTS]; POOLS],
+            devices: [[DeviceRow::new(0, 0, None); DEVICES]; POOLS],
             residents: [[NameId::NONE; LISTS]; POOLS],
             warm: [[NO_WARMTH; LISTS]; POOLS],
         }
@@ -196,8 +220,8 @@ impl<const POOLS: usize, const LISTS: usize, const NAMES: usize> SmallFleet<POOL
         if place.is_err() && self.pools.is_full() {
             return Err(FleetError::Full { capacity: POOLS });
         }
-        if valid.devices().len() > LISTS {
-            return Err(storage_full("devices", LISTS).into());
+        if valid.devices().len() > DEVICES {
+            return Err(storage_full("devices", DEVICES).into());
         }
         let staged = match self.stage(&valid) {
             Err(FieldError { problem: Problem::StorageFull { .. }, .. }) => {
@@ -293,7 +317,7 @@ impl<const POOLS: usize, const LISTS: usize, const NAMES: usize> SmallFleet<POOL
     ///
     /// # Errors
     /// When the pool's state no longer allows it.
-    pub fn commit(&mut self, job: &ValidJob<'_>, rank: u32) -> Result<HeldLease, CommitError> {
+    pub fn commit(&mut self, job: &ValidJob<'_>, rank: u32) -> Result<HeldLease<DEVICES>, CommitError> {
         self.names.begin();
         if self.names.intern(NameKind::Model, job.spec().model_id).is_err() {
             self.forget_unused_names();
@@ -306,7 +330,7 @@ impl<const POOLS: usize, const LISTS: usize, const NAMES: usize> SmallFleet<POOL
     }
 
     /// Gives back a lease's slot and KV bytes; says whether its pool is still there. O(devices).
-    pub fn release(&mut self, held: HeldLease) -> bool {
+    pub fn release(&mut self, held: HeldLease<DEVICES>) -> bool {
         let HeldLease { mut lease, pool } = held;
         let Some(place) = self.place_of_handle(pool) else { return false };
         lease.rank = position(place);
@@ -336,11 +360,14 @@ impl<const POOLS: usize, const LISTS: usize, const NAMES: usize> SmallFleet<POOL
         answer: impl FnOnce(&PlacementInput<'_>) -> R,
     ) -> R {
         let resolved = job.resolve(self);
-        let hash = |seed| move |name: &PoolName| spread_pool_hash(seed, &name.id, &name.replica_id);
-        let hashes: Vec<u64, POOLS> = match policy.spread_seed() {
-            Some(seed) => collect_up_to(self.pools.iter().map(hash(seed))),
-            None => Vec::new(),
-        };
+        // Filled where they stay: each copy of them would stand on the stack.
+        let mut hashes: Vec<u64, POOLS> = Vec::new();
+        if let Some(seed) = policy.spread_seed() {
+            for name in &self.pools {
+                // There is room for one of each pool.
+                let _ = hashes.push(spread_pool_hash(seed, &name.id, &name.replica_id));
+            }
+        }
         let table = PoolTable { spread_hashes: &hashes, ..self.table() };
         answer(&PlacementInput::assembled(table, resolved.query(session), policy))
     }
@@ -424,10 +451,8 @@ impl<const POOLS: usize, const LISTS: usize, const NAMES: usize> SmallFleet<POOL
     /// Makes a place for a new pool, with a slot that no other pool has.
     fn open_place(&mut self, place: usize, snapshot: &PoolSnapshot<'_>) -> Result<usize, FleetError> {
         let full = FleetError::Full { capacity: POOLS };
-        let too_long = |_| FleetError::Full { capacity: POOLS };
-        // Validation bounded both ids.
-        let id = Id::try_from(snapshot.id).map_err(too_long)?;
-        let replica_id = Id::try_from(snapshot.replica_id).map_err(too_long)?;
+        let id = stored_id("id", snapshot.id)?;
+        let replica_id = stored_id("replica_id", snapshot.replica_id)?;
         let slot = (0..position(POOLS)).find(|slot| !self.slots.contains(slot)).ok_or(full)?;
         insert_at(&mut self.pools, place, PoolName { id, replica_id }).map_err(|_| full)?;
         insert_at(&mut self.rows, place, PoolRow { class: slot, ..PoolRow::EMPTY }).map_err(|_| full)?;
@@ -452,10 +477,11 @@ impl<const POOLS: usize, const LISTS: usize, const NAMES: usize> SmallFleet<POOL
         self.leave_class(place);
         let start = slot.saturating_mul(position(LISTS));
         let span = |len: usize| Span { start, len: position(len) };
+        let devices_start = slot.saturating_mul(position(DEVICES));
         let (models, digests) = (span(staged.models.len()), span(staged.digests.len()));
         let lists = PoolLists {
             labels: span(staged.labels.len()),
-            devices: span(devices.len()),
+            devices: Span { start: devices_start, len: position(devices.len()) },
             residents: span(staged.residents.len()),
             residents_capacity: position(LISTS.min(RESIDENT_MODELS_MAX)),
             reserved: 0,
@@ -531,7 +557,15 @@ impl<const POOLS: usize, const LISTS: usize, const NAMES: usize> SmallFleet<POOL
     }
 }
 
-impl<const POOLS: usize, const LISTS: usize, const NAMES: usize> SmallFleet<POOLS, LISTS, NAMES> {
+impl<
+    const POOLS: usize,
+    const LISTS: usize,
+    const NAMES: usize,
+    const DEVICES: usize,
+    const ID_BYTES: usize,
+    const NAME_BYTES: usize,
+> SmallFleet<POOLS, LISTS, NAMES, DEVICES, ID_BYTES, NAME_BYTES>
+{
     fn handle_of(&self, slot: u32) -> PoolHandle {
         PoolHandle { slot, generation: self.generation_of(slot) }
     }
@@ -550,8 +584,16 @@ impl<const POOLS: usize, const LISTS: usize, const NAMES: usize> SmallFleet<POOL
 }
 
 /// Look-ups by handle are O(1).
-impl<const POOLS: usize, const LISTS: usize, const NAMES: usize> PoolRegistry for SmallFleet<POOLS, LISTS, NAMES> {
-    type Lease = HeldLease;
+impl<
+    const POOLS: usize,
+    const LISTS: usize,
+    const NAMES: usize,
+    const DEVICES: usize,
+    const ID_BYTES: usize,
+    const NAME_BYTES: usize,
+> PoolRegistry for SmallFleet<POOLS, LISTS, NAMES, DEVICES, ID_BYTES, NAME_BYTES>
+{
+    type Lease = HeldLease<DEVICES>;
 
     fn capacity(&self) -> u32 {
         position(POOLS)
@@ -633,31 +675,39 @@ impl<const POOLS: usize, const LISTS: usize, const NAMES: usize> PoolRegistry fo
         Self::explain(self, job, policy, session)
     }
 
-    fn commit(&mut self, job: &ValidJob<'_>, rank: u32) -> Result<HeldLease, CommitError> {
+    fn commit(&mut self, job: &ValidJob<'_>, rank: u32) -> Result<HeldLease<DEVICES>, CommitError> {
         Self::commit(self, job, rank)
     }
 
-    fn retake(&mut self, pool: PoolHandle, held: &HeldLease) -> bool {
+    fn retake(&mut self, pool: PoolHandle, held: &HeldLease<DEVICES>) -> bool {
         // LEASE-2: a lease never changes its pool.
         let Some(place) = self.place_of_handle(pool).filter(|_| held.pool == pool) else { return false };
         retake(&mut self.table_mut(), &held.lease, position(place))
     }
 
-    fn export_lease<'l>(&self, held: &'l HeldLease) -> &'l Lease {
-        &held.lease
+    fn export_lease<'l>(&self, held: &'l HeldLease<DEVICES>) -> Taken<'l> {
+        held.lease.taken()
     }
 
-    fn import_lease(&self, pool: PoolHandle, lease: Lease) -> Option<HeldLease> {
-        self.place_of_handle(pool)?;
-        Some(HeldLease { lease, pool })
+    fn import_lease(&self, pool: PoolHandle, taken: Taken<'_>) -> Option<HeldLease<DEVICES>> {
+        let place = self.place_of_handle(pool)?;
+        Some(HeldLease { lease: Lease::of(taken, position(place))?, pool })
     }
 
-    fn release(&mut self, _pool: PoolHandle, held: HeldLease) -> bool {
+    fn release(&mut self, _pool: PoolHandle, held: HeldLease<DEVICES>) -> bool {
         Self::release(self, held)
     }
 }
 
-impl<const POOLS: usize, const LISTS: usize, const NAMES: usize> Directory for SmallFleet<POOLS, LISTS, NAMES> {
+impl<
+    const POOLS: usize,
+    const LISTS: usize,
+    const NAMES: usize,
+    const DEVICES: usize,
+    const ID_BYTES: usize,
+    const NAME_BYTES: usize,
+> Directory for SmallFleet<POOLS, LISTS, NAMES, DEVICES, ID_BYTES, NAME_BYTES>
+{
     fn find(&self, kind: NameKind, name: &str) -> Option<NameId> {
         self.names.find(kind, name)
     }
@@ -667,6 +717,11 @@ impl<const POOLS: usize, const LISTS: usize, const NAMES: usize> Directory for S
         let end = self.pools.partition_point(|name| name.id.as_str() <= pool_id);
         RankRange { start: position(start), end: position(end) }
     }
+}
+
+/// An id with storage of its own, where the owner has room for one so long.
+fn stored_id<const ID_BYTES: usize>(field: &'static str, id: &str) -> Result<String<ID_BYTES, u8>, FieldError> {
+    String::try_from(id).map_err(|_| FieldError::new(field, Problem::TooLong { max_bytes: ID_BYTES }))
 }
 
 fn storage_full(field: &'static str, capacity: usize) -> FieldError {

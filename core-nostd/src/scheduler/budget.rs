@@ -28,9 +28,6 @@ use super::prices::cost_micros;
 use crate::error::{FieldError, Problem};
 use crate::input::BudgetLimits;
 
-/// Every job takes some time, so a budget without time left takes none. BUDGET-2.
-const SHORTEST_RUN_US: u64 = 1;
-
 /// An amount of each kind that a budget limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
@@ -44,13 +41,17 @@ pub struct BudgetAmounts {
 }
 
 impl BudgetAmounts {
+    /// Every job takes some time, so a budget without time left takes none: held from the admission until the dispatch
+    /// knows more. BUDGET-2.
+    pub(super) const SHORTEST_RUN_US: u64 = 1;
+
     /// Nothing of any kind.
     pub const ZERO: Self = Self { tokens: 0, time_us: 0, cost_micros: 0 };
 
     /// What a job holds from its admission on, at a price per 1,000 tokens in micros. BUDGET-2.
     #[must_use]
     pub fn at_admission(prompt_tokens: u32, output_tokens: u32, micros_per_1000_tokens: u32) -> Self {
-        Self::of(prompt_tokens, output_tokens, SHORTEST_RUN_US, micros_per_1000_tokens)
+        Self::of(prompt_tokens, output_tokens, Self::SHORTEST_RUN_US, micros_per_1000_tokens)
     }
 
     /// What a job that ended has spent, at the price of its admission. BUDGET-2.
@@ -66,26 +67,67 @@ impl BudgetAmounts {
     }
 }
 
+/// The limits that are named, in half the bytes of their options.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+struct Limits {
+    /// 0 where there is none.
+    amounts: BudgetAmounts,
+    has_tokens: bool,
+    has_time: bool,
+    has_cost: bool,
+}
+
+impl Limits {
+    const fn new(limits: BudgetLimits) -> Self {
+        let (has_tokens, tokens) = parts(limits.tokens);
+        let (has_time, time_us) = parts(limits.time_us);
+        let (has_cost, cost_micros) = parts(limits.cost_micros);
+        Self { amounts: BudgetAmounts { tokens, time_us, cost_micros }, has_tokens, has_time, has_cost }
+    }
+
+    const fn get(&self) -> BudgetLimits {
+        let Self { amounts, has_tokens, has_time, has_cost } = *self;
+        BudgetLimits {
+            tokens: if has_tokens { Some(amounts.tokens) } else { None },
+            time_us: if has_time { Some(amounts.time_us) } else { None },
+            cost_micros: if has_cost { Some(amounts.cost_micros) } else { None },
+        }
+    }
+}
+
+const fn parts(limit: Option<u64>) -> (bool, u64) {
+    match limit {
+        Some(limit) => (true, limit),
+        None => (false, 0),
+    }
+}
+
 /// A budget's limits, and what is spent and reserved of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Ledger {
-    pub(super) limits: BudgetLimits,
-    pub(super) spent: BudgetAmounts,
-    pub(super) reserved: BudgetAmounts,
+    limits: Limits,
+    spent: BudgetAmounts,
+    reserved: BudgetAmounts,
 }
 
 impl Ledger {
     /// A ledger of which nothing is used.
     #[must_use]
     pub const fn new(limits: BudgetLimits) -> Self {
-        Self { limits, spent: BudgetAmounts::ZERO, reserved: BudgetAmounts::ZERO }
+        Self::restored(limits, BudgetAmounts::ZERO)
+    }
+
+    /// A ledger of which this is spent. STATE-1.
+    pub(super) const fn restored(limits: BudgetLimits, spent: BudgetAmounts) -> Self {
+        Self { limits: Limits::new(limits), spent, reserved: BudgetAmounts::ZERO }
     }
 
     /// The limits in force.
     #[must_use]
     pub const fn limits(&self) -> BudgetLimits {
-        self.limits
+        self.limits.get()
     }
 
     /// What jobs that ended have used.
@@ -102,11 +144,12 @@ impl Ledger {
 
     /// Puts the limits that are named in place of the former ones; the others stay. BUDGET-1.
     pub fn set_limits(&mut self, named: BudgetLimits) {
-        self.limits = BudgetLimits {
-            tokens: named.tokens.or(self.limits.tokens),
-            time_us: named.time_us.or(self.limits.time_us),
-            cost_micros: named.cost_micros.or(self.limits.cost_micros),
-        };
+        let former = self.limits();
+        self.limits = Limits::new(BudgetLimits {
+            tokens: named.tokens.or(former.tokens),
+            time_us: named.time_us.or(former.time_us),
+            cost_micros: named.cost_micros.or(former.cost_micros),
+        });
     }
 
     /// Holds `wanted` back for a job, all kinds or none.
@@ -115,7 +158,8 @@ impl Ledger {
     /// BUDGET-3: the first of `budget.tokens`, `budget.time_ms`, `budget.cost_micros` of which less than `wanted` is
     /// left; nothing changes.
     pub fn reserve(&mut self, wanted: BudgetAmounts) -> Result<(), FieldError> {
-        let Self { limits, spent, reserved } = *self;
+        let Self { spent, reserved, .. } = *self;
+        let limits = self.limits();
         fits("budget.tokens", 1, wanted.tokens, room(limits.tokens, spent.tokens, reserved.tokens))?;
         fits("budget.time_ms", 1000, wanted.time_us, room(limits.time_us, spent.time_us, reserved.time_us))?;
         let cost_room = room(limits.cost_micros, spent.cost_micros, reserved.cost_micros);
@@ -142,7 +186,7 @@ impl Ledger {
     /// BUDGET-2: a dispatch is never refused for it, however little is left.
     #[must_use = "the job must settle what it holds now"]
     pub fn reserve_time(&mut self, held: BudgetAmounts, predicted_run_us: u64) -> BudgetAmounts {
-        let time_us = predicted_run_us.max(SHORTEST_RUN_US);
+        let time_us = predicted_run_us.max(BudgetAmounts::SHORTEST_RUN_US);
         match self.reserved.time_us.saturating_sub(held.time_us).checked_add(time_us) {
             Some(reserved) => {
                 self.reserved.time_us = reserved;
@@ -166,7 +210,8 @@ impl Ledger {
     /// BUDGET-4.
     #[must_use]
     pub fn remaining(&self) -> BudgetLimits {
-        let Self { limits, spent, reserved } = self;
+        let Self { spent, reserved, .. } = self;
+        let limits = self.limits();
         let left = |limit: Option<u64>, spent, reserved| limit.map(|limit| left(limit, spent, reserved));
         BudgetLimits {
             tokens: left(limits.tokens, spent.tokens, reserved.tokens),

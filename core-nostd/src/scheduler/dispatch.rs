@@ -10,7 +10,7 @@ use super::observer::Observer;
 use super::prefills::{prefill_us, untold_us};
 use super::queue::Departed;
 use super::submit::{decision_facts, facts_of};
-use super::waiting::{WaitingJob, Work};
+use super::work::{RunningJob, WaitingJob, Work};
 use crate::fleet::{PoolHandle, PoolRegistry};
 use crate::input::{JobSpec, Priority, ValidJob};
 use crate::placement::Assignment;
@@ -75,14 +75,16 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
         None
     }
 
+    #[inline(never)] // Its frame is large, and stays off the stack of the other ways through its caller.
     fn dispatch_waiting(&mut self, ticket: Ticket, observer: &mut impl Observer) -> Option<Action> {
         let waiting = *self.queue.get(ticket)?;
-        if waiting.refused_in == Some(self.epoch) {
+        if waiting.was_refused_in(self.epoch) {
             return None;
         }
+        let work = waiting.work(&self.queue.facts(ticket)?);
         // The job is read once. Its bytes stay as they are: its slot is used again by the next arrival at the earliest.
         let jobs = core::mem::take(&mut self.jobs);
-        let action = jobs.with(ticket.slot(), |spec| self.serve(ticket, spec, waiting.work, observer));
+        let action = jobs.with(ticket.slot(), |spec| self.serve(ticket, spec, work, observer));
         self.jobs = jobs;
         action.flatten()
     }
@@ -103,7 +105,7 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
             job.and_then(|job| place(fleet, &job, placement, session, |event| observer.observe(*now_us, &event)));
         let Some(committed) = committed else {
             let epoch = self.epoch;
-            self.queue.get_mut(ticket)?.refused_in = Some(epoch);
+            self.queue.get_mut(ticket)?.refuse_in(epoch);
             return None;
         };
         self.queue.serve(ticket)?;
@@ -118,6 +120,7 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
     }
 
     /// A newcomer that needs no place in the queue. QUEUE-14.
+    #[inline(never)] // Its frame is large, and stays off the stack of the other ways through its caller.
     pub(super) fn dispatch_at_once(
         &mut self,
         job: &ValidJob<'_>,
@@ -160,7 +163,7 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
         assignment.on_time = predicted_end_us.zip(work.deadline_at_us).map(|(end, deadline)| end <= deadline);
         let on_time_permille = self.forecast.on_time_permille(work.deadline_at_us, predicted_end_us, now_us);
         if let Some(session) = work.session {
-            work.held = self.sessions.turn_started(session, work.held, run_us, now_us);
+            work.held_time_us = self.sessions.turn_started(session, work.held(), run_us, now_us).time_us;
         }
         // LEASE-5: it was sent to wait there.
         let pool_wait_us = if waits { assignment.start_us } else { 0 };
@@ -172,7 +175,7 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
             pool_wait_us,
             prefill_us,
             prompt_tokens: work.prompt_tokens,
-            job: work,
+            job: RunningJob::new(&work),
         };
         // There is room for a lease, and no other job has the id: both were asked.
         let ticket = self.leases.reserve(spec.id, lease, now_us).ok()?;
@@ -208,13 +211,14 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
     }
 
     /// What is to be done and said of a job that left the queue without a lease.
+    #[inline(never)] // Its frame is large, and stays off the stack of the other ways through its caller.
     pub(super) fn leave(
         &mut self,
         departed: &Departed<WaitingJob>,
         observer: &mut impl Observer,
         event: impl for<'e> FnOnce(JobFacts<'e>) -> Event<'e>,
     ) {
-        let work = departed.payload.work;
+        let work = departed.work();
         self.settle(&work, &UsageFacts::default());
         self.class_left(departed.class);
         // QUEUE-13: it may have been the one at which passes had to stop.

@@ -7,7 +7,7 @@ use super::input::{CancelCause, FailureCause};
 use super::leases::Reported;
 use super::machine::Scheduler;
 use super::observer::Observer;
-use super::waiting::Work;
+use super::work::Work;
 use crate::fleet::{PoolFacts, PoolRegistry};
 use crate::storage::Ticket;
 use crate::values::text::Id;
@@ -64,7 +64,7 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
     /// The pool holds the prompt's KV cache now. SESSION-2.
     fn note_first_token(&mut self, ticket: Ticket, observer: &mut impl Observer) {
         let Some(lease) = self.leases.get(ticket) else { return };
-        let (work, pool) = (lease.job, lease.pool);
+        let (work, pool) = (lease.work(), lease.pool);
         if let Some(session) = work.session {
             self.sessions.kv_written(session, pool, work.prompt_tokens, self.now_us);
         }
@@ -143,16 +143,17 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
         let usage = lease.usage(self.now_us, tokens_out);
         self.observe_lease(ticket, observer, |job, pool| end.event(job, pool, usage));
         let Some(ended) = self.leases.end(ticket) else { return };
+        let work = ended.work();
         if end == End::Finished {
-            self.forecast.record_end(ended.predicted_end_us, self.now_us);
+            self.forecast.record_end(ended.predicted_end_us(), self.now_us);
             // SESSION-2: a good end implies a first token, reported or not.
-            if let Some(session) = ended.job.session {
+            if let Some(session) = work.session {
                 let cached_tokens = ended.prompt_tokens.saturating_add(usage.tokens_out);
                 self.sessions.kv_written(session, ended.pool, cached_tokens, self.now_us);
             }
         }
         let pool = ended.pool;
-        let work = ended.give_back_to(&mut self.fleet);
+        ended.give_back_to(&mut self.fleet);
         self.note_prefills(pool);
         self.settle(&work, &usage);
         self.capacity_may_have_grown();
@@ -162,14 +163,14 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
     pub(super) fn settle(&mut self, work: &Work, usage: &UsageFacts) {
         if let Some(session) = work.session {
             let used = BudgetAmounts::used(usage, work.micros_per_1000_tokens);
-            self.sessions.job_ended(session, work.held, used, self.now_us);
+            self.sessions.job_ended(session, work.held(), used, self.now_us);
         }
     }
 
     /// A leased job as events name it.
     fn leased_facts(&self, ticket: Ticket) -> Option<JobFacts<'_>> {
         let lease = self.leases.get(ticket)?;
-        let work = &lease.job;
+        let work = lease.work();
         Some(JobFacts {
             id: self.leases.id(ticket)?,
             session_id: work.session.and_then(|session| self.sessions.id(session)),

@@ -22,10 +22,13 @@ use super::prices::Prices;
 use super::queue::Queue;
 use super::sessions::Sessions;
 use super::storage::SchedulerStorage;
-use super::waiting::{JobStore, ModelNames, WaitingJob, Work};
+use super::waiting::JobStore;
+use super::work::{RunningJob, WaitingJob};
 use crate::fleet::{PoolFacts, PoolHandle, PoolRegistry};
 use crate::input::BudgetLimits;
+use crate::limits::NAME_BYTES_MAX;
 use crate::policy::Policy;
+use crate::storage::Texts;
 use crate::values::index::position;
 
 /// A fleet with everything that waits for it and runs on it.
@@ -59,8 +62,9 @@ pub struct Scheduler<'a, F: PoolRegistry> {
     pub(super) prices: Prices<'a>,
     pub(super) queue: Queue<'a, WaitingJob>,
     pub(super) jobs: JobStore<'a>,
-    pub(super) leases: Leases<'a, F::Lease, Work>,
-    pub(super) models: ModelNames<'a>,
+    pub(super) leases: Leases<'a, F::Lease, RunningJob>,
+    /// Names of the models of leased jobs, for events, by slot; one that does not fit is empty.
+    pub(super) models: Texts<'a>,
     pub(super) pools: PoolRecords<'a>,
     /// Pools for which there is storage, whatever fits the fleet.
     pub(super) pools_max: u32,
@@ -148,7 +152,7 @@ impl<'a, F: PoolRegistry> Scheduler<'a, F> {
             rules,
             prices,
             jobs: JobStore::new(job_bytes, queue.capacity()),
-            models: ModelNames::new(model_names, leases.capacity()),
+            models: Texts::new(model_names, leases.capacity(), NAME_BYTES_MAX),
             queue,
             leases,
             pools,

@@ -33,6 +33,7 @@ mod state;
 mod storage;
 mod submit;
 mod waiting;
+mod work;
 
 pub use action::{AbortCause, Action, Answer};
 pub use admission::{Admission, AdmissionCapacity, ClassState, QueueState, admission_policy};
@@ -68,4 +69,4 @@ pub use recorder::{
 pub use sessions::{AdmittedSession, Session, SessionRefusal, SessionStorage, Sessions};
 pub use state::{ExportError, Imported, STATE_FORMAT, STATE_MAGIC, StateError, StateTable};
 pub use storage::{SchedulerBuffers, SchedulerStorage};
-pub use waiting::{WaitingJob, Work};
+pub use work::{RunningJob, WaitingJob};

@@ -48,12 +48,13 @@ pub struct PoolRecord {
     generation: u32,
     /// Attempts to refresh since the last snapshot.
     attempts: u32,
-    /// `None` where no pool has the slot.
-    observed_at_us: Option<u64>,
+    observed_at_us: u64,
     /// When the next attempt is due, if one was made.
     retry_at_us: u64,
     /// As its snapshot says. LEASE-8.
     admission_latency_us: u64,
+    /// Whether a pool has the slot.
+    is_there: bool,
     /// Whether its row has an age above the limit.
     is_stale: bool,
     /// Whether somebody asked to drain it. REFRESH-3.
@@ -65,26 +66,31 @@ impl PoolRecord {
     pub const EMPTY: Self = Self {
         generation: 0,
         attempts: 0,
-        observed_at_us: None,
+        observed_at_us: 0,
         retry_at_us: 0,
         admission_latency_us: 0,
+        is_there: false,
         is_stale: false,
         is_drained: false,
     };
 
-    fn is_of(&self, pool: PoolHandle) -> bool {
-        self.observed_at_us.is_some() && self.generation == pool.generation
+    const fn observed_at_us(&self) -> Option<u64> {
+        if self.is_there { Some(self.observed_at_us) } else { None }
+    }
+
+    const fn is_of(&self, pool: PoolHandle) -> bool {
+        self.is_there && self.generation == pool.generation
     }
 
     fn refresh_due_us(&self, after_us: u64) -> Option<u64> {
-        let observed_at_us = self.observed_at_us?;
+        let observed_at_us = self.observed_at_us()?;
         // The end of time is never: otherwise there would be an attempt after each.
         let due_us = if self.attempts == 0 { observed_at_us.saturating_add(after_us) } else { self.retry_at_us };
         Some(due_us).filter(|&due_us| due_us < u64::MAX)
     }
 
     fn stale_due_us(&self, stale_after_us: u64) -> Option<u64> {
-        let observed_at_us = self.observed_at_us.filter(|_| !self.is_stale)?;
+        let observed_at_us = self.observed_at_us().filter(|_| !self.is_stale)?;
         // FEAS-19: stale is above the limit, not at it.
         Some(observed_at_us.saturating_add(stale_after_us).saturating_add(1))
     }
@@ -125,12 +131,8 @@ impl<'a> PoolRecords<'a> {
     pub fn snapshot_taken(&mut self, pool: PoolHandle, observed_at_us: u64) {
         let is_drained = self.is_drained(pool);
         let Some(record) = self.records.get_mut(index(pool.slot)) else { return };
-        *record = PoolRecord {
-            generation: pool.generation,
-            observed_at_us: Some(observed_at_us),
-            is_drained,
-            ..PoolRecord::EMPTY
-        };
+        *record =
+            PoolRecord { generation: pool.generation, observed_at_us, is_there: true, is_drained, ..PoolRecord::EMPTY };
         self.refreshes.arm(record.refresh_due_us(self.refreshes.limit_us));
         self.ageing.arm(record.stale_due_us(self.ageing.limit_us));
     }
@@ -175,7 +177,7 @@ impl<'a> PoolRecords<'a> {
     /// When a pool's state was observed, in µs. O(1).
     #[must_use]
     pub fn observed_at_us(&self, pool: PoolHandle) -> Option<u64> {
-        self.record(pool)?.observed_at_us
+        self.record(pool)?.observed_at_us()
     }
 
     /// How old a pool's state is, in µs. O(1).
@@ -232,7 +234,7 @@ impl<'a> PoolRecords<'a> {
         let (slot, _) = self.ageing.next_due(self.records, now_us, |record| record.stale_due_us(stale_after_us))?;
         let record = self.records.get_mut(index(slot))?;
         record.is_stale = true;
-        let age_us = now_us.saturating_sub(record.observed_at_us?);
+        let age_us = now_us.saturating_sub(record.observed_at_us);
         Some((PoolHandle { slot, generation: record.generation }, age_us))
     }
 

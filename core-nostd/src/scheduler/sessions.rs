@@ -15,8 +15,8 @@
 //! use orchestrator_core::storage::IdSlot;
 //! use orchestrator_core::{BudgetLimits, PoolHandle};
 //!
-//! let (mut slots, mut buckets) = ([const { IdSlot::EMPTY }; 1], [0; 1]);
-//! let mut sessions = Sessions::new(SessionStorage { slots: &mut slots, buckets: &mut buckets }, 0);
+//! let (mut slots, mut buckets, mut ids) = ([const { IdSlot::EMPTY }; 1], [0; 1], [0; 65]);
+//! let mut sessions = Sessions::new(SessionStorage { slots: &mut slots, buckets: &mut buckets, ids: &mut ids }, 0);
 //! let (unlimited, held) = (BudgetLimits::default(), BudgetAmounts::at_admission(100, 20, 0));
 //!
 //! let chat = sessions.admit("chat", unlimited, held, 0)?.ticket;
@@ -35,11 +35,12 @@
 //! the order of last uses, as long as `now_us` never goes back.
 
 use super::budget::{BudgetAmounts, Ledger};
-use crate::error::FieldError;
+use crate::error::{FieldError, Problem};
 use crate::fleet::PoolHandle;
 use crate::input::BudgetLimits;
 use crate::limits::TOKENS_MAX;
 use crate::rows::SessionEntry;
+use crate::storage::list::{self, Linked, Links, List, NONE};
 use crate::storage::{IdSlot, IdTable, Ticket};
 use crate::values::text::{Id, check_id};
 
@@ -50,14 +51,15 @@ pub struct SessionStorage<'a> {
     pub slots: &'a mut [IdSlot<Session>],
     /// Hash buckets.
     pub buckets: &'a mut [u32],
+    /// Ids: an equal stretch of up to 65 bytes for each, one of them for its length.
+    pub ids: &'a mut [u8],
 }
 
 /// What is remembered of one session. SESSION-1.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Session {
-    /// The pool that holds its KV cache, once one does. SESSION-2.
-    pub pool: Option<PoolHandle>,
+    pool: PoolHandle,
     /// Tokens that this pool holds: below 2^24.
     pub cached_tokens: u32,
     /// Jobs that were dispatched; stays at 2^32 - 1.
@@ -68,9 +70,51 @@ pub struct Session {
     pub jobs: u32,
     /// Its budget.
     pub ledger: Ledger,
-    /// The idle session used just before, and just after.
-    pub(super) older: Option<Ticket>,
-    pub(super) newer: Option<Ticket>,
+    has_pool: bool,
+    /// Among the idle sessions, in the order of their last uses.
+    idle: Links,
+}
+
+impl Session {
+    /// A session without jobs and turns, last used at this time.
+    pub(super) const fn new(ledger: Ledger, last_used_us: u64) -> Self {
+        Self {
+            pool: PoolHandle { slot: 0, generation: 0 },
+            cached_tokens: 0,
+            turns: 0,
+            last_used_us,
+            jobs: 0,
+            ledger,
+            has_pool: false,
+            idle: Links::OUT,
+        }
+    }
+
+    /// The pool that holds its KV cache, once one does. SESSION-2.
+    #[must_use]
+    pub const fn pool(&self) -> Option<PoolHandle> {
+        if self.has_pool { Some(self.pool) } else { None }
+    }
+
+    /// Its KV cache is in this pool: so many tokens, of which at most 2^24 - 1 count. SESSION-2.
+    pub(super) fn keep_cache(&mut self, pool: PoolHandle, cached_tokens: u32) {
+        (self.has_pool, self.pool) = (true, pool);
+        self.cached_tokens = cached_tokens.min(TOKENS_MAX);
+    }
+}
+
+/// The list of idle sessions.
+#[derive(Debug)]
+pub(super) struct Idle;
+
+impl Linked<IdTable<'_, Session>> for Idle {
+    fn links<'t>(table: &'t IdTable<'_, Session>, at: u32) -> Option<&'t Links> {
+        table.in_slot(at).map(|session| &session.idle)
+    }
+
+    fn links_mut<'t>(table: &'t mut IdTable<'_, Session>, at: u32) -> Option<&'t mut Links> {
+        table.in_slot_mut(at).map(|session| &mut session.idle)
+    }
 }
 
 /// A session that takes one job more.
@@ -103,9 +147,8 @@ impl From<FieldError> for SessionRefusal {
 #[derive(Debug)]
 pub struct Sessions<'a> {
     pub(super) table: IdTable<'a, Session>,
-    /// The ends of the list of idle sessions.
-    pub(super) oldest: Option<Ticket>,
-    pub(super) newest: Option<Ticket>,
+    /// Least recently used first.
+    idle: List<Idle>,
 }
 
 impl<'a> Sessions<'a> {
@@ -114,8 +157,8 @@ impl<'a> Sessions<'a> {
     /// `hash_seed` keeps strangers from filling one bucket, where they cannot know it. No answer depends on it.
     #[must_use]
     pub fn new(storage: SessionStorage<'a>, hash_seed: u64) -> Self {
-        let table = IdTable::with_hash_seed(storage.slots, storage.buckets, hash_seed);
-        Self { table, oldest: None, newest: None }
+        let table = IdTable::with_hash_seed(storage.slots, storage.buckets, storage.ids, hash_seed);
+        Self { table, idle: List::EMPTY }
     }
 
     /// The number of sessions.
@@ -134,6 +177,11 @@ impl<'a> Sessions<'a> {
     #[must_use]
     pub fn capacity(&self) -> u32 {
         self.table.capacity()
+    }
+
+    /// Whether a session's id is as short as there is room for.
+    pub(super) fn check_id(&self, session_id: &str) -> Result<(), Problem> {
+        self.table.check_fits(session_id)
     }
 
     /// The session with this id. O(1) expected.
@@ -161,14 +209,19 @@ impl<'a> Sessions<'a> {
 
     /// The idle sessions, least recently used first: the order in which they are evicted and expire.
     pub fn idle(&self) -> impl Iterator<Item = Ticket> {
-        core::iter::successors(self.oldest, |&session| self.get(session)?.newer)
+        let mut at = self.idle.first;
+        core::iter::from_fn(move || {
+            let session = self.table.at(at)?;
+            at = list::next::<_, Idle>(&self.table, at);
+            Some(session)
+        })
     }
 
     /// What a decision is told of the session: its pool's rank and warm tokens, while `rank_of` knows the pool.
     /// SESSION-2. A pool that is gone took the cache with it.
     pub fn entry(&self, session: Ticket, rank_of: impl FnOnce(PoolHandle) -> Option<u32>) -> Option<SessionEntry> {
         let session = self.get(session)?;
-        Some(SessionEntry { pool: rank_of(session.pool?)?, cached_tokens: session.cached_tokens })
+        Some(SessionEntry { pool: rank_of(session.pool()?)?, cached_tokens: session.cached_tokens })
     }
 
     /// Takes a job into its session and reserves `wanted` of the budget, under the limits that the job names. A session
@@ -220,20 +273,13 @@ impl<'a> Sessions<'a> {
         wanted: BudgetAmounts,
         now_us: u64,
     ) -> Result<AdmittedSession, SessionRefusal> {
-        check_id(session_id).map_err(|problem| FieldError::new("session_id", problem))?;
+        check_id(session_id)
+            .and_then(|()| self.check_id(session_id))
+            .map_err(|problem| FieldError::new("session_id", problem))?;
         let mut ledger = Ledger::new(limits);
         ledger.reserve(wanted)?;
         let evicted = if self.table.is_full() { Some(self.evict_oldest().ok_or(SessionRefusal::Full)?) } else { None };
-        let session = Session {
-            pool: None,
-            cached_tokens: 0,
-            turns: 0,
-            last_used_us: now_us,
-            jobs: 1,
-            ledger,
-            older: None,
-            newer: None,
-        };
+        let session = Session { jobs: 1, ..Session::new(ledger, now_us) };
         // There is room, and the id is one that was not there.
         let ticket = self.table.insert(session_id, session).map_err(|_| SessionRefusal::Full)?;
         Ok(AdmittedSession { ticket, evicted })
@@ -262,10 +308,7 @@ impl<'a> Sessions<'a> {
     /// A job of the session reached its first token, or its end, on this pool, which therefore holds the KV cache of
     /// so many tokens (at most 2^24 - 1 count); says whether the session is still there. SESSION-2. O(1).
     pub fn kv_written(&mut self, session: Ticket, pool: PoolHandle, cached_tokens: u32, now_us: u64) -> bool {
-        self.update(session, now_us, |session| {
-            session.pool = Some(pool);
-            session.cached_tokens = cached_tokens.min(TOKENS_MAX);
-        })
+        self.update(session, now_us, |session| session.keep_cache(pool, cached_tokens))
     }
 
     /// A job of the session ended, wherever it was: what it `held` is released and what it `used` is spent; says whether
@@ -304,13 +347,13 @@ impl<'a> Sessions<'a> {
             return None;
         }
         // A sum that does not fit is a time that does not come.
-        self.get(self.oldest?)?.last_used_us.checked_add(ttl_us)
+        self.table.in_slot(self.idle.first)?.last_used_us.checked_add(ttl_us)
     }
 
     /// Puts a session back; an idle one as the one used last. None where there is no room for it, or it was used before
     /// the one put back before it. STATE-1.
     pub(super) fn restore(&mut self, session_id: &str, session: Session, is_idle: bool) -> Option<Ticket> {
-        let newest = self.newest.and_then(|newest| self.get(newest));
+        let newest = self.table.in_slot(self.idle.last);
         if is_idle && newest.is_some_and(|newest| newest.last_used_us > session.last_used_us) {
             return None;
         }
@@ -340,17 +383,18 @@ impl<'a> Sessions<'a> {
 
     /// Whether a session is in the list of idle ones.
     fn is_idle(&self, session: Ticket) -> bool {
-        self.oldest == Some(session) || self.get(session).is_some_and(|session| session.older.is_some())
+        let is_behind_another = self.get(session).is_some_and(|session| session.idle.previous != NONE);
+        is_behind_another || self.table.at(self.idle.first) == Some(session)
     }
 
     /// Takes all sessions out. O(storage).
     pub(super) fn clear(&mut self) {
         self.table.clear();
-        (self.oldest, self.newest) = (None, None);
+        self.idle = List::EMPTY;
     }
 
     fn evict_oldest(&mut self) -> Option<Id> {
-        let oldest = self.oldest?;
+        let oldest = self.table.at(self.idle.first)?;
         self.unlink(oldest);
         self.take_out(oldest)
     }
@@ -371,26 +415,13 @@ impl<'a> Sessions<'a> {
     }
 
     fn link_as_newest(&mut self, session: Ticket) {
-        let older = self.newest.replace(session);
-        match older.and_then(|older| self.table.get_mut(older)) {
-            Some(neighbour) => neighbour.newer = Some(session),
-            None => self.oldest = Some(session),
-        }
-        if let Some(linked) = self.table.get_mut(session) {
-            linked.older = older;
-        }
+        self.idle.push_back(&mut self.table, session.slot());
     }
 
     fn unlink(&mut self, session: Ticket) {
-        let Some(linked) = self.table.get_mut(session) else { return };
-        let (older, newer) = (linked.older.take(), linked.newer.take());
-        match older.and_then(|older| self.table.get_mut(older)) {
-            Some(neighbour) => neighbour.newer = newer,
-            None => self.oldest = newer,
-        }
-        match newer.and_then(|newer| self.table.get_mut(newer)) {
-            Some(neighbour) => neighbour.older = older,
-            None => self.newest = older,
+        self.idle.unlink(&mut self.table, session.slot());
+        if let Some(session) = self.table.get_mut(session) {
+            session.idle = Links::OUT;
         }
     }
 }
@@ -417,15 +448,17 @@ mod tests {
     struct Storage {
         slots: Vec<IdSlot<Session>>,
         buckets: Vec<u32>,
+        ids: Vec<u8>,
     }
 
     impl Storage {
         fn new(slots: usize, buckets: usize) -> Self {
-            Self { slots: vec![IdSlot::EMPTY; slots], buckets: vec![9; buckets] }
+            Self { slots: vec![IdSlot::EMPTY; slots], buckets: vec![9; buckets], ids: vec![9; slots * 65] }
         }
 
         fn sessions(&mut self) -> Sessions<'_> {
-            Sessions::new(SessionStorage { slots: &mut self.slots, buckets: &mut self.buckets }, 7)
+            let Self { slots, buckets, ids } = self;
+            Sessions::new(SessionStorage { slots, buckets, ids }, 7)
         }
     }
 
@@ -508,7 +541,7 @@ mod tests {
         assert!(!sessions.job_ended(second, held, held, 3));
         assert_eq!(sessions.get(second).unwrap().ledger.spent(), held);
         assert_eq!(sessions.end(second).as_deref(), Some("s"));
-        assert_eq!((sessions.oldest, sessions.newest), (None, None));
+        assert!(sessions.idle.is_empty());
     }
 
     /// SESSION-1, BUDGET-1, BUDGET-3: a refused job begins and evicts no session, and sets no limit.
@@ -568,7 +601,7 @@ mod tests {
         sessions.kv_written(ticket, other, u32::MAX, 5);
         assert_eq!(sessions.entry(ticket, rank_of), None);
         let session = sessions.get(ticket).unwrap();
-        assert_eq!((session.pool, session.cached_tokens, session.turns), (Some(other), TOKENS_MAX, 2));
+        assert_eq!((session.pool(), session.cached_tokens, session.turns), (Some(other), TOKENS_MAX, 2));
     }
 
     /// SESSION-3: a dispatch elsewhere is as warm as the new pool says itself; the session's cache does not move along.
@@ -733,7 +766,7 @@ mod tests {
             prop_assert_eq!(sessions.id(ticket), Some(plain.id.as_str()));
             prop_assert_eq!(session.jobs as usize, jobs.len());
             prop_assert_eq!((session.turns, session.last_used_us), (plain.turns, plain.used_us));
-            prop_assert_eq!(session.pool.map(|pool| (pool.slot, session.cached_tokens)), plain.pool);
+            prop_assert_eq!(session.pool().map(|pool| (pool.slot, session.cached_tokens)), plain.pool);
             prop_assert_eq!(session.ledger.limits().tokens, plain.limit);
             prop_assert_eq!(session.ledger.spent().tokens, plain.spent);
             prop_assert_eq!(session.ledger.reserved().tokens, model.reserved(plain));

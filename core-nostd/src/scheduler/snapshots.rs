@@ -15,6 +15,7 @@ use crate::values::edge::micros_from_millis;
 use crate::values::index::index;
 
 impl<F: PoolRegistry> Scheduler<'_, F> {
+    #[inline(never)] // Its frame is large, and stays off the stack of the other ways through its caller.
     pub(super) fn take_snapshot(&mut self, snapshot: &PoolSnapshot<'_>, observer: &mut impl Observer) -> Answer {
         // A bad age is refused by the fleet, with its field.
         let age_us = micros_from_millis(snapshot.age_ms).unwrap_or(0);

@@ -9,7 +9,7 @@ use super::observer::Observer;
 use super::policy::FullPolicy;
 use super::queue::{Arrival, Departed};
 use super::sessions::SessionRefusal;
-use super::waiting::{WaitingJob, Work};
+use super::work::{WaitingJob, Work};
 use crate::error::{FieldError, Problem};
 use crate::fleet::PoolRegistry;
 use crate::input::{JobSpec, PlacementMode, Priority, ValidJob};
@@ -124,6 +124,11 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
         if facts.context_tokens > rules.max_context_tokens {
             return Err(too_large("required_ctx", rules.max_context_tokens));
         }
+        let too_long = |field| move |problem| Refusal::invalid(FieldError::new(field, problem));
+        let spec = job.spec();
+        let fits = self.queue.check_id(spec.id).and_then(|()| self.leases.check_id(spec.id));
+        fits.map_err(too_long("id"))?;
+        self.queue.check_tenant(spec.tenant_id.unwrap_or_default()).map_err(too_long("tenant_id"))?;
         // Without any room to wait nothing is kept of a job: it is dispatched at once or not at all. QUEUE-14.
         if self.queue.capacity() > 0 && !self.jobs.fits(job.spec()) {
             let field = FieldError::new("job", Problem::TooLong { max_bytes: self.jobs.room() });
@@ -133,6 +138,7 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
     }
 
     /// Whether a pool can take it now, or later; a refusal where waiting cannot help. ADMIT-2.
+    #[inline(never)] // Its frame is large, and stays off the stack of the other ways through its caller.
     fn outlook(&self, job: &ValidJob<'_>, observer: &mut impl Observer) -> Result<Outlook, Refusal> {
         let session = job.spec().session_id.and_then(|id| self.session_entry(self.sessions.find(id)?));
         let decision = self.fleet.decide(job, &self.placement, session);
@@ -154,6 +160,7 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
         }
     }
 
+    #[inline(never)] // Its frame is large, and stays off the stack of the other ways through its caller.
     fn enqueue(
         &mut self,
         job: &ValidJob<'_>,
@@ -172,7 +179,7 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
         if self.queue.is_empty() {
             self.drain.ran_empty();
         }
-        let Ok(enqueued) = self.queue.enqueue(&arrival, WaitingJob { work, refused_in }, self.now_us) else {
+        let Ok(enqueued) = self.queue.enqueue(&arrival, WaitingJob::new(&work, refused_in), self.now_us) else {
             // The queue does what its admission said: this answers a disagreement that cannot be.
             self.settle(&work, &UsageFacts::default());
             return Err(self.no_storage(work.priority));
@@ -228,7 +235,7 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
             admitted_at_us: self.now_us,
             deadline_at_us: has_deadline.then(|| self.now_us.saturating_add(facts.deadline_us)),
             session,
-            held,
+            held_time_us: held.time_us,
         })
     }
 

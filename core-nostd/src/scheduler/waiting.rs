@@ -1,39 +1,12 @@
-//! What is kept of a job while it waits and while it runs.
+//! The wishes of jobs that wait.
 //!
 //! A job's wishes are texts and lists of any length, and a fleet's numbers for them change while it waits. So a waiting
 //! job is kept in the binary form of [`codec`](crate::codec), in a stretch of bytes of its queue slot's own. Of a leased
 //! one only numbers are kept, and its model's name where there is room for it.
 
 use crate::codec::{Writer, encode_job, job_bytes, with_job};
-use crate::input::{JobSpec, Priority};
-use crate::limits::NAME_BYTES_MAX;
-use crate::scheduler::BudgetAmounts;
-use crate::storage::Ticket;
+use crate::input::JobSpec;
 use crate::values::index::index;
-
-/// What a job brings along from its admission to its end, whether it waits or has a lease.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct Work {
-    pub(crate) priority: Priority,
-    pub(crate) prompt_tokens: u32,
-    pub(crate) output_tokens: u32,
-    pub(crate) micros_per_1000_tokens: u32,
-    pub(crate) admitted_at_us: u64,
-    pub(crate) deadline_at_us: Option<u64>,
-    pub(crate) session: Option<Ticket>,
-    /// What its session's ledger holds for it. BUDGET-2.
-    pub(crate) held: BudgetAmounts,
-}
-
-/// A waiting job, beside its bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct WaitingJob {
-    pub(crate) work: Work,
-    /// The epoch in which no pool could take it. QUEUE-13.
-    pub(crate) refused_in: Option<u64>,
-}
 
 /// Bytes of the length that stands before a waiting job's own.
 const LENGTH_BYTES: usize = 2;
@@ -80,40 +53,6 @@ impl<'a> JobStore<'a> {
         let stretch = self.bytes.get(start..start.saturating_add(self.stride))?;
         let (length, room) = stretch.split_first_chunk::<LENGTH_BYTES>()?;
         room.get(..usize::from(u16::from_le_bytes(*length)))
-    }
-}
-
-/// Names of the models of leased jobs, for events: a length and bytes for each slot of the leases. A name that does not
-/// fit is none.
-#[derive(Debug)]
-pub(super) struct ModelNames<'a> {
-    bytes: &'a mut [u8],
-    stride: usize,
-}
-
-impl<'a> ModelNames<'a> {
-    pub(super) fn new(bytes: &'a mut [u8], slots: u32) -> Self {
-        let stride = bytes.len().checked_div(index(slots)).unwrap_or(0).min(NAME_BYTES_MAX.saturating_add(1));
-        Self { bytes, stride }
-    }
-
-    pub(super) fn put(&mut self, slot: u32, name: &str) {
-        let Some((length, room)) = stretch_mut(self.bytes, self.stride, slot).and_then(<[u8]>::split_first_mut) else {
-            return;
-        };
-        let fitting = room.get_mut(..name.len());
-        // A name has at most 128 bytes.
-        *length = if fitting.is_some() { u8::try_from(name.len()).unwrap_or(0) } else { 0 };
-        for (to, from) in fitting.unwrap_or_default().iter_mut().zip(name.as_bytes()) {
-            *to = *from;
-        }
-    }
-
-    pub(super) fn get(&self, slot: u32) -> &str {
-        let start = index(slot).saturating_mul(self.stride);
-        let stretch = self.bytes.get(start..start.saturating_add(self.stride));
-        let name = stretch.and_then(<[u8]>::split_first).and_then(|(&length, name)| name.get(..usize::from(length)));
-        core::str::from_utf8(name.unwrap_or_default()).unwrap_or_default()
     }
 }
 

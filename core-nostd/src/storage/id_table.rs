@@ -7,14 +7,16 @@
 //! ```
 //! use orchestrator_core::storage::{IdSlot, IdTable, InsertError};
 //!
-//! let (mut slots, mut buckets) = ([const { IdSlot::EMPTY }; 2], [0; 2]);
-//! let mut table = IdTable::new(&mut slots, &mut buckets);
+//! let (mut slots, mut buckets, mut ids) = ([const { IdSlot::EMPTY }; 2], [0; 2], [0; 2 * 8]);
+//! let mut table = IdTable::new(&mut slots, &mut buckets, &mut ids);
 //! let first = table.insert("a", 1).unwrap();
 //! assert_eq!(table.insert("a", 2), Err(InsertError::Duplicate(first)));
 //! assert_eq!(table.find("a"), Some(first));
 //! assert_eq!(table.remove(first), Some(1));
 //! let second = table.insert("b", 3).unwrap();
 //! assert_eq!((table.get(first), table.get(second)), (None, Some(&3)));
+//! // 8 bytes for each id: one is its length.
+//! assert_eq!(table.insert("eight of", 4), Err(InsertError::BadId));
 //! ```
 //!
 //! Invariants: every slot is either free, in the list of free slots, or used, in the chain of exactly one bucket; no two
@@ -22,9 +24,11 @@
 
 use core::mem::replace;
 
+use super::texts::Texts;
+use crate::error::Problem;
+use crate::limits::ID_BYTES_MAX;
 use crate::values::hash::spread_job_hash;
 use crate::values::index::{index, position};
-use crate::values::text::Id;
 
 /// Positions are stored plus one, so that zeroed storage links nowhere.
 type Link = u32;
@@ -46,6 +50,26 @@ impl Ticket {
     }
 }
 
+/// A ticket or none, in as many bytes as a ticket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub(crate) struct MaybeTicket(Ticket);
+
+impl MaybeTicket {
+    /// No table has as many slots.
+    const NONE: Self = Self(Ticket { slot: u32::MAX, generation: 0 });
+
+    pub(crate) fn get(self) -> Option<Ticket> {
+        Some(self.0).filter(|_| self != Self::NONE)
+    }
+}
+
+impl From<Option<Ticket>> for MaybeTicket {
+    fn from(ticket: Option<Ticket>) -> Self {
+        ticket.map_or(Self::NONE, Self)
+    }
+}
+
 /// Why an entry was not taken in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
@@ -54,14 +78,13 @@ pub enum InsertError {
     Duplicate(Ticket),
     /// Every slot is used.
     Full,
-    /// The id is empty or longer than an id may be.
+    /// The id is empty, or longer than the table [has room for](IdTable::id_room).
     BadId,
 }
 
 /// Storage for one entry.
 #[derive(Debug, Clone)]
 pub struct IdSlot<T> {
-    id: Id,
     generation: u32,
     /// The next slot in the same bucket, or the next free one.
     next: Link,
@@ -70,14 +93,16 @@ pub struct IdSlot<T> {
 
 impl<T> IdSlot<T> {
     /// An unused slot.
-    pub const EMPTY: Self = Self { id: Id::new(), generation: 0, next: END, value: None };
+    pub const EMPTY: Self = Self { generation: 0, next: END, value: None };
 }
 
-/// Entries with unique ids over borrowed storage: slots, and about as many hash buckets.
+/// Entries with unique ids over borrowed storage: slots, about as many hash buckets, and an equal stretch of bytes for the
+/// id of each: one for its length, and at most 64.
 #[derive(Debug)]
 pub struct IdTable<'a, T> {
     slots: &'a mut [IdSlot<T>],
     buckets: &'a mut [u32],
+    ids: Texts<'a>,
     free: Link,
     /// Slots from here on were never used.
     untouched: u32,
@@ -90,19 +115,31 @@ impl<'a, T> IdTable<'a, T> {
     ///
     /// Without buckets the table has no room.
     #[must_use]
-    pub fn new(slots: &'a mut [IdSlot<T>], buckets: &'a mut [u32]) -> Self {
-        Self::with_hash_seed(slots, buckets, 0)
+    pub fn new(slots: &'a mut [IdSlot<T>], buckets: &'a mut [u32], ids: &'a mut [u8]) -> Self {
+        Self::with_hash_seed(slots, buckets, ids, 0)
     }
 
     /// An empty table whose buckets depend on `hash_seed`: where ids come from strangers, a seed that they cannot know
     /// keeps them from filling one bucket. No answer depends on it.
     #[must_use]
-    pub fn with_hash_seed(slots: &'a mut [IdSlot<T>], buckets: &'a mut [u32], hash_seed: u64) -> Self {
+    pub fn with_hash_seed(
+        slots: &'a mut [IdSlot<T>],
+        buckets: &'a mut [u32],
+        ids: &'a mut [u8],
+        hash_seed: u64,
+    ) -> Self {
         buckets.fill(END);
         for slot in slots.iter_mut() {
             slot.value = None;
         }
-        Self { slots, buckets, free: END, untouched: 0, len: 0, hash_seed }
+        let ids = Texts::new(ids, position(slots.len()), ID_BYTES_MAX);
+        Self { slots, buckets, ids, free: END, untouched: 0, len: 0, hash_seed }
+    }
+
+    /// Bytes that an id may have: below 65.
+    #[must_use]
+    pub const fn id_room(&self) -> usize {
+        self.ids.room()
     }
 
     /// The number of entries.
@@ -129,13 +166,20 @@ impl<'a, T> IdTable<'a, T> {
         self.len >= self.capacity()
     }
 
+    /// Whether an id is as short as there is room for; a table without slots has room for no entry, and any id.
+    pub(crate) fn check_fits(&self, id: &str) -> Result<(), Problem> {
+        let max_bytes = if self.capacity() == 0 { ID_BYTES_MAX } else { self.id_room() };
+        if id.len() > max_bytes { Err(Problem::TooLong { max_bytes }) } else { Ok(()) }
+    }
+
     /// The entry with this id. O(1) expected.
     #[must_use]
     pub fn find(&self, id: &str) -> Option<Ticket> {
         let mut link = *self.buckets.get(self.bucket_of(id)?)?;
         while let Some(slot) = self.slot(link) {
-            if slot.id == id {
-                return Some(Ticket { slot: link.saturating_sub(1), generation: slot.generation });
+            let at = link.saturating_sub(1);
+            if self.ids.is(at, id) {
+                return Some(Ticket { slot: at, generation: slot.generation });
             }
             link = slot.next;
         }
@@ -158,7 +202,7 @@ impl<'a, T> IdTable<'a, T> {
     /// The id of an entry. O(1).
     #[must_use]
     pub fn id(&self, ticket: Ticket) -> Option<&str> {
-        self.held(ticket).map(|slot| slot.id.as_str())
+        self.held(ticket).map(|_| self.ids.get(ticket.slot))
     }
 
     /// The entry in a slot, if one is there: for lists that link slots.
@@ -195,21 +239,21 @@ impl<'a, T> IdTable<'a, T> {
 
     /// The same; what was not taken in comes back. O(1) expected.
     pub(crate) fn insert_or_return(&mut self, id: &str, value: T) -> Result<Ticket, (InsertError, T)> {
-        let Some(stored) = Id::try_from(id).ok().filter(|id| !id.is_empty()) else {
+        if id.is_empty() || self.check_fits(id).is_err() {
             return Err((InsertError::BadId, value));
-        };
+        }
         if let Some(ticket) = self.find(id) {
             return Err((InsertError::Duplicate(ticket), value));
         }
         let Some(link) = self.take_free_slot() else { return Err((InsertError::Full, value)) };
         let chained = self.bucket_mut(id).map_or(END, |bucket| replace(bucket, link));
         let Some(slot) = self.slot_mut(link) else { return Err((InsertError::Full, value)) };
-        slot.id = stored;
         slot.next = chained;
         slot.value = Some(value);
-        let generation = slot.generation;
+        let ticket = Ticket { slot: link.saturating_sub(1), generation: slot.generation };
+        self.ids.put(ticket.slot, id);
         self.len = self.len.saturating_add(1);
-        Ok(Ticket { slot: link.saturating_sub(1), generation })
+        Ok(ticket)
     }
 
     /// Takes an entry out, if it is still there. O(1) expected.
@@ -260,8 +304,9 @@ impl<'a, T> IdTable<'a, T> {
 
     /// Takes a used slot out of its bucket's chain.
     fn unchain(&mut self, link: Link) {
-        let Some((id, next)) = self.slot(link).map(|slot| (slot.id.clone(), slot.next)) else { return };
-        let Some(head) = self.bucket_mut(&id) else { return };
+        let Some(next) = self.slot(link).map(|slot| slot.next) else { return };
+        let bucket = self.bucket_of(self.ids.get(link.saturating_sub(1)));
+        let Some(head) = bucket.and_then(|bucket| self.buckets.get_mut(bucket)) else { return };
         if *head == link {
             *head = next;
             return;
@@ -307,6 +352,9 @@ mod tests {
 
     use super::*;
 
+    /// For ids as `id-11`.
+    const ID_STRIDE: usize = 6;
+
     #[derive(Debug, Clone)]
     enum Operation {
         Insert(u8),
@@ -330,8 +378,8 @@ mod tests {
         #[test]
         fn behaves_like_a_map(capacity in 0usize..8, buckets in 0usize..6, seed in any::<u64>(), operations in operations()) {
             let mut slots = vec![IdSlot::EMPTY; capacity];
-            let mut heads = vec![7; buckets];
-            let mut table = IdTable::with_hash_seed(&mut slots, &mut heads, seed);
+            let (mut heads, mut ids) = (vec![7; buckets], vec![0xff; capacity * ID_STRIDE]);
+            let mut table = IdTable::with_hash_seed(&mut slots, &mut heads, &mut ids, seed);
             let room = if buckets == 0 { 0 } else { capacity };
             let mut model: HashMap<String, (Ticket, usize)> = HashMap::new();
             let mut gone: Vec<Ticket> = Vec::new();
@@ -386,10 +434,21 @@ mod tests {
 
     #[test]
     fn refuses_what_is_no_id() {
-        let (mut slots, mut buckets) = ([const { IdSlot::EMPTY }; 1], [0; 1]);
-        let mut table = IdTable::new(&mut slots, &mut buckets);
+        let (mut slots, mut buckets, mut ids) = ([const { IdSlot::EMPTY }; 1], [0; 1], [0; 100]);
+        let mut table = IdTable::new(&mut slots, &mut buckets, &mut ids);
         assert_eq!(table.insert("", 1), Err(InsertError::BadId));
         assert_eq!(table.insert(&"x".repeat(65), 1), Err(InsertError::BadId));
         assert!(table.insert(&"x".repeat(64), 1).is_ok());
+    }
+
+    #[test]
+    fn ids_are_as_long_as_there_is_room() {
+        let (mut slots, mut buckets, mut ids) = ([const { IdSlot::EMPTY }; 2], [0; 2], [0; 11]);
+        let mut table = IdTable::new(&mut slots, &mut buckets, &mut ids);
+        assert_eq!(table.id_room(), 4);
+        assert_eq!(table.insert("fives", 1), Err(InsertError::BadId));
+        let (four, more) = (table.insert("four", 1).unwrap(), table.insert("more", 2).unwrap());
+        assert_eq!((table.id(four), table.id(more), table.find("fives")), (Some("four"), Some("more"), None));
+        assert_eq!((table.remove(four), table.find("four"), table.find("more")), (Some(1), None, Some(more)));
     }
 }

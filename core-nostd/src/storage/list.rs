@@ -11,6 +11,7 @@ pub(crate) const NONE: u32 = u32::MAX;
 
 /// The neighbours in one list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub(crate) struct Links {
     pub(crate) previous: u32,
     pub(crate) next: u32,

@@ -4,9 +4,13 @@
 //! IdTable ─┬─ waiting jobs (scheduler::queue)
 //!          ├─ leases       (scheduler::leases)
 //!          └─ sessions     (scheduler::sessions)
+//! Texts ───── the ids of each, whose jobs wait, the models of leases
 //! ```
 
 mod id_table;
 pub(crate) mod list;
+mod texts;
 
+pub(crate) use id_table::MaybeTicket;
 pub use id_table::{IdSlot, IdTable, InsertError, Ticket};
+pub(crate) use texts::Texts;

@@ -7,7 +7,7 @@ use orchestrator_core::{HeldLease, JobSpec, Policy, PoolHandle, PoolRegistry, Sm
 use crate::{Room, snapshot};
 
 type Fleet = SmallFleet<2, 4, 16>;
-type Own<'a> = Leases<'a, HeldLease, ()>;
+type Own<'a> = Leases<'a, HeldLease<4>, ()>;
 
 /// The pool "a", without leases.
 fn empty_fleet() -> (Fleet, PoolHandle) {

@@ -107,7 +107,7 @@ fn snapshot(pool: usize, free: &Size, age_us: u64) -> PoolSnapshot<'static> {
 /// What is driven, beside its model.
 struct World<'a> {
     fleet: Fleet,
-    leases: Leases<'a, HeldLease, usize>,
+    leases: Leases<'a, HeldLease<4>, usize>,
     records: PoolRecords<'a>,
     policy: Policy,
     rules: WatchdogRules,
@@ -296,7 +296,7 @@ impl World<'_> {
             bytes[0] = held.kv_bytes as i64;
         }
         for share in &held.devices {
-            bytes[usize::from(share.position)] = share.kv_bytes as i64;
+            bytes[usize::from(share.position)] = share.kv_bytes() as i64;
         }
         let waits = held.waits;
         prop_assert_eq!(waits, self.model.free(known).slots <= 0);
@@ -337,7 +337,7 @@ impl World<'_> {
     fn report(
         &mut self,
         pick: u8,
-        report: impl FnOnce(&mut Leases<'_, HeldLease, usize>, Ticket) -> Reported,
+        report: impl FnOnce(&mut Leases<'_, HeldLease<4>, usize>, Ticket) -> Reported,
         expect: impl FnOnce(&mut Model, usize) -> Reported,
     ) -> Checked {
         let id = self.picked(pick);

@@ -29,6 +29,7 @@ use orchestrator_core::{PoolHandle, PoolSnapshot};
 pub(crate) struct Room<L, P> {
     slots: Vec<IdSlot<Leased<L, P>>>,
     buckets: Vec<u32>,
+    ids: Vec<u8>,
     pools: Vec<PoolLeases>,
 }
 
@@ -37,12 +38,14 @@ impl<L, P> Room<L, P> {
         Self {
             slots: (0..leases).map(|_| IdSlot::EMPTY).collect(),
             buckets: vec![7; leases],
+            ids: vec![7; leases * 65],
             pools: vec![PoolLeases::EMPTY; pools],
         }
     }
 
     pub(crate) fn leases(&mut self) -> Leases<'_, L, P> {
-        Leases::new(LeaseStorage { slots: &mut self.slots, buckets: &mut self.buckets, pools: &mut self.pools })
+        let Self { slots, buckets, ids, pools } = self;
+        Leases::new(LeaseStorage { slots, buckets, ids, pools })
     }
 }
 

@@ -18,14 +18,14 @@ fn residents(fleet: &Fleet) -> u32 {
     fleet.table().lists[0].residents.len
 }
 
-fn commit_in(fleet: &mut Fleet, job: &JobSpec<'_>) -> Result<HeldLease, CommitError> {
+fn commit_in(fleet: &mut Fleet, job: &JobSpec<'_>) -> Result<HeldLease<16>, CommitError> {
     let valid = job.validate(&Policy::default(), None).unwrap();
     fleet.commit(&valid, 0)
 }
 
 fn shares(lease: &Lease) -> Vec<(u8, u64, u64)> {
     let shares = lease.devices.iter();
-    shares.map(|share| (share.position, share.kv_bytes, share.weight_bytes)).collect()
+    shares.map(|share| (share.position, share.kv_bytes(), share.weight_bytes())).collect()
 }
 
 fn needing(kv: i64, weights: i64) -> JobSpec<'static> {

@@ -15,7 +15,7 @@ fn needing(kv: i64, weights: i64) -> JobSpec<'static> {
 }
 
 /// The pool "a" alone, committed to at rank 0.
-fn commit_in(owner: &mut Fleet, job: &JobSpec<'_>, policy: &PolicySpec) -> HeldLease {
+fn commit_in(owner: &mut Fleet, job: &JobSpec<'_>, policy: &PolicySpec) -> HeldLease<16> {
     let valid = job.validate(&policy.validate().unwrap(), None).unwrap();
     PoolRegistry::commit(owner, &valid, 0).unwrap()
 }
@@ -241,7 +241,7 @@ proptest! {
         let mut owner = Places::new();
         let mut model: HashMap<&str, Known> = HashMap::new();
         let mut dead: Vec<PoolHandle> = Vec::new();
-        let mut leases: Vec<(PoolHandle, HeldLease)> = Vec::new();
+        let mut leases: Vec<(PoolHandle, HeldLease<2>)> = Vec::new();
         let valid = job().validate(&Policy::default(), None).unwrap();
         for change in changes {
             match change {

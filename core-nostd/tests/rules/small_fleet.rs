@@ -1,7 +1,9 @@
 //! The fleet in fixed storage: its limits, and that a refusal leaves it as it was.
 
 use orchestrator_core::rows::{PoolClass, Span};
-use orchestrator_core::{FleetError, JobSpec, PlacementDecision, Policy, PoolSnapshot, Problem, SmallFleet};
+use orchestrator_core::{
+    FieldError, FleetError, JobSpec, PlacementDecision, Policy, PoolSnapshot, Problem, SmallFleet,
+};
 
 use crate::{TIME_MAX, decide_in, device, fleet, job, leak, pool, warm};
 
@@ -21,11 +23,13 @@ fn wins<const P: usize, const L: usize, const N: usize>(
 
 fn storage_full<T>(field: &'static str, capacity: usize) -> Result<T, FleetError> {
     let problem = Problem::StorageFull { capacity };
-    Err(FleetError::Field(orchestrator_core::FieldError::new(field, problem)))
+    Err(FleetError::Field(FieldError::new(field, problem)))
 }
 
 /// What a decision can see of a fleet.
-fn picture<const P: usize, const L: usize, const N: usize>(fleet: &SmallFleet<P, L, N>) -> String {
+fn picture<const P: usize, const L: usize, const N: usize, const D: usize, const I: usize, const B: usize>(
+    fleet: &SmallFleet<P, L, N, D, I, B>,
+) -> String {
     let table = fleet.table();
     let ids: Vec<_> = (0..fleet.len() as u32).map(|rank| fleet.pool_id(rank)).collect();
     let classes = table.rows.iter().map(|row| table.classes[row.class as usize]);
@@ -106,6 +110,22 @@ fn refusals_change_nothing() {
     repeated.supports.models = Some(&["m0", "m1", "m0"]);
     assert_eq!(small.upsert(&repeated), Ok(()));
     assert_eq!(picture(&small), before);
+}
+
+/// Ids and names are as long as the owner has room for, and no device has room in a fleet without any.
+#[test]
+fn texts_and_devices_without_room_are_refused() {
+    let mut small: SmallFleet<2, 2, 4, 0, 3, 5> = SmallFleet::new();
+    let fits = PoolSnapshot { id: "p-1", engine: "vllm0", ..pool("") };
+    small.upsert(&fits).unwrap();
+    let before = picture(&small);
+    let too_long = |field, max_bytes| Err(FieldError::new(field, Problem::TooLong { max_bytes }).into());
+    assert_eq!(small.upsert(&PoolSnapshot { id: "p-10", ..fits }), too_long("id", 3));
+    assert_eq!(small.upsert(&PoolSnapshot { replica_id: "r-10", ..fits }), too_long("replica_id", 3));
+    assert_eq!(small.upsert(&PoolSnapshot { engine: "vllm10", ..fits }), too_long("engine", 5));
+    assert_eq!(small.upsert(&PoolSnapshot { devices: leak([device(1, 1)]), ..fits }), storage_full("devices", 0));
+    assert_eq!(picture(&small), before);
+    assert_eq!(small.len(), 1);
 }
 
 /// UNIT-8: 64 quantisations and extensions are bits of a word; the next one has no bit.

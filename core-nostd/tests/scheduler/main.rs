@@ -20,6 +20,7 @@
 
 mod account;
 mod admission;
+mod ids;
 mod leases;
 mod model;
 mod pools;

@@ -162,6 +162,9 @@ fn play(seed: u64, inputs: u64) -> Said {
     let mut tenants: Vec<_> = repeat_with(|| IdSlot::EMPTY).take(random.pick(&[0, 1, 2, 4])).collect();
     let (mut queue_buckets, mut lease_buckets) = (vec![0; queued], vec![0; leases]);
     let (mut session_buckets, mut tenant_buckets) = (vec![0; sessions], vec![0; tenants.len()]);
+    let (mut queue_ids, mut job_tenants) = (vec![0; queued * 65], vec![0; queued * 65]);
+    let (mut lease_ids, mut session_ids) = (vec![0; leases * 65], vec![0; sessions * 65]);
+    let mut tenant_ids = vec![0; tenants.len() * 65];
     let (mut job_bytes, mut model_names) = (vec![0; queued * 256], vec![0; leases * 16]);
     let mut pool_leases = [PoolLeases::EMPTY; POOL_PLACES];
     let mut pools = [PoolRecord::EMPTY; POOL_PLACES];
@@ -169,14 +172,22 @@ fn play(seed: u64, inputs: u64) -> Said {
         queue: QueueStorage {
             jobs: &mut jobs,
             buckets: &mut queue_buckets,
+            ids: &mut queue_ids,
+            job_tenants: &mut job_tenants,
             tenants: &mut tenants,
             tenant_buckets: &mut tenant_buckets,
+            tenant_ids: &mut tenant_ids,
         },
         job_bytes: &mut job_bytes,
-        leases: LeaseStorage { slots: &mut slots, buckets: &mut lease_buckets, pools: &mut pool_leases },
+        leases: LeaseStorage {
+            slots: &mut slots,
+            buckets: &mut lease_buckets,
+            ids: &mut lease_ids,
+            pools: &mut pool_leases,
+        },
         model_names: &mut model_names,
         pools: &mut pools,
-        sessions: SessionStorage { slots: &mut session_slots, buckets: &mut session_buckets },
+        sessions: SessionStorage { slots: &mut session_slots, buckets: &mut session_buckets, ids: &mut session_ids },
         prices: Prices::default(),
         hash_seed: 0,
     };

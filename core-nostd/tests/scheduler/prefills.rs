@@ -5,7 +5,7 @@ use orchestrator_core::{HeldLease, JobSpec, Policy, PoolSnapshot};
 
 use crate::table::{Fleet, Log};
 
-type Buffers = SchedulerBuffers<HeldLease, 4, 4, 256, 8, 2>;
+type Buffers = SchedulerBuffers<HeldLease<4>, 4, 4, 256, 8, 2>;
 
 /// 100 ms to the first token and 1 ms a token of the prompt, 10 ms a token of output; 5 ms of admission.
 fn pool(id: &str) -> PoolSnapshot<'_> {

@@ -7,7 +7,7 @@ use orchestrator_core::{HeldLease, JobSpec, Policy, PoolSnapshot, SmallFleet};
 
 type Fleet = SmallFleet<2, 4, 16>;
 
-fn scheduler(storage: SchedulerStorage<'_, HeldLease>) -> Scheduler<'_, Fleet> {
+fn scheduler(storage: SchedulerStorage<'_, HeldLease<4>>) -> Scheduler<'_, Fleet> {
     let mut scheduler = Scheduler::new(Fleet::new(), storage, Policy::default(), SchedulerPolicy::default());
     assert_eq!(tell(&mut scheduler, 0, Input::Snapshot(&snapshot())), (Answer::Done, 0));
     scheduler

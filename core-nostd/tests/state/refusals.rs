@@ -170,6 +170,8 @@ fn what_does_not_fit_is_refused() {
     };
     assert!(imported_into(Sizes { job_bytes: needed + 2, ..exact }, rules, &state, now_us).is_ok());
     assert_eq!(refused(Sizes { job_bytes: needed + 1, ..exact }), no_room(StateTable::JobBytes, needed));
+    let short_ids = refused(Sizes { id_bytes: 2, ..exact });
+    assert!(matches!(short_ids, StateError::NoRoom { table: StateTable::IdBytes, room: 1, .. }), "{short_ids}");
     // Under a discipline without tenants none are needed.
     assert!(imported_into(Sizes { tenants: 0, ..exact }, policies()[0], &state, now_us).is_ok());
 }

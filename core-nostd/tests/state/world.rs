@@ -3,8 +3,8 @@
 use orchestrator_core::codec::Writer;
 use orchestrator_core::scheduler::{
     Action, Answer, Event, Input, LeaseStorage, Leased, Observer, OutcomeLog, PoolLeases, PoolRecord, Prices,
-    QueueStorage, Scheduler, SchedulerPolicy, SchedulerStorage, Session, SessionStorage, TenantSlot, WaitForecast,
-    WaitingJob, WaitingSlot, Work,
+    QueueStorage, RunningJob, Scheduler, SchedulerPolicy, SchedulerStorage, Session, SessionStorage, TenantSlot,
+    WaitForecast, WaitingJob, WaitingSlot,
 };
 use orchestrator_core::scheduler::{CancelCause, FailureCause};
 use orchestrator_core::storage::IdSlot;
@@ -22,23 +22,29 @@ pub(crate) struct Sizes {
     pub(crate) tenants: usize,
     pub(crate) leases: usize,
     pub(crate) sessions: usize,
+    pub(crate) id_bytes: usize,
 }
 
-pub(crate) const SIZES: Sizes = Sizes { jobs: 12, job_bytes: 256, tenants: 2, leases: 8, sessions: 4 };
+pub(crate) const SIZES: Sizes = Sizes { jobs: 12, job_bytes: 256, tenants: 2, leases: 8, sessions: 4, id_bytes: 65 };
 
 pub(crate) struct Room {
     jobs: Vec<WaitingSlot<WaitingJob>>,
     job_buckets: Vec<u32>,
+    job_ids: Vec<u8>,
+    job_tenants: Vec<u8>,
     job_bytes: Vec<u8>,
     tenants: Vec<TenantSlot>,
     tenant_buckets: Vec<u32>,
-    leases: Vec<IdSlot<Leased<HeldLease, Work>>>,
+    tenant_ids: Vec<u8>,
+    leases: Vec<IdSlot<Leased<HeldLease<8>, RunningJob>>>,
     lease_buckets: Vec<u32>,
+    lease_ids: Vec<u8>,
     model_names: Vec<u8>,
     pool_leases: Vec<PoolLeases>,
     pools: Vec<PoolRecord>,
     sessions: Vec<IdSlot<Session>>,
     session_buckets: Vec<u32>,
+    session_ids: Vec<u8>,
 }
 
 fn slots<T>(count: usize) -> Vec<IdSlot<T>> {
@@ -50,16 +56,21 @@ impl Room {
         Self {
             jobs: slots(sizes.jobs),
             job_buckets: vec![0; sizes.jobs],
+            job_ids: vec![0; sizes.jobs * sizes.id_bytes],
+            job_tenants: vec![0; sizes.jobs * sizes.id_bytes],
             job_bytes: vec![0; sizes.jobs * sizes.job_bytes],
             tenants: slots(sizes.tenants),
             tenant_buckets: vec![0; sizes.tenants],
+            tenant_ids: vec![0; sizes.tenants * sizes.id_bytes],
             leases: slots(sizes.leases),
             lease_buckets: vec![0; sizes.leases],
+            lease_ids: vec![0; sizes.leases * sizes.id_bytes],
             model_names: vec![0; sizes.leases * 32],
             pool_leases: vec![PoolLeases::EMPTY; 4],
             pools: vec![PoolRecord::EMPTY; 4],
             sessions: slots(sizes.sessions),
             session_buckets: vec![0; sizes.sessions],
+            session_ids: vec![0; sizes.sessions * sizes.id_bytes],
         }
     }
 
@@ -68,18 +79,26 @@ impl Room {
             queue: QueueStorage {
                 jobs: &mut self.jobs,
                 buckets: &mut self.job_buckets,
+                ids: &mut self.job_ids,
+                job_tenants: &mut self.job_tenants,
                 tenants: &mut self.tenants,
                 tenant_buckets: &mut self.tenant_buckets,
+                tenant_ids: &mut self.tenant_ids,
             },
             job_bytes: &mut self.job_bytes,
             leases: LeaseStorage {
                 slots: &mut self.leases,
                 buckets: &mut self.lease_buckets,
+                ids: &mut self.lease_ids,
                 pools: &mut self.pool_leases,
             },
             model_names: &mut self.model_names,
             pools: &mut self.pools,
-            sessions: SessionStorage { slots: &mut self.sessions, buckets: &mut self.session_buckets },
+            sessions: SessionStorage {
+                slots: &mut self.sessions,
+                buckets: &mut self.session_buckets,
+                ids: &mut self.session_ids,
+            },
             prices: Prices::default(),
             hash_seed: 0,
         };

@@ -4,9 +4,9 @@ use heapless::spsc::{Consumer, Producer};
 use orchestrator_core::scheduler::{
     Action, Answer, CancelCause, Input, Observer, OutcomeLog, SchedulerPolicy, SchedulerPolicySpec, SchedulerStorage,
 };
-use orchestrator_core::{HeldLease, JobSpec, Policy, PolicySpec, PoolSnapshot, Priority};
+use orchestrator_core::{JobSpec, Policy, PolicySpec, PoolSnapshot, Priority};
 
-use crate::capacities::{Fleet, NodeScheduler};
+use crate::capacities::{Fleet, Lease, NodeScheduler};
 use crate::log;
 use crate::message::{Message, Order, What};
 use crate::names::Name;
@@ -75,7 +75,7 @@ impl<'a> Agent<'a> {
     /// An agent without pools.
     pub fn new(
         fleet: &'a mut Fleet,
-        storage: SchedulerStorage<'a, HeldLease>,
+        storage: SchedulerStorage<'a, Lease>,
         ingress: Consumer<'a, Message>,
         egress: Producer<'a, Order>,
     ) -> Self {

@@ -1,18 +1,24 @@
 //! How much the agent has room for: what docs/firmware.md says how to choose.
 
-use orchestrator_core::HeldLease;
-use orchestrator_core::SmallFleet;
 use orchestrator_core::scheduler::{Scheduler, SchedulerBuffers};
+use orchestrator_core::{PoolRegistry, SmallFleet};
+
+/// Bytes of an id and its length: those of the wire are a letter and up to five digits.
+pub const ID_BYTES: usize = crate::names::ID_BYTES_MAX + 1;
+/// Names of engines and models.
+const NAME_BYTES: usize = 15;
 
 /// Pools, jobs that wait, bytes of one, leases and sessions; entries of a pool's lists and names of the fleet.
 #[cfg(not(small))]
 mod sizes {
     pub const POOLS: usize = 64;
     pub const QUEUED: usize = 128;
-    pub const JOB_BYTES: usize = 96;
+    pub const JOB_BYTES: usize = 64;
     pub const LEASES: usize = 128;
     pub const SESSIONS: usize = 64;
-    pub const LISTS: usize = 4;
+    pub const LISTS: usize = 2;
+    /// Pools are engines on one device, which publish its memory as their own.
+    pub const DEVICES: usize = 0;
     pub const NAMES: usize = 32;
     /// What a run of the script comes to.
     pub const RUN_DIGEST: u64 = 0x7990_9e83_5d6d_21c5;
@@ -23,10 +29,12 @@ mod sizes {
 mod sizes {
     pub const POOLS: usize = 8;
     pub const QUEUED: usize = 16;
-    pub const JOB_BYTES: usize = 96;
+    pub const JOB_BYTES: usize = 64;
     pub const LEASES: usize = 16;
     pub const SESSIONS: usize = 8;
     pub const LISTS: usize = 2;
+    /// Pools are engines on one device, which publish its memory as their own.
+    pub const DEVICES: usize = 0;
     pub const NAMES: usize = 8;
     /// What a run of the script comes to.
     pub const RUN_DIGEST: u64 = 0x6cf5_70c4_c50c_a50e;
@@ -35,8 +43,10 @@ mod sizes {
 pub use sizes::*;
 
 /// The pools.
-pub type Fleet = SmallFleet<POOLS, LISTS, NAMES>;
+pub type Fleet = SmallFleet<POOLS, LISTS, NAMES, DEVICES, { crate::names::ID_BYTES_MAX }, NAME_BYTES>;
+/// What a job takes from a pool.
+pub type Lease = <Fleet as PoolRegistry>::Lease;
 /// All else that the scheduler keeps.
-pub type Buffers = SchedulerBuffers<HeldLease, POOLS, QUEUED, JOB_BYTES, LEASES, SESSIONS>;
+pub type Buffers = SchedulerBuffers<Lease, POOLS, QUEUED, JOB_BYTES, LEASES, SESSIONS, ID_BYTES>;
 /// The scheduler: its tables stay where they are.
 pub type NodeScheduler<'a> = Scheduler<'a, &'a mut Fleet>;

@@ -2,14 +2,17 @@
 
 /// An id: a letter and up to five digits.
 pub(crate) struct Name {
-    bytes: [u8; DIGITS + 1],
+    bytes: [u8; ID_BYTES_MAX],
 }
 
 const DIGITS: usize = 5;
 
+/// Bytes of an id.
+pub(crate) const ID_BYTES_MAX: usize = DIGITS + 1;
+
 impl Name {
     pub(crate) fn new(letter: u8, number: u16) -> Self {
-        let (mut bytes, mut left) = ([letter; DIGITS + 1], number);
+        let (mut bytes, mut left) = ([letter; ID_BYTES_MAX], number);
         for byte in bytes.iter_mut().skip(1).rev() {
             *byte = b'0' + (left % 10) as u8;
             left /= 10;

@@ -1,27 +1,27 @@
 //! The tables of the agent: each a static of its own, so that a map of the program says what each costs.
 
-use orchestrator_core::HeldLease;
 use orchestrator_core::scheduler::{
-    LeaseStorage, Leased, PoolLeases, PoolRecord, Prices, QueueStorage, SchedulerStorage, Session, SessionStorage,
-    TenantSlot, WaitingJob, WaitingSlot, Work,
+    LeaseStorage, Leased, PoolLeases, PoolRecord, Prices, QueueStorage, RunningJob, SchedulerStorage, Session,
+    SessionStorage, WaitingJob, WaitingSlot,
 };
 use orchestrator_core::storage::IdSlot;
 
 use crate::board::Place;
-use crate::capacities::{Fleet, JOB_BYTES, LEASES, POOLS, QUEUED, SESSIONS};
+use crate::capacities::{Fleet, ID_BYTES, JOB_BYTES, LEASES, Lease, POOLS, QUEUED, SESSIONS};
 
 static FLEET: Place<Fleet> = Place::new();
 static WAITING: Place<WaitingSlot<WaitingJob>, QUEUED> = Place::new();
 static WAITING_BUCKETS: Place<u32, QUEUED> = Place::new();
+static WAITING_IDS: Place<[u8; ID_BYTES], QUEUED> = Place::new();
 static WAITING_BYTES: Place<[u8; JOB_BYTES], QUEUED> = Place::new();
-static TENANTS: Place<TenantSlot, 1> = Place::new();
-static TENANT_BUCKETS: Place<u32, 1> = Place::new();
-static LEASED: Place<IdSlot<Leased<HeldLease, Work>>, LEASES> = Place::new();
+static LEASED: Place<IdSlot<Leased<Lease, RunningJob>>, LEASES> = Place::new();
 static LEASE_BUCKETS: Place<u32, LEASES> = Place::new();
+static LEASE_IDS: Place<[u8; ID_BYTES], LEASES> = Place::new();
 static POOL_LEASES: Place<PoolLeases, POOLS> = Place::new();
 static POOL_RECORDS: Place<PoolRecord, POOLS> = Place::new();
 static SESSION_SLOTS: Place<IdSlot<Session>, SESSIONS> = Place::new();
 static SESSION_BUCKETS: Place<u32, SESSIONS> = Place::new();
+static SESSION_IDS: Place<[u8; ID_BYTES], SESSIONS> = Place::new();
 
 /// All tables, empty.
 ///
@@ -29,7 +29,7 @@ static SESSION_BUCKETS: Place<u32, SESSIONS> = Place::new();
 /// At most once.
 #[must_use]
 #[inline(never)] // A new fleet passes over the stack: not inside the frame of a function that never returns.
-pub unsafe fn take() -> (&'static mut Fleet, SchedulerStorage<'static, HeldLease>) {
+pub unsafe fn take() -> (&'static mut Fleet, SchedulerStorage<'static, Lease>) {
     // SAFETY: the caller's promise is that of each.
     unsafe {
         let [fleet] = FLEET.fill(Fleet::new);
@@ -37,13 +37,18 @@ pub unsafe fn take() -> (&'static mut Fleet, SchedulerStorage<'static, HeldLease
             queue: QueueStorage {
                 jobs: WAITING.fill(|| IdSlot::EMPTY),
                 buckets: WAITING_BUCKETS.fill(|| 0),
-                tenants: TENANTS.fill(|| IdSlot::EMPTY),
-                tenant_buckets: TENANT_BUCKETS.fill(|| 0),
+                ids: WAITING_IDS.fill(|| [0; ID_BYTES]).as_flattened_mut(),
+                // Tenants are not told apart.
+                job_tenants: &mut [],
+                tenants: &mut [],
+                tenant_buckets: &mut [],
+                tenant_ids: &mut [],
             },
             job_bytes: WAITING_BYTES.fill(|| [0; JOB_BYTES]).as_flattened_mut(),
             leases: LeaseStorage {
                 slots: LEASED.fill(|| IdSlot::EMPTY),
                 buckets: LEASE_BUCKETS.fill(|| 0),
+                ids: LEASE_IDS.fill(|| [0; ID_BYTES]).as_flattened_mut(),
                 pools: POOL_LEASES.fill(|| PoolLeases::EMPTY),
             },
             model_names: &mut [],
@@ -51,6 +56,7 @@ pub unsafe fn take() -> (&'static mut Fleet, SchedulerStorage<'static, HeldLease
             sessions: SessionStorage {
                 slots: SESSION_SLOTS.fill(|| IdSlot::EMPTY),
                 buckets: SESSION_BUCKETS.fill(|| 0),
+                ids: SESSION_IDS.fill(|| [0; ID_BYTES]).as_flattened_mut(),
             },
             prices: Prices::default(),
             hash_seed: 0,

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use orchestrator_core::commit::{CommitError, Lease};
+use orchestrator_core::commit::{CommitError, Taken};
 use orchestrator_core::rows::{PoolRow, SessionEntry};
 use orchestrator_core::{
     Explanation, FleetError, PlacementDecision, Policy, PoolFacts, PoolHandle, PoolRegistry, PoolSnapshot, ValidJob,
@@ -146,11 +146,11 @@ impl<F: PoolRegistry> PoolRegistry for ExplainingFleet<F> {
         self.fleet.retake(pool, lease)
     }
 
-    fn export_lease<'l>(&self, lease: &'l F::Lease) -> &'l Lease {
+    fn export_lease<'l>(&self, lease: &'l F::Lease) -> Taken<'l> {
         self.fleet.export_lease(lease)
     }
 
-    fn import_lease(&self, pool: PoolHandle, taken: Lease) -> Option<F::Lease> {
+    fn import_lease(&self, pool: PoolHandle, taken: Taken<'_>) -> Option<F::Lease> {
         self.fleet.import_lease(pool, taken)
     }
 

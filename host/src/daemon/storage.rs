@@ -2,10 +2,10 @@
 
 use std::hash::{BuildHasher, RandomState};
 
-use orchestrator_core::limits::NAME_BYTES_MAX;
+use orchestrator_core::limits::{ID_BYTES_MAX, NAME_BYTES_MAX};
 use orchestrator_core::scheduler::{
-    Capacities, LeaseStorage, Leased, PoolLeases, PoolRecord, Price, Prices, QueueStorage, SchedulerStorage, Session,
-    SessionStorage, TenantSlot, WaitingJob, WaitingSlot, Work,
+    Capacities, LeaseStorage, Leased, PoolLeases, PoolRecord, Price, Prices, QueueStorage, RunningJob,
+    SchedulerStorage, Session, SessionStorage, TenantSlot, WaitingJob, WaitingSlot,
 };
 use orchestrator_core::storage::IdSlot;
 
@@ -15,6 +15,8 @@ use crate::input;
 const ENTRIES_MAX: u32 = 1 << 22;
 /// The length of a waiting job has 16 bits, and 2 bytes of its own.
 const JOB_BYTES_MAX: u32 = (1 << 16) + 1;
+/// An id and its length.
+const ID_BYTES: usize = ID_BYTES_MAX + 1;
 /// All waiting jobs together have at most this many bytes.
 const ALL_JOB_BYTES_MAX: u64 = 1 << 32;
 /// A length and a name, for the model of every lease.
@@ -110,16 +112,21 @@ impl From<Capacities> for Sizes {
 pub struct HostStorage<L> {
     waiting: Vec<WaitingSlot<WaitingJob>>,
     waiting_buckets: Vec<u32>,
+    waiting_ids: Vec<u8>,
+    job_tenants: Vec<u8>,
     job_bytes: Vec<u8>,
     tenants: Vec<TenantSlot>,
     tenant_buckets: Vec<u32>,
-    leases: Vec<IdSlot<Leased<L, Work>>>,
+    tenant_ids: Vec<u8>,
+    leases: Vec<IdSlot<Leased<L, RunningJob>>>,
     lease_buckets: Vec<u32>,
+    lease_ids: Vec<u8>,
     pool_leases: Vec<PoolLeases>,
     model_names: Vec<u8>,
     pools: Vec<PoolRecord>,
     sessions: Vec<IdSlot<Session>>,
     session_buckets: Vec<u32>,
+    session_ids: Vec<u8>,
     prices: Vec<Price>,
     hash_seed: u64,
 }
@@ -137,16 +144,21 @@ impl<L> HostStorage<L> {
         Ok(Self {
             waiting: unused(waiting, || WaitingSlot::EMPTY),
             waiting_buckets: vec![0; waiting],
+            waiting_ids: vec![0; waiting * ID_BYTES],
+            job_tenants: vec![0; waiting * ID_BYTES],
             job_bytes: vec![0; waiting * job_bytes],
             tenants: unused(tenants, || TenantSlot::EMPTY),
             tenant_buckets: vec![0; tenants],
+            tenant_ids: vec![0; tenants * ID_BYTES],
             leases: unused(running, || IdSlot::EMPTY),
             lease_buckets: vec![0; running],
+            lease_ids: vec![0; running * ID_BYTES],
             pool_leases: unused(pools, || PoolLeases::EMPTY),
             model_names: vec![0; running * sizes.model_name_bytes as usize],
             pools: unused(pools, || PoolRecord::EMPTY),
             sessions: unused(sessions, || IdSlot::EMPTY),
             session_buckets: vec![0; sessions],
+            session_ids: vec![0; sessions * ID_BYTES],
             prices: table_of(prices)?,
             hash_seed: 0,
         })
@@ -157,11 +169,11 @@ impl<L> HostStorage<L> {
         let Sizes { waiting, job_bytes, running, model_name_bytes, sessions, pools, tenants } = *sizes;
         const BUCKET: usize = size_of::<u32>();
         let each = [
-            (waiting, size_of::<WaitingSlot<WaitingJob>>() + BUCKET, job_bytes),
-            (running, size_of::<IdSlot<Leased<L, Work>>>() + BUCKET, model_name_bytes),
-            (sessions, size_of::<IdSlot<Session>>() + BUCKET, 0),
+            (waiting, size_of::<WaitingSlot<WaitingJob>>() + BUCKET + 2 * ID_BYTES, job_bytes),
+            (running, size_of::<IdSlot<Leased<L, RunningJob>>>() + BUCKET + ID_BYTES, model_name_bytes),
+            (sessions, size_of::<IdSlot<Session>>() + BUCKET + ID_BYTES, 0),
             (pools, size_of::<PoolLeases>() + size_of::<PoolRecord>(), 0),
-            (tenants, size_of::<TenantSlot>() + BUCKET, 0),
+            (tenants, size_of::<TenantSlot>() + BUCKET + ID_BYTES, 0),
         ];
         let bytes = each.map(|(count, own, text)| u64::from(count).saturating_mul(own as u64 + u64::from(text)));
         bytes.into_iter().fold(0, u64::saturating_add)
@@ -180,18 +192,26 @@ impl<L> HostStorage<L> {
             queue: QueueStorage {
                 jobs: &mut self.waiting,
                 buckets: &mut self.waiting_buckets,
+                ids: &mut self.waiting_ids,
+                job_tenants: &mut self.job_tenants,
                 tenants: &mut self.tenants,
                 tenant_buckets: &mut self.tenant_buckets,
+                tenant_ids: &mut self.tenant_ids,
             },
             job_bytes: &mut self.job_bytes,
             leases: LeaseStorage {
                 slots: &mut self.leases,
                 buckets: &mut self.lease_buckets,
+                ids: &mut self.lease_ids,
                 pools: &mut self.pool_leases,
             },
             model_names: &mut self.model_names,
             pools: &mut self.pools,
-            sessions: SessionStorage { slots: &mut self.sessions, buckets: &mut self.session_buckets },
+            sessions: SessionStorage {
+                slots: &mut self.sessions,
+                buckets: &mut self.session_buckets,
+                ids: &mut self.session_ids,
+            },
             prices: Prices::new(&self.prices).expect("they were checked when they came"),
             hash_seed: self.hash_seed,
         }
@@ -246,6 +266,8 @@ mod tests {
             [size_of_val(queue.tenant_buckets), size_of_val(job_bytes), size_of_val(leases.slots)],
             [size_of_val(leases.buckets), size_of_val(leases.pools), size_of_val(model_names)],
             [size_of_val(pools), size_of_val(sessions.slots), size_of_val(sessions.buckets)],
+            [size_of_val(queue.ids), size_of_val(queue.job_tenants), size_of_val(queue.tenant_ids)],
+            [size_of_val(leases.ids), size_of_val(sessions.ids), 0],
         ];
         let sum: usize = sums.iter().flatten().sum();
         assert_eq!(HostStorage::<Lease>::bytes_of(&sizes), sum as u64);

@@ -1,6 +1,6 @@
 //! Calls of everything that decides. Each probe returns whether its result was the expected one.
 
-use orchestrator_core::commit::{self, SessionSlot, SessionTable};
+use orchestrator_core::commit::{self, Lease, SessionSlot, SessionTable};
 use orchestrator_core::hash::{ContentHasher, spread_pool_hash};
 use orchestrator_core::rows::{
     DeviceRow, LabelRow, NameId, PoolClass, PoolLists, PoolRow, PoolTable, PoolTableMut, RankRange, SessionEntry, Span,
@@ -330,9 +330,8 @@ fn tables() -> bool {
             devices: some_mut(&mut devices),
             residents: some_mut(&mut residents),
         };
-        let Ok(lease) = commit::commit(&mut table, resolved.row(), word(assignment.rank)) else {
-            return false;
-        };
+        let committed: Result<Lease, _> = commit::commit(&mut table, resolved.row(), word(assignment.rank));
+        let Ok(lease) = committed else { return false };
         keep(&lease);
         commit::release(&mut table, &lease);
         keep(&commit::committed_tokens(resolved.row()));

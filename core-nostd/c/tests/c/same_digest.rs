@@ -1,7 +1,7 @@
 //! The same script, told through C and to the core itself, has the same outcomes: answers, events and actions.
 
 use orchestrator_core::hash::ContentHasher;
-use orchestrator_core::limits::NAME_BYTES_MAX;
+use orchestrator_core::limits::{ID_BYTES_MAX, NAME_BYTES_MAX};
 use orchestrator_core::scheduler::{
     AbortCause, Action, CancelCause, ExpiryCause, FailureCause, Input, LeaseStorage, OutcomeLog, PoolLeases,
     PoolRecord, Prices, QueueStorage, Scheduler, SchedulerPolicy, SchedulerStorage, SessionStorage,
@@ -182,6 +182,9 @@ fn script(seed: u64) -> Vec<(u64, Step)> {
     steps
 }
 
+/// Bytes for the longest id and its length.
+const ID_STRIDE: usize = ID_BYTES_MAX + 1;
+
 fn slots<T>(count: usize) -> Vec<IdSlot<T>> {
     (0..count).map(|_| IdSlot::EMPTY).collect()
 }
@@ -223,18 +226,33 @@ fn in_rust(steps: &[(u64, Step)]) -> Vec<String> {
     let [waiting_buckets, tenant_buckets, lease_buckets, session_buckets] = &mut buckets;
     let (mut job_bytes, mut pool_leases, mut pools) =
         (vec![0; WAITING * JOB_BYTES], [PoolLeases::EMPTY; POOLS], [PoolRecord::EMPTY; POOLS]);
+    let [mut waiting_ids, mut job_tenants] = [0; 2].map(|_| vec![0; WAITING * ID_STRIDE]);
+    let [mut tenant_ids, mut lease_ids, mut session_ids] =
+        [TENANTS, RUNNING, SESSIONS].map(|count| vec![0; count * ID_STRIDE]);
     let storage = SchedulerStorage {
         queue: QueueStorage {
             jobs: &mut waiting,
             buckets: &mut waiting_buckets[..WAITING],
+            ids: &mut waiting_ids,
+            job_tenants: &mut job_tenants,
             tenants: &mut tenants,
             tenant_buckets,
+            tenant_ids: &mut tenant_ids,
         },
         job_bytes: &mut job_bytes,
-        leases: LeaseStorage { slots: &mut leases, buckets: lease_buckets, pools: &mut pool_leases },
+        leases: LeaseStorage {
+            slots: &mut leases,
+            buckets: lease_buckets,
+            ids: &mut lease_ids,
+            pools: &mut pool_leases,
+        },
         model_names: &mut model_names,
         pools: &mut pools,
-        sessions: SessionStorage { slots: &mut sessions, buckets: &mut session_buckets[..SESSIONS] },
+        sessions: SessionStorage {
+            slots: &mut sessions,
+            buckets: &mut session_buckets[..SESSIONS],
+            ids: &mut session_ids,
+        },
         prices: Prices::default(),
         hash_seed: 7,
     };

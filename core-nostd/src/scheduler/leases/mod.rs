@@ -28,9 +28,10 @@
 //!
 //! let mut fleet: SmallFleet<2, 4, 16> = SmallFleet::new();
 //! let pool = PoolRegistry::upsert(&mut fleet, &PoolSnapshot::new("a", "vllm", 8, 8, 80 << 30, 80 << 30)).unwrap();
-//! let (mut slots, mut buckets) = ([const { IdSlot::EMPTY }; 4], [0; 4]);
+//! let (mut slots, mut buckets, mut ids) = ([const { IdSlot::EMPTY }; 4], [0; 4], [0; 4 * 65]);
 //! let mut pools = [PoolLeases::EMPTY; 2];
-//! let mut leases = Leases::new(LeaseStorage { slots: &mut slots, buckets: &mut buckets, pools: &mut pools });
+//! let storage = LeaseStorage { slots: &mut slots, buckets: &mut buckets, ids: &mut ids, pools: &mut pools };
+//! let mut leases = Leases::new(storage);
 //!
 //! let job = JobSpec::new("j", "vllm", "m").validate(&Policy::default(), None).unwrap();
 //! let held = PoolRegistry::commit(&mut fleet, &job, 0).unwrap();
@@ -72,6 +73,7 @@ pub use links::PoolLeases;
 pub(super) use restore::WatchOrder;
 
 use self::links::{InPool, StateLists};
+use crate::error::Problem;
 use crate::fleet::PoolHandle;
 use crate::storage::list::{List, next};
 use crate::storage::{IdSlot, IdTable, InsertError, Ticket};
@@ -84,6 +86,8 @@ pub struct LeaseStorage<'a, L, P> {
     pub slots: &'a mut [IdSlot<Leased<L, P>>],
     /// Hash buckets, about as many.
     pub buckets: &'a mut [u32],
+    /// Ids of their jobs: an equal stretch of up to 65 bytes for each, one of them for its length.
+    pub ids: &'a mut [u8],
     /// One for each pool that fits the fleet: its [`capacity`](crate::PoolRegistry::capacity).
     pub pools: &'a mut [PoolLeases],
 }
@@ -144,9 +148,9 @@ impl<'a, L, P> Leases<'a, L, P> {
     /// The same, with hash buckets that depend on a seed which strangers who choose job ids cannot know.
     #[must_use]
     pub fn with_hash_seed(storage: LeaseStorage<'a, L, P>, hash_seed: u64) -> Self {
-        let LeaseStorage { slots, buckets, pools } = storage;
+        let LeaseStorage { slots, buckets, ids, pools } = storage;
         pools.fill(PoolLeases::EMPTY);
-        let table = IdTable::with_hash_seed(slots, buckets, hash_seed);
+        let table = IdTable::with_hash_seed(slots, buckets, ids, hash_seed);
         Self { table, pools, states: StateLists::EMPTY, latest_us: 0 }
     }
 
@@ -166,6 +170,11 @@ impl<'a, L, P> Leases<'a, L, P> {
     #[must_use]
     pub fn capacity(&self) -> u32 {
         self.table.capacity()
+    }
+
+    /// Whether a job's id is as short as there is room for.
+    pub(super) fn check_id(&self, job_id: &str) -> Result<(), Problem> {
+        self.table.check_fits(job_id)
     }
 
     /// Whether every place for a lease is taken.
@@ -241,7 +250,7 @@ impl<'a, L, P> Leases<'a, L, P> {
     pub fn started(&mut self, ticket: Ticket, now_us: u64) -> Reported {
         match self.get(ticket) {
             None => Reported::NoLease,
-            Some(lease) if lease.started_at_us.is_some() => Reported::Repeated,
+            Some(lease) if lease.started_at_us().is_some() => Reported::Repeated,
             Some(_) => self.report(ticket, now_us, |_, _| ()),
         }
     }
@@ -250,10 +259,10 @@ impl<'a, L, P> Leases<'a, L, P> {
     pub fn first_token(&mut self, ticket: Ticket, now_us: u64) -> Reported {
         match self.get(ticket) {
             None => Reported::NoLease,
-            Some(lease) if lease.first_token_at_us.is_some() => Reported::Repeated,
+            Some(lease) if lease.first_token_at_us().is_some() => Reported::Repeated,
             Some(_) => {
                 self.prefilled(ticket);
-                self.report(ticket, now_us, |lease, now_us| lease.first_token_at_us = Some(now_us))
+                self.report(ticket, now_us, Leased::produce_first_token)
             }
         }
     }
@@ -280,7 +289,7 @@ impl<'a, L, P> Leases<'a, L, P> {
     pub fn end(&mut self, ticket: Ticket) -> Option<Leased<L, P>> {
         self.prefilled(ticket);
         let lease = self.table.get(ticket)?;
-        let (pool, has_started) = (lease.pool, lease.started_at_us.is_some());
+        let (pool, has_started) = (lease.pool, lease.started_at_us().is_some());
         if let Some(own) = self.pools.get_mut(index(pool.slot)) {
             own.list.unlink(&mut self.table, ticket.slot());
         }
@@ -318,8 +327,8 @@ impl<'a, L, P> Leases<'a, L, P> {
     fn report(&mut self, ticket: Ticket, now_us: u64, note: impl FnOnce(&mut Leased<L, P>, u64)) -> Reported {
         let now_us = self.advance(now_us);
         let Some(lease) = self.table.get_mut(ticket) else { return Reported::NoLease };
-        let starts = lease.started_at_us.is_none();
-        lease.started_at_us.get_or_insert(now_us);
+        let starts = lease.started_at_us().is_none();
+        lease.start(now_us);
         lease.last_report_us = now_us;
         note(lease, now_us);
         if starts {

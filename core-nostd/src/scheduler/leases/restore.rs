@@ -21,13 +21,13 @@ impl WatchOrder {
 
     /// Whether a lease has a place in it.
     const fn has<L, P>(self, lease: &Leased<L, P>) -> bool {
-        lease.started_at_us.is_some() == !matches!(self, Self::ExpectedStart)
+        lease.started_at_us().is_some() == !matches!(self, Self::ExpectedStart)
     }
 
     fn time_us<L, P>(self, lease: &Leased<L, P>) -> Option<u64> {
         match self {
             Self::ExpectedStart => Some(lease.expected_start_us()),
-            Self::Start => lease.started_at_us,
+            Self::Start => lease.started_at_us(),
             Self::Report => Some(lease.last_report_us),
         }
     }

@@ -34,7 +34,7 @@ impl<L, P> Leases<'_, L, P> {
             Some((at_us, (ticket, ExpiryCause::NotStarted)))
         });
         let too_long = states.first_started(table).and_then(|ticket| {
-            let at_us = limit_end(table.get(ticket)?.started_at_us?, rules.wall_limit_us)?;
+            let at_us = limit_end(table.get(ticket)?.started_at_us()?, rules.wall_limit_us)?;
             Some((at_us, (ticket, ExpiryCause::WallLimit)))
         });
         let silent = states.longest_silent(table).and_then(|ticket| {

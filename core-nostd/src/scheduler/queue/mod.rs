@@ -13,8 +13,16 @@
 //! use orchestrator_core::Priority;
 //! use orchestrator_core::scheduler::{Arrival, Queue, QueueStorage, SchedulerPolicy, TenantSlot, WaitingSlot};
 //!
-//! let (mut jobs, mut buckets) = ([const { WaitingSlot::EMPTY }; 4], [0; 4]);
-//! let storage = QueueStorage { jobs: &mut jobs, buckets: &mut buckets, tenants: &mut [], tenant_buckets: &mut [] };
+//! let (mut jobs, mut buckets, mut ids) = ([const { WaitingSlot::EMPTY }; 4], [0; 4], [0; 4 * 65]);
+//! let storage = QueueStorage {
+//!     jobs: &mut jobs,
+//!     buckets: &mut buckets,
+//!     ids: &mut ids,
+//!     job_tenants: &mut [],
+//!     tenants: &mut [],
+//!     tenant_buckets: &mut [],
+//!     tenant_ids: &mut [],
+//! };
 //! let mut queue = Queue::new(storage, SchedulerPolicy::default().queue);
 //!
 //! let arrival = |id, class| Arrival { id, class, tokens: 100, deadline_at_us: None, tenant: "" };
@@ -60,8 +68,11 @@ pub use waiting::{Arrival, Departed, EnqueueError, Enqueued, QueuePosition, Wait
 
 use super::admission::{Admission, AdmissionCapacity, ClassState, QueueState, Room, admission_policy, room};
 use super::policy::{AdmissionRules, QueueRules};
+use crate::error::Problem;
 use crate::input::Priority;
-use crate::storage::{IdTable, InsertError, Ticket};
+use crate::limits::ID_BYTES_MAX;
+use crate::storage::{IdTable, InsertError, Texts, Ticket};
+use crate::values::index::position as position_of;
 use crate::values::text::Id;
 
 /// What a queue works in.
@@ -71,10 +82,17 @@ pub struct QueueStorage<'a, T> {
     pub jobs: &'a mut [WaitingSlot<T>],
     /// About as many; without any the queue has no room.
     pub buckets: &'a mut [u32],
+    /// Ids of the jobs: an equal stretch of up to 65 bytes for each, one of them for its length.
+    pub ids: &'a mut [u8],
+    /// Whose job each is: the same for their tenants. Without any bytes nobody's job is told from another's, and all share
+    /// one place.
+    pub job_tenants: &'a mut [u8],
     /// One for each tenant that may have waiting jobs at the same time; further ones share one place. QUEUE-10.
     pub tenants: &'a mut [TenantSlot],
     /// About as many; without any all tenants share one place.
     pub tenant_buckets: &'a mut [u32],
+    /// Names of the tenants: a stretch for each, as for ids. One for which there is no room shares the place of others.
+    pub tenant_ids: &'a mut [u8],
 }
 
 /// Jobs that wait, each with a payload of its owner's.
@@ -118,11 +136,12 @@ impl<'a, T> Queue<'a, T> {
     /// know. No answer depends on it.
     #[must_use]
     pub fn with_hash_seed(storage: QueueStorage<'a, T>, rules: QueueRules, hash_seed: u64) -> Self {
-        let QueueStorage { jobs, buckets, tenants, tenant_buckets } = storage;
-        let tenants = IdTable::with_hash_seed(tenants, tenant_buckets, hash_seed);
+        let QueueStorage { jobs, buckets, ids, job_tenants, tenants, tenant_buckets, tenant_ids } = storage;
+        let tenants = IdTable::with_hash_seed(tenants, tenant_buckets, tenant_ids, hash_seed);
+        let owners = Texts::new(job_tenants, position_of(jobs.len()), ID_BYTES_MAX);
         Self {
-            jobs: IdTable::with_hash_seed(jobs, buckets, hash_seed),
-            order: Order::new(tenants, &rules),
+            jobs: IdTable::with_hash_seed(jobs, buckets, ids, hash_seed),
+            order: Order::new(tenants, owners, &rules),
             pass: Pass::none(),
             rules,
             counts: ByClass::default(),
@@ -164,6 +183,18 @@ impl<'a, T> Queue<'a, T> {
         self.jobs.capacity()
     }
 
+    /// Whether a job's id is as short as there is room for.
+    pub(super) fn check_id(&self, job_id: &str) -> Result<(), Problem> {
+        self.jobs.check_fits(job_id)
+    }
+
+    /// Whether a tenant's name is as short as there is room for; without any room no tenant is told from another.
+    pub(super) fn check_tenant(&self, tenant: &str) -> Result<(), Problem> {
+        let room = self.order.tenant_room();
+        let max_bytes = if room == 0 { ID_BYTES_MAX } else { room };
+        if tenant.len() > max_bytes { Err(Problem::TooLong { max_bytes }) } else { Ok(()) }
+    }
+
     /// What waits, by class. O(1).
     #[must_use]
     pub fn state(&self) -> QueueState {
@@ -195,10 +226,10 @@ impl<'a, T> Queue<'a, T> {
     /// # Errors
     /// An id or a tenant that is none, an id that waits already, no room; nothing changes.
     pub fn enqueue(&mut self, arrival: &Arrival<'_>, payload: T, now_us: u64) -> Result<Enqueued<T>, EnqueueError> {
-        if arrival.id.is_empty() || Id::try_from(arrival.id).is_err() {
+        if arrival.id.is_empty() || self.check_id(arrival.id).is_err() {
             return Err(EnqueueError::BadId);
         }
-        let tenant = Id::try_from(arrival.tenant).map_err(|_| EnqueueError::BadTenant)?;
+        self.check_tenant(arrival.tenant).map_err(|_| EnqueueError::BadTenant)?;
         // QUEUE-2: before anybody is evicted.
         if let Some(ticket) = self.jobs.find(arrival.id) {
             return Err(EnqueueError::Duplicate(ticket));
@@ -212,13 +243,14 @@ impl<'a, T> Queue<'a, T> {
         self.pass_time(now_us);
         self.end_pass();
         let evicted = self.take(victim, Exit::OutOfTurn);
-        let job = Waiting::new(arrival, tenant, self.arrivals, self.now_us, payload);
+        let job = Waiting::new(arrival, self.arrivals, self.now_us, payload);
         let ticket = self.jobs.insert(arrival.id, job).map_err(|error| match error {
             InsertError::Duplicate(ticket) => EnqueueError::Duplicate(ticket),
             InsertError::BadId => EnqueueError::BadId,
             InsertError::Full => full,
         })?;
         self.arrivals = self.arrivals.saturating_add(1);
+        self.order.note_tenant(ticket.slot(), arrival.tenant);
         self.order.enter(&mut self.jobs, ticket.slot());
         let count = self.counts.get_mut(arrival.class);
         count.jobs = count.jobs.saturating_add(1);
@@ -392,10 +424,12 @@ impl<'a, T> Queue<'a, T> {
         let ticket = self.jobs.at(at)?;
         let id = Id::try_from(self.jobs.id(ticket)?).ok()?;
         self.order.leave(&mut self.jobs, at, exit == Exit::InTurn);
-        let Waiting { class, tokens, arrived_us, payload, .. } = self.jobs.remove(ticket)?;
+        let job = self.jobs.remove(ticket)?;
+        let WaitingFacts { class, tokens, arrived_us, deadline_at_us, overtaken } = job.facts();
         let count = self.counts.get_mut(class);
         count.jobs = count.jobs.saturating_sub(1);
         count.tokens = count.tokens.saturating_sub(tokens.into());
-        Some(Departed { id, slot: at, class, tokens, arrived_us, payload })
+        let payload = job.payload;
+        Some(Departed { id, slot: at, class, tokens, arrived_us, deadline_at_us, overtaken, payload })
     }
 }

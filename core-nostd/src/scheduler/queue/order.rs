@@ -11,8 +11,8 @@ use super::waiting::{ByDeadline, InClass, Jobs};
 use crate::input::Priority;
 use crate::scheduler::policy::{Discipline, QueueRules};
 use crate::scheduler::state::PlaceRecord;
-use crate::storage::IdTable;
 use crate::storage::list::{self, List, NONE};
+use crate::storage::{IdTable, Texts};
 
 /// All waiting jobs in order.
 #[derive(Debug)]
@@ -26,12 +26,12 @@ pub(super) struct Order<'a> {
 }
 
 impl<'a> Order<'a> {
-    pub(super) fn new(tenants: IdTable<'a, Tenant>, rules: &QueueRules) -> Self {
+    pub(super) fn new(tenants: IdTable<'a, Tenant>, owners: Texts<'a>, rules: &QueueRules) -> Self {
         Self {
             discipline: rules.discipline,
             arrivals: ByClass::default(),
             deadlines: ByClass::default(),
-            tenants: Tenants::new(tenants, rules.tenant_quantum_tokens),
+            tenants: Tenants::new(tenants, owners, rules.tenant_quantum_tokens),
             turns: Turns::new(rules.class_weights),
             quantum_tokens: rules.tenant_quantum_tokens,
         }
@@ -43,6 +43,16 @@ impl<'a> Order<'a> {
 
     pub(super) const fn arrivals(&self, class: Priority) -> &List<InClass> {
         self.arrivals.get(class)
+    }
+
+    /// Notes whose job is in a slot, before it is taken in: another discipline may ask later.
+    pub(super) fn note_tenant(&mut self, at: u32, tenant: &str) {
+        self.tenants.note_owner(at, tenant);
+    }
+
+    /// Bytes that a tenant's name may have; 0 where tenants are not told apart.
+    pub(super) const fn tenant_room(&self) -> usize {
+        self.tenants.name_room()
     }
 
     /// Takes a job in, as the latest arrival. O(1); O(log n) with deadlines or tenants.

@@ -7,7 +7,6 @@ use super::{Arrival, Exit, Queue};
 use crate::scheduler::state::{OrderRecord, PlaceRecord};
 use crate::storage::Ticket;
 use crate::storage::list;
-use crate::values::text::Id;
 
 /// A job to be put back, beside what its owner stored with it.
 #[derive(Debug, Clone, Copy)]
@@ -77,13 +76,14 @@ impl<T> Queue<'_, T> {
         if !newest.into_iter().filter_map(|at| self.jobs.in_slot(at)).all(is_later) {
             return None;
         }
-        let tenant = Id::try_from(arrival.tenant).ok()?;
-        let mut waiting = Waiting::new(arrival, tenant, place.arrival, *arrived_us, payload);
+        self.check_tenant(arrival.tenant).ok()?;
+        let mut waiting = Waiting::new(arrival, place.arrival, *arrived_us, payload);
         waiting.overtaken = place.overtaken;
         let ticket = self.jobs.insert(arrival.id, waiting).ok()?;
         let count = self.counts.get_mut(arrival.class);
         count.jobs = count.jobs.saturating_add(1);
         count.tokens = count.tokens.saturating_add(arrival.tokens.into());
+        self.order.note_tenant(ticket.slot(), arrival.tenant);
         let record = keeps_account.then_some(place);
         self.order.re_enter(&mut self.jobs, ticket.slot(), record).then_some(ticket)
     }

@@ -20,7 +20,7 @@ use super::waiting::{InLane, Jobs, Waiting};
 use crate::input::Priority;
 use crate::scheduler::state::{AccountRecord, PlaceRecord};
 use crate::storage::list::{List, NONE};
-use crate::storage::{IdSlot, IdTable};
+use crate::storage::{IdSlot, IdTable, Texts};
 
 /// Storage for one tenant that has waiting jobs.
 pub type TenantSlot = IdSlot<Tenant>;
@@ -188,6 +188,8 @@ impl Ordered<Lanes<'_>> for ByRound {
 #[derive(Debug)]
 pub(super) struct Tenants<'a> {
     lanes: Lanes<'a>,
+    /// Whose each waiting job is, by its slot.
+    owners: Texts<'a>,
     trees: ByClass<Tree<ByRound>>,
     /// The latest round that was served. Lanes begin in it, with their first turn in the next.
     rounds: ByClass<u64>,
@@ -198,15 +200,27 @@ pub(super) struct Tenants<'a> {
 }
 
 impl<'a> Tenants<'a> {
-    pub(super) fn new(table: IdTable<'a, Tenant>, quantum_tokens: u32) -> Self {
+    pub(super) fn new(table: IdTable<'a, Tenant>, owners: Texts<'a>, quantum_tokens: u32) -> Self {
         Self {
             lanes: Lanes { table, shared: Tenant::default() },
+            owners,
             trees: ByClass::default(),
             rounds: ByClass::default(),
             walk_rounds: ByClass::default(),
             moved: NONE,
             quantum: u64::from(quantum_tokens).max(1),
         }
+    }
+
+    /// Notes whose job is in a slot, before it is taken in.
+    pub(super) fn note_owner(&mut self, at: u32, tenant: &str) {
+        // Without room for names all are nobody's.
+        self.owners.put(at, tenant);
+    }
+
+    /// Bytes that a tenant's name may have; 0 where tenants are not told apart.
+    pub(super) const fn name_room(&self) -> usize {
+        self.owners.room()
     }
 
     /// Forgets all lanes and accounts. O(tenants).
@@ -227,7 +241,7 @@ impl<'a> Tenants<'a> {
     pub(super) fn enter<T>(&mut self, jobs: &mut Jobs<'_, T>, at: u32) {
         let Some(job) = jobs.in_slot_mut(at) else { return };
         let (class, arrival) = (job.class, job.arrival);
-        let number = self.lanes.find_or_add(&job.tenant, class);
+        let number = self.lanes.find_or_add(self.owners.get(at), class);
         job.lane = number;
         let round = *self.rounds.get(class);
         let Some(lane) = self.lanes.get_mut(number) else { return };
@@ -244,7 +258,7 @@ impl<'a> Tenants<'a> {
     pub(super) fn re_enter<T>(&mut self, jobs: &mut Jobs<'_, T>, at: u32, place: &PlaceRecord) -> bool {
         let Some(job) = jobs.in_slot_mut(at) else { return false };
         let shared = Some(lane_number(0, job.class)).filter(|_| place.shares_turn);
-        let Some(number) = shared.or_else(|| self.lanes.own(&job.tenant, job.class)) else { return false };
+        let Some(number) = shared.or_else(|| self.lanes.own(self.owners.get(at), job.class)) else { return false };
         job.lane = number;
         let quantum = self.quantum;
         let Some(lane) = self.lanes.get_mut(number) else { return false };

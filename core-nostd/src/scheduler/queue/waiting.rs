@@ -37,9 +37,9 @@ pub struct Enqueued<T> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum EnqueueError {
-    /// The id is empty or longer than 64 bytes.
+    /// The id is empty, or longer than the storage has room for.
     BadId,
-    /// The tenant is longer than 64 bytes.
+    /// The tenant's name is longer than the storage has room for.
     BadTenant,
     /// A job with this id waits. QUEUE-2.
     Duplicate(Ticket),
@@ -64,8 +64,21 @@ pub struct Departed<T> {
     pub tokens: u32,
     /// When it came, in µs.
     pub arrived_us: u64,
+    /// When it should have been done, in µs.
+    pub deadline_at_us: Option<u64>,
+    /// How often a job behind it was served before it. QUEUE-13.
+    pub overtaken: u32,
     /// What its owner stored with it.
     pub payload: T,
+}
+
+impl<T> Departed<T> {
+    /// What was to say of it while it waited.
+    #[must_use]
+    pub const fn facts(&self) -> WaitingFacts {
+        let Self { class, tokens, arrived_us, deadline_at_us, overtaken, .. } = *self;
+        WaitingFacts { class, tokens, arrived_us, deadline_at_us, overtaken }
+    }
 }
 
 /// What is to say of a waiting job.
@@ -119,11 +132,10 @@ pub struct Waiting<T> {
     /// Among what the pass asked, if `pass` is the pass.
     pub(super) asked: Links,
     pub(super) pass: u64,
-    pub(super) tenant: Id,
 }
 
 impl<T> Waiting<T> {
-    pub(super) fn new(arrival: &Arrival<'_>, tenant: Id, number: u64, now_us: u64, payload: T) -> Self {
+    pub(super) fn new(arrival: &Arrival<'_>, number: u64, now_us: u64, payload: T) -> Self {
         Self {
             payload,
             class: arrival.class,
@@ -138,7 +150,6 @@ impl<T> Waiting<T> {
             by_deadline: Node::OUT,
             asked: Links::OUT,
             pass: 0,
-            tenant,
         }
     }
 

@@ -49,6 +49,8 @@ pub enum StateTable {
     Leases,
     /// Sessions.
     Sessions,
+    /// Bytes of an id: of a job, a session or a tenant.
+    IdBytes,
 }
 
 impl StateTable {
@@ -61,6 +63,7 @@ impl StateTable {
             Self::Tenants => "tenants",
             Self::Leases => "leases",
             Self::Sessions => "sessions",
+            Self::IdBytes => "bytes of an id",
         }
     }
 }

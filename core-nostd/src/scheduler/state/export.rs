@@ -8,10 +8,11 @@ use super::times::Clock;
 use super::{STATE_FORMAT, STATE_MAGIC};
 use crate::SEMANTICS_VERSION;
 use crate::codec::{Encode, Fixed, OutOfRoom, Sink};
+use crate::commit::Lease;
 use crate::fleet::{PoolHandle, PoolRegistry};
 use crate::scheduler::leases::WatchOrder;
 use crate::scheduler::machine::Scheduler;
-use crate::scheduler::waiting::Work;
+use crate::scheduler::work::Work;
 use crate::storage::Ticket;
 use crate::values::hash::Xxh64;
 use crate::values::index::position;
@@ -100,7 +101,7 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
     fn session_record(&self, ticket: Ticket, is_idle: bool) -> Written<SessionRecord<'_>> {
         let record = || {
             let session = self.sessions.get(ticket)?;
-            let pool = session.pool.and_then(|pool| self.fleet.facts(pool));
+            let pool = session.pool().and_then(|pool| self.fleet.facts(pool));
             Some(SessionRecord {
                 id: self.sessions.id(ticket)?,
                 is_idle,
@@ -123,12 +124,12 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
             micros_per_1000_tokens: work.micros_per_1000_tokens,
             admitted_age_us: self.clock().age_us(work.admitted_at_us),
             deadline: work.deadline_at_us.map(|at_us| self.clock().moment(at_us)),
-            held: work.held,
+            held: work.held(),
         }
     }
 
     fn job_record(&self, ticket: Ticket) -> Option<JobRecord<'_>> {
-        let work = self.queue.get(ticket)?.work;
+        let work = self.queue.get(ticket)?.work(&self.queue.facts(ticket)?);
         Some(JobRecord {
             work: self.work_record(&work),
             place: self.queue.place_record(ticket)?,
@@ -155,20 +156,21 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
 
     fn lease_record(&self, ticket: Ticket) -> Option<LeaseRecord<'_>> {
         let (lease, clock) = (self.leases.get(ticket)?, self.clock());
+        let work = lease.work();
         Some(LeaseRecord {
             id: self.leases.id(ticket)?,
-            work: self.work_record(&lease.job),
-            session: lease.job.session.and_then(|session| self.sessions.id(session)),
+            work: self.work_record(&work),
+            session: work.session.and_then(|session| self.sessions.id(session)),
             model_id: self.models.get(ticket.slot()),
             reserved_age_us: clock.age_us(lease.reserved_at_us),
-            started_age_us: lease.started_at_us.map(|at_us| clock.age_us(at_us)),
-            first_token_age_us: lease.first_token_at_us.map(|at_us| clock.age_us(at_us)),
+            started_age_us: lease.started_at_us().map(|at_us| clock.age_us(at_us)),
+            first_token_age_us: lease.first_token_at_us().map(|at_us| clock.age_us(at_us)),
             last_report_age_us: clock.age_us(lease.last_report_us),
-            predicted_end: lease.predicted_end_us.map(|at_us| clock.moment(at_us)),
+            predicted_end: lease.predicted_end_us().map(|at_us| clock.moment(at_us)),
             pool_wait_us: lease.pool_wait_us,
             pending_prefill_us: lease.pending_prefill_us,
             tokens_out: lease.tokens_out,
-            taken: self.fleet.export_lease(&lease.held).clone(),
+            taken: Lease::of(self.fleet.export_lease(&lease.held), 0)?,
         })
     }
 }

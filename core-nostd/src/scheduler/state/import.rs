@@ -12,6 +12,7 @@ use super::times::Clock;
 use super::{Imported, STATE_FORMAT, STATE_MAGIC};
 use crate::SEMANTICS_VERSION;
 use crate::codec::{Fixed, Reader, with_job};
+use crate::error::Problem;
 use crate::fleet::{PoolFacts, PoolHandle, PoolRegistry};
 use crate::input::{JobSpec, Priority};
 use crate::limits::TOKENS_MAX;
@@ -25,7 +26,7 @@ use crate::scheduler::machine::Scheduler;
 use crate::scheduler::observer::Observer;
 use crate::scheduler::queue::{Arrival, RestoredJob};
 use crate::scheduler::sessions::Session;
-use crate::scheduler::waiting::{WaitingJob, Work};
+use crate::scheduler::work::{RunningJob, WaitingJob, Work};
 use crate::storage::Ticket;
 use crate::values::hash::Xxh64;
 use crate::values::index::index;
@@ -35,6 +36,16 @@ const NOWHERE: PoolHandle = PoolHandle { slot: u32::MAX, generation: 0 };
 
 const fn contradiction(what: &'static str) -> StateError {
     StateError::Contradiction { what }
+}
+
+/// An id that is too long for its table.
+fn fits(id: &str, fitting: Result<(), Problem>) -> Result<(), StateError> {
+    let room = match fitting {
+        Ok(()) => return Ok(()),
+        Err(Problem::TooLong { max_bytes }) => max_bytes,
+        Err(_) => 0,
+    };
+    Err(StateError::NoRoom { table: StateTable::IdBytes, needed: id.len(), room })
 }
 
 /// Checks everything that can be checked without reading: what is left is the payload. STATE-3.
@@ -77,12 +88,12 @@ fn leased<L, P>(record: &LeaseRecord<'_>, clock: Clock, pool: PoolHandle, held: 
         job,
     };
     let mut leased = Leased::new(new, clock.at_age(record.reserved_age_us)?);
-    leased.started_at_us = age(record.started_age_us)?;
-    leased.first_token_at_us = age(record.first_token_age_us)?;
+    let (started_at_us, first_token_at_us) = (age(record.started_age_us)?, age(record.first_token_age_us)?);
+    leased.restore_start(started_at_us, first_token_at_us);
     leased.last_report_us = clock.at_age(record.last_report_age_us)?;
     leased.tokens_out = record.tokens_out;
     // LEASE-7: a first token implies the start.
-    let is_possible = leased.started_at_us.is_some() || leased.first_token_at_us.is_none();
+    let is_possible = started_at_us.is_some() || first_token_at_us.is_none();
     is_possible.then_some(leased)
 }
 
@@ -197,17 +208,16 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
 
     fn take_session(&mut self, record: &SessionRecord<'_>, clock: Clock) -> Result<(), StateError> {
         let broken = contradiction("sessions repeat, are too many or out of order");
-        let session = Session {
-            // SESSION-2: a pool that is not there took the cache with it.
-            pool: record.pool.and_then(|(id, replica_id)| self.fleet.find(id, replica_id)),
-            cached_tokens: record.cached_tokens.min(TOKENS_MAX),
-            turns: record.turns,
-            last_used_us: clock.at_age(record.last_used_age_us).ok_or(broken)?,
-            jobs: 0,
-            ledger: Ledger { limits: record.limits, spent: record.spent, reserved: BudgetAmounts::ZERO },
-            older: None,
-            newer: None,
-        };
+        fits(record.id, self.sessions.check_id(record.id))?;
+        let last_used_us = clock.at_age(record.last_used_age_us).ok_or(broken)?;
+        let ledger = Ledger::restored(record.limits, record.spent);
+        let mut session = Session::new(ledger, last_used_us);
+        session.turns = record.turns;
+        session.cached_tokens = record.cached_tokens.min(TOKENS_MAX);
+        // SESSION-2: a pool that is not there took the cache with it.
+        if let Some(pool) = record.pool.and_then(|(id, replica_id)| self.fleet.find(id, replica_id)) {
+            session.keep_cache(pool, record.cached_tokens);
+        }
         self.sessions.restore(record.id, session, record.is_idle).map(|_| ()).ok_or(broken)
     }
 
@@ -217,7 +227,7 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
             None => None,
         };
         let early = contradiction("a job was admitted before time 0");
-        Ok(Work {
+        let work = Work {
             priority: record.priority,
             prompt_tokens: record.prompt_tokens,
             output_tokens: record.output_tokens,
@@ -225,8 +235,11 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
             admitted_at_us: clock.at_age(record.admitted_age_us).ok_or(early)?,
             deadline_at_us: record.deadline.and_then(|moment| clock.at(moment)),
             session,
-            held: record.held,
-        })
+            held_time_us: record.held.time_us,
+        };
+        // BUDGET-2: only its time is ever another than that of its admission.
+        let is_own = work.held() == record.held;
+        if is_own { Ok(work) } else { Err(contradiction("a job holds more or less than it was admitted with")) }
     }
 
     fn rejoin(&mut self, session_id: &str, held: BudgetAmounts) -> Option<Ticket> {
@@ -245,17 +258,24 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
             let (table, needed, room) = (StateTable::JobBytes, record.job.0.len(), self.jobs.room());
             return Err(StateError::NoRoom { table, needed, room });
         }
+        fits(spec.id, self.queue.check_id(spec.id))?;
+        let tenant = spec.tenant_id.unwrap_or_default();
+        fits(tenant, self.queue.check_tenant(tenant))?;
         let work = self.take_work(&record.work, spec.session_id.filter(|_| record.in_session), clock)?;
         let arrival = Arrival {
             id: spec.id,
             class: work.priority,
             tokens: work.prompt_tokens.saturating_add(work.output_tokens),
             deadline_at_us: work.deadline_at_us,
-            tenant: spec.tenant_id.unwrap_or_default(),
+            tenant,
         };
+        // BUDGET-2: before its dispatch nothing is known of its time.
+        if work.held_time_us != BudgetAmounts::SHORTEST_RUN_US {
+            return Err(contradiction("a waiting job holds time that only a dispatch reserves"));
+        }
         let job = RestoredJob { arrival, arrived_us: work.admitted_at_us, place: record.place };
         // STATE-4: the snapshots are new, so every job is asked for again.
-        let waiting = WaitingJob { work, refused_in: None };
+        let waiting = WaitingJob::new(&work, None);
         let broken = contradiction("waiting jobs repeat, are too many or out of order");
         let ticket = self.queue.restore(&job, keeps_account, waiting).ok_or(broken)?;
         self.jobs.put(ticket.slot(), spec);
@@ -268,11 +288,13 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
         if self.queue.find(record.id).is_some() {
             return Err(broken);
         }
+        fits(record.id, self.leases.check_id(record.id))?;
         let work = self.take_work(&record.work, record.session, clock)?;
         let found = self.fleet.find(pool.pool.id, pool.pool.replica_id);
-        let held = found.and_then(|found| Some((found, self.fleet.import_lease(found, record.taken.clone())?)));
-        let Some((found, held)) = held else { return self.check_lost_lease(record, clock) };
-        let lease = leased(record, clock, found, held, work).ok_or(broken)?;
+        let Some(found) = found else { return self.check_lost_lease(record, clock) };
+        let too_many = contradiction("a lease holds shares of more devices than a pool of this fleet has");
+        let held = self.fleet.import_lease(found, record.taken.taken()).ok_or(too_many)?;
+        let lease = leased(record, clock, found, held, RunningJob::new(&work)).ok_or(broken)?;
         let ticket = self.leases.restore(record.id, lease).ok_or(broken)?;
         self.models.put(ticket.slot(), record.model_id);
         self.note_prefills(found);

@@ -261,7 +261,7 @@ coded_struct!(LeaseRecord<'a> {
 /// What was taken from a pool. Its rank is not: it is that of another fleet.
 impl Encode for Lease {
     fn encode<S: Sink + ?Sized>(&self, sink: &mut S) -> Result<(), OutOfRoom> {
-        let Self { rank: _, kv_bytes, weight_bytes, devices, waits, resident } = self;
+        let Self { kv_bytes, weight_bytes, rank: _, devices, waits, resident } = self;
         (kv_bytes, weight_bytes, waits, resident).encode(sink)?;
         devices.as_slice().encode(sink)
     }
@@ -277,11 +277,22 @@ impl Decode<'_> for Lease {
             let share = reader.take()?;
             devices.push(share).or_else(|_| reader.fail(full))?;
         }
-        Ok(Self { rank: 0, kv_bytes, weight_bytes, devices, waits, resident })
+        Ok(Self { kv_bytes, weight_bytes, rank: 0, devices, waits, resident })
     }
 }
 
-coded_struct!(DeviceShare { position, kv_bytes, weight_bytes });
+impl Encode for DeviceShare {
+    fn encode<S: Sink + ?Sized>(&self, sink: &mut S) -> Result<(), OutOfRoom> {
+        (self.position, self.kv_bytes(), self.weight_bytes()).encode(sink)
+    }
+}
+
+impl Decode<'_> for DeviceShare {
+    fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let (position, kv_bytes, weight_bytes) = (reader.take()?, reader.take()?, reader.take()?);
+        Self::new(position, kv_bytes, weight_bytes).map_or_else(|| reader.fail(DecodeProblem::OutOfRange), Ok)
+    }
+}
 
 /// Walks through pools and their leases, as they stand in a state: each pool, and each of its leases with it.
 pub(super) fn each_pool<'a>(

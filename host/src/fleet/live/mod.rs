@@ -17,7 +17,7 @@ mod slots;
 use std::hash::{BuildHasher, RandomState};
 
 use hashbrown::HashTable;
-use orchestrator_core::commit::{self, CommitError, Lease};
+use orchestrator_core::commit::{self, CommitError, Lease, Taken};
 use orchestrator_core::limits::{POOLS_MAX, TIME_MAX_US};
 use orchestrator_core::rows::{NameId, PoolFlags, PoolRow, PoolTable, PoolTableMut, RankRange, SessionEntry};
 use orchestrator_core::rule::feasibility::any_takes_jobs;
@@ -415,12 +415,12 @@ impl PoolRegistry for LiveFleet {
         rank.is_some_and(|rank| commit::retake(&mut self.table_mut(), lease, rank))
     }
 
-    fn export_lease<'l>(&self, lease: &'l Lease) -> &'l Lease {
-        lease
+    fn export_lease<'l>(&self, lease: &'l Lease) -> Taken<'l> {
+        lease.taken()
     }
 
-    fn import_lease(&self, pool: PoolHandle, taken: Lease) -> Option<Lease> {
-        self.rank_of(pool).map(|_| taken)
+    fn import_lease(&self, pool: PoolHandle, taken: Taken<'_>) -> Option<Lease> {
+        Lease::of(taken, self.rank_of(pool)?)
     }
 
     fn release(&mut self, pool: PoolHandle, mut lease: Lease) -> bool {

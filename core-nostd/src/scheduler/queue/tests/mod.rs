@@ -11,12 +11,18 @@ use std::vec::Vec;
 use super::*;
 use crate::scheduler::policy::SchedulerPolicy;
 
+/// Bytes for the longest id and its length.
+const ID_STRIDE: usize = 65;
+
 /// Storage of a queue that owns itself, for tests.
 pub(super) struct Room {
     jobs: Vec<WaitingSlot<u32>>,
     buckets: Vec<u32>,
+    ids: Vec<u8>,
+    job_tenants: Vec<u8>,
     tenants: Vec<TenantSlot>,
     tenant_buckets: Vec<u32>,
+    tenant_ids: Vec<u8>,
 }
 
 impl Room {
@@ -24,14 +30,18 @@ impl Room {
         Self {
             jobs: vec![WaitingSlot::EMPTY; jobs],
             buckets: vec![0; jobs.max(1)],
+            ids: vec![0; jobs * ID_STRIDE],
+            job_tenants: vec![0; jobs * ID_STRIDE],
             tenants: vec![TenantSlot::EMPTY; tenants],
             tenant_buckets: vec![0; tenants],
+            tenant_ids: vec![0; tenants * ID_STRIDE],
         }
     }
 
     pub(super) fn queue(&mut self, rules: QueueRules) -> Queue<'_, u32> {
-        let Self { jobs, buckets, tenants, tenant_buckets } = self;
-        Queue::new(QueueStorage { jobs, buckets, tenants, tenant_buckets }, rules)
+        let Self { jobs, buckets, ids, job_tenants, tenants, tenant_buckets, tenant_ids } = self;
+        let storage = QueueStorage { jobs, buckets, ids, job_tenants, tenants, tenant_buckets, tenant_ids };
+        Queue::new(storage, rules)
     }
 }
 

@@ -90,8 +90,16 @@ fn no_storage_no_room() {
     for full in FullPolicy::ALL {
         for (slots, buckets) in [(0, 4), (4, 0)] {
             let (mut jobs, mut heads) = (vec![WaitingSlot::EMPTY; slots], vec![0; buckets]);
-            let storage =
-                QueueStorage { jobs: &mut jobs, buckets: &mut heads, tenants: &mut [], tenant_buckets: &mut [] };
+            let mut ids = vec![0; slots * ID_STRIDE];
+            let storage = QueueStorage {
+                jobs: &mut jobs,
+                buckets: &mut heads,
+                ids: &mut ids,
+                job_tenants: &mut [],
+                tenants: &mut [],
+                tenant_buckets: &mut [],
+                tenant_ids: &mut [],
+            };
             let mut queue: Queue<'_, u32> = Queue::new(storage, rules(|rules| rules.full = full));
             let full = EnqueueError::Full { policy_label: full.label() };
             assert_eq!(queue.enqueue(&interactive("a"), 0, 0), Err(full));

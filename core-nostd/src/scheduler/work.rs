@@ -1,0 +1,128 @@
+//! What a job brings along from its admission to its end, and what is kept of that while it waits and while it runs.
+//!
+//! There are as many rows of these as jobs fit, so what the queue and the leases keep anyway is not kept again, nor what
+//! follows from the rest: what a job's session holds for it is that of its admission, but for the time.
+
+use super::budget::BudgetAmounts;
+use super::leases::Leased;
+use super::queue::{Departed, WaitingFacts};
+use crate::input::Priority;
+use crate::storage::{MaybeTicket, Ticket};
+
+/// What a job brings along from its admission to its end, whether it waits or has a lease.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Work {
+    pub(super) priority: Priority,
+    pub(super) prompt_tokens: u32,
+    pub(super) output_tokens: u32,
+    pub(super) micros_per_1000_tokens: u32,
+    pub(super) admitted_at_us: u64,
+    pub(super) deadline_at_us: Option<u64>,
+    pub(super) session: Option<Ticket>,
+    /// The time that its session's ledger holds for it. BUDGET-2.
+    pub(super) held_time_us: u64,
+}
+
+impl Work {
+    /// What its session's ledger holds for it. BUDGET-2.
+    pub(super) fn held(&self) -> BudgetAmounts {
+        let at_admission =
+            BudgetAmounts::at_admission(self.prompt_tokens, self.output_tokens, self.micros_per_1000_tokens);
+        BudgetAmounts { time_us: self.held_time_us, ..at_admission }
+    }
+}
+
+/// No pass over the queue comes to so many epochs.
+const NEVER: u64 = u64::MAX;
+
+/// What a scheduler keeps of a waiting job, beside its bytes and what its queue knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct WaitingJob {
+    /// The epoch in which no pool could take it. QUEUE-13.
+    refused_in: u64,
+    session: MaybeTicket,
+    output_tokens: u32,
+    micros_per_1000_tokens: u32,
+}
+
+impl WaitingJob {
+    pub(super) fn new(work: &Work, refused_in: Option<u64>) -> Self {
+        Self {
+            refused_in: refused_in.unwrap_or(NEVER),
+            session: MaybeTicket::from(work.session),
+            output_tokens: work.output_tokens,
+            micros_per_1000_tokens: work.micros_per_1000_tokens,
+        }
+    }
+
+    pub(super) const fn was_refused_in(&self, epoch: u64) -> bool {
+        self.refused_in == epoch
+    }
+
+    pub(super) const fn refuse_in(&mut self, epoch: u64) {
+        self.refused_in = epoch;
+    }
+
+    pub(super) fn work(&self, queued: &WaitingFacts) -> Work {
+        Work {
+            priority: queued.class,
+            prompt_tokens: queued.tokens.saturating_sub(self.output_tokens),
+            output_tokens: self.output_tokens,
+            micros_per_1000_tokens: self.micros_per_1000_tokens,
+            admitted_at_us: queued.arrived_us,
+            deadline_at_us: queued.deadline_at_us,
+            session: self.session.get(),
+            held_time_us: BudgetAmounts::SHORTEST_RUN_US,
+        }
+    }
+}
+
+impl Departed<WaitingJob> {
+    pub(super) fn work(&self) -> Work {
+        self.payload.work(&self.facts())
+    }
+}
+
+/// What a scheduler keeps of a job that runs, beside what its lease knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct RunningJob {
+    deadline_at_us: u64,
+    held_time_us: u64,
+    session: MaybeTicket,
+    output_tokens: u32,
+    micros_per_1000_tokens: u32,
+    priority: Priority,
+    has_deadline: bool,
+}
+
+impl RunningJob {
+    pub(super) fn new(work: &Work) -> Self {
+        Self {
+            deadline_at_us: work.deadline_at_us.unwrap_or(0),
+            held_time_us: work.held_time_us,
+            session: MaybeTicket::from(work.session),
+            output_tokens: work.output_tokens,
+            micros_per_1000_tokens: work.micros_per_1000_tokens,
+            priority: work.priority,
+            has_deadline: work.deadline_at_us.is_some(),
+        }
+    }
+}
+
+impl<L> Leased<L, RunningJob> {
+    pub(super) fn work(&self) -> Work {
+        let job = &self.job;
+        Work {
+            priority: job.priority,
+            prompt_tokens: self.prompt_tokens,
+            output_tokens: job.output_tokens,
+            micros_per_1000_tokens: job.micros_per_1000_tokens,
+            admitted_at_us: self.admitted_at_us,
+            deadline_at_us: job.has_deadline.then_some(job.deadline_at_us),
+            session: job.session.get(),
+            held_time_us: job.held_time_us,
+        }
+    }
+}
