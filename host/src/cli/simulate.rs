@@ -15,6 +15,7 @@ use crate::input::{Policies, Warnings};
 use crate::simulate::faults::{ScheduledFault, read_faults};
 use crate::simulate::fleet::{EngineModel, FleetRows, SimFleet};
 use crate::simulate::policy::{Ours, OursMemory, OursOptions, Policy, PolicyName, World};
+use crate::simulate::predictor::Predictor;
 use crate::simulate::report::{Setting, ShownRun, html};
 use crate::simulate::request::{Arrival, Run, Trace};
 use crate::simulate::results::{ClassGroup, Slo, Summary, class_table, table};
@@ -50,6 +51,9 @@ pub(super) struct SimulateArgs {
     /// The model of requests that do not say one
     #[arg(long)]
     model: Option<String>,
+    /// How long answers were predicted to be: a table of actual_output_tokens, predicted_class
+    #[arg(long, value_name = "CSV")]
+    predictions: Option<PathBuf>,
     /// Policies of this engine; without it the defaults stand
     #[arg(long, value_name = "TOML")]
     policy: Option<PathBuf>,
@@ -79,7 +83,7 @@ pub(super) struct SimulateArgs {
 impl SimulateArgs {
     /// No output may take the place of an input, nor of the other output.
     fn check_outputs(&self) -> Result<(), Failure> {
-        let optional = [&self.deployment, &self.policy, &self.faults].into_iter().flatten();
+        let optional = [&self.deployment, &self.predictions, &self.policy, &self.faults].into_iter().flatten();
         let inputs = || self.trace.iter().chain([&self.fleet]).chain(optional.clone());
         load::check_output(inputs(), self.record.as_deref())?;
         load::check_output(inputs(), self.report.as_deref())?;
@@ -105,6 +109,7 @@ impl SimulateArgs {
             .options("--deployment", path(&self.deployment))
             .options("--engine", self.engine.as_ref())
             .options("--model", self.model.as_ref())
+            .options("--predictions", path(&self.predictions))
             .options("--policy", path(&self.policy))
             .option("--compare", names.join(","))
             .option("--load", loads.join(","))
@@ -188,7 +193,10 @@ fn read_trace(args: &SimulateArgs) -> Result<LoadedTrace, Failure> {
         seed: args.seed,
         ..TraceAsk::default()
     };
-    let loaded = trace::read(&args.trace, &ask)?;
+    let mut loaded = trace::read(&args.trace, &ask)?;
+    if let Some(path) = &args.predictions {
+        Predictor::read(path, &mut loaded.refused)?.predict_all(&mut loaded.trace, args.seed);
+    }
     for file in &loaded.files {
         let (name, kind) = (file.file.display(), file.kind);
         terminal::say(format_args!("{name}: {kind}, {} requests, {} left out", file.requests, file.left_out));

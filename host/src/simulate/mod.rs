@@ -9,7 +9,7 @@
 //! | [`fleet`], [`engine`] | what pools publish, and what their engines truly do |
 //! | [`fit`] | the engine and the rates behind requests that were seen |
 //! | [`policy`] | who decides: this engine, or one of the baselines |
-//! | [`trace`] | requests from files |
+//! | [`trace`], [`predictor`] | requests from files, and how long their answers were predicted to be |
 //! | [`results`] | what the outcomes of a run say |
 //! | [`report`] | the results as one page to show to others |
 //! | [`run`], [`faults`] | one run from the first arrival to the last end, and what goes wrong in it |
@@ -20,6 +20,7 @@ pub mod faults;
 pub mod fit;
 pub mod fleet;
 pub mod policy;
+pub mod predictor;
 pub mod report;
 pub mod request;
 pub mod results;
