@@ -118,10 +118,16 @@ impl Axis {
             at: signed_position(error_us),
             label: format!("{sign}{}", time_text(size_us)),
         };
-        let is_in = |size_us: &u64| range.end.max(-range.start) > signed_position(whole(*size_us));
-        let sizes: Vec<u64> = (5..12).map(|power| 10_u64.pow(power)).filter(is_in).collect();
-        let every = if sizes.len() > 4 { 2 } else { 1 };
-        let both = sizes.into_iter().step_by(every).flat_map(sides).map(tick);
+        // Powers of ten, from 100 ms on, as far as they have room.
+        let room = (range.end - range.start) / 9;
+        let mut taken = 0;
+        let has_room = |size_us: &u64| {
+            let at = signed_position(whole(*size_us));
+            let has_room = at - taken >= room;
+            taken = if has_room { at } else { taken };
+            has_room
+        };
+        let both = (5..19).map(|power| 10_u64.pow(power)).filter(has_room).flat_map(sides).map(tick);
         let mut ticks: Vec<_> = both.filter(|tick| range.contains(&tick.at)).collect();
         ticks.push(Tick { at: 0, label: "0".to_owned() });
         ticks.sort_by_key(|tick| tick.at);
@@ -250,10 +256,10 @@ mod tests {
     #[test]
     fn errors() {
         let axis = Axis::of_errors(-1_500_000, 20_000_000);
-        assert_eq!(labels(&axis), ["\u{2212}1 s", "\u{2212}100 ms", "0", "+100 ms", "+1 s", "+10 s"]);
+        assert_eq!(labels(&axis), ["\u{2212}1 s", "0", "+1 s", "+10 s"]);
         assert_eq!((axis.position(0), axis.position(900_000), axis.position(-900_000)), (0, 1000, -1000));
         let far = labels(&Axis::of_errors(i64::MIN, i64::MAX));
-        assert_eq!(far.len(), 9, "{far:?}");
+        assert_eq!(far.len(), 7, "{far:?}");
         assert_eq!(labels(&Axis::of_errors(0, 0)), ["\u{2212}100 ms", "0", "+100 ms"]);
     }
 }

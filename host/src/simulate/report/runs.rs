@@ -5,7 +5,7 @@ use super::axis::load_text;
 use super::markup::{Cell, escaped, table};
 use crate::simulate::results::{ClassGroup, Distribution, Slo, Summary, milliseconds, percent, percent_or_none};
 
-const HEADINGS: [&str; 18] = [
+const HEADINGS: [&str; 17] = [
     "load",
     "policy",
     "finished",
@@ -22,7 +22,6 @@ const HEADINGS: [&str; 18] = [
     "p99",
     "KV hits %",
     "slots in use %",
-    "decisions",
     "digest",
 ];
 
@@ -81,7 +80,6 @@ fn row(of: &Summary, all: &[&Summary]) -> Vec<Cell> {
     cells.extend([
         percent(of.cached_permille).into(),
         percent(of.busy_permille).into(),
-        of.decisions.to_string().into(),
         format!("{:016x}", of.digest).into(),
     ]);
     cells
