@@ -93,7 +93,7 @@ fn what_is_no_recording_of_this_program_is_said() {
         changed[at..at + 4].copy_from_slice(&value.to_le_bytes());
         changed
     };
-    replay(&desk, &with(8, 7)).expect(2).says("a recording of format 7; this program reads format 1");
+    replay(&desk, &with(8, 7)).expect(2).says("a recording of format 7; this program reads format 2");
     replay(&desk, &with(12, 9)).expect(2).says("a recording of semantics version 9; this program has version 1");
     desk.run(["replay", "missing.rec"]).expect(2).says("missing.rec: cannot be read");
     // The header's setup is the program's own.
@@ -140,8 +140,8 @@ fn decisions_are_explained() {
     for shown in [
         "input 5 at 12.500 ms: ",
         "job: chat-2\n",
-        "winner: gpu-a\n",
-        "runner-up: gpu-b\n",
+        "winner: gpu-b\n",
+        "runner-up: gpu-a\n",
         "decided by: ",
         "pools: 2 = 2 feasible",
     ] {
@@ -153,7 +153,7 @@ fn decisions_are_explained() {
     // A job that waited is placed when another ends.
     let finished = explain("15").expect(0).out;
     assert!(
-        finished.contains("\"event\":\"finished\"") && finished.contains("job: chat-3\nwinner: gpu-a"),
+        finished.contains("\"event\":\"finished\"") && finished.contains("job: chat-3\nwinner: gpu-b"),
         "{finished}"
     );
     let ticked = explain("1").expect(0).out;

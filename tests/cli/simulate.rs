@@ -34,6 +34,30 @@ fn policies_beside_each_other_and_the_same_twice() {
 }
 
 #[test]
+fn predictions_come_from_a_table() {
+    let desk = Desk::new();
+    let rows: String = (0..200).map(|tokens| format!("{tokens},{}\n", tokens / 50)).collect();
+    desk.write("classes.csv", &format!("actual_output_tokens,predicted_class\n{rows}"));
+    let digest = |more: &[&str]| runs(&simulate(&desk, &[&["--compare", "ours"], more].concat()).expect(0))[0].pop();
+    // The jobs of the trace bring predictions of their own, which stand.
+    assert_eq!(digest(&["--predictions", "classes.csv"]), digest(&[]));
+    desk.write("requests.csv", "arrival_ms,input_tokens,output_tokens\n0,100,150\n10,100,150\n20,100,150\n");
+    let fleet = repository("examples/fleet.json");
+    let ask = ["simulate", "--trace", "requests.csv", "--engine", "vllm", "--model", "meta-llama/Meta-Llama-3.1-70B"];
+    let run = |more: &[&str]| {
+        let mut args: Vec<std::ffi::OsString> = ask.iter().map(Into::into).collect();
+        args.extend(["--fleet".into(), fleet.clone().into(), "--compare".into(), "ours".into()]);
+        args.extend(more.iter().map(Into::into));
+        desk.run(args)
+    };
+    // Without predictions 256 tokens are, and ends come earlier than that; class 3 means 175 of 150 to 199.
+    let plain = run(&[]).expect(0);
+    let predicted = run(&["--predictions", "classes.csv"]).expect(0);
+    assert_ne!(plain.out, predicted.out);
+    run(&["--predictions", "requests.csv"]).expect(2).says("actual_output_tokens");
+}
+
+#[test]
 fn a_report_with_every_run_and_the_same_twice() {
     let desk = Desk::new();
     let more = ["--compare", "ours,dynamo", "--load", "1,20", "--report"];
