@@ -37,7 +37,7 @@ fn policies_beside_each_other_and_the_same_twice() {
 fn predictions_come_from_a_table() {
     let desk = Desk::new();
     let rows: String = (0..200).map(|tokens| format!("{tokens},{}\n", tokens / 50)).collect();
-    desk.write("classes.csv", &format!("actual_output_tokens,predicted_class\n{rows}"));
+    desk.write("classes.csv", format!("actual_output_tokens,predicted_class\n{rows}"));
     let digest = |more: &[&str]| runs(&simulate(&desk, &[&["--compare", "ours"], more].concat()).expect(0))[0].pop();
     // The jobs of the trace bring predictions of their own, which stand.
     assert_eq!(digest(&["--predictions", "classes.csv"]), digest(&[]));

@@ -70,13 +70,13 @@ fn at(pool: &str, start_us: u64, end_us: u64) -> (String, u64, Option<u64>) {
 /// no time that is told.
 #[test]
 fn a_job_waits_for_the_prefill_before_it() {
-    for weight in [1, 3, 255] {
+    for weight in [1u8, 3, 255] {
         let mut buffers = Buffers::new();
-        let mut run = Run::new(&mut buffers, &["a"], &weighing(weight));
+        let mut run = Run::new(&mut buffers, &["a"], &weighing(weight.into()));
         assert_eq!(run.submit(0, "first", 400), at("a", 5_000, 605_000));
-        assert_eq!(run.latency_us(0), 5_000 + weight as u64 * 500_000);
+        assert_eq!(run.latency_us(0), 5_000 + u64::from(weight) * 500_000);
         assert_eq!(run.submit(0, "second", 100), at("a", 505_000, 805_000));
-        assert_eq!(run.latency_us(0), 5_000 + weight as u64 * 700_000);
+        assert_eq!(run.latency_us(0), 5_000 + u64::from(weight) * 700_000);
     }
 }
 
