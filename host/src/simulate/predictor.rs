@@ -22,7 +22,7 @@ use crate::import::{ImportError, Refusals};
 use crate::random::Random;
 
 const COLUMNS: [&str; 2] = ["actual_output_tokens", "predicted_class"];
-/// So many answers are about as long as a request's.
+/// So many answers are about as long as a request's, at least.
 const ALIKE: usize = 64;
 /// Of all that is drawn from a seed, these numbers.
 const DRAWS: u64 = 0x7072_6564_6963_7400;
@@ -86,10 +86,18 @@ impl Predictor {
     }
 
     fn predict(&self, output_tokens: u32, random: &mut Random) -> u32 {
+        self.class_tokens[&random.pick(self.alike(output_tokens)).class]
+    }
+
+    /// The answers of just this length, where they are many; else those around it.
+    fn alike(&self, output_tokens: u32) -> &[Answer] {
         let place = self.answers.partition_point(|answer| answer.tokens < output_tokens);
+        let end = self.answers.partition_point(|answer| answer.tokens <= output_tokens);
+        if end - place >= ALIKE {
+            return &self.answers[place..end];
+        }
         let start = place.saturating_sub(ALIKE / 2).min(self.answers.len().saturating_sub(ALIKE));
-        let alike = &self.answers[start..self.answers.len().min(start + ALIKE)];
-        self.class_tokens[&random.pick(alike).class]
+        &self.answers[start..self.answers.len().min(start + ALIKE)]
     }
 }
 
