@@ -73,8 +73,7 @@ fn absolute_us(errors: &[Error], rank_permille: u32) -> u64 {
     all.permille(rank_permille).unwrap()
 }
 
-/// With a distribution's numbers, which have no sign, in the same order.
 fn signed_us(errors: &[Error], rank_permille: u32) -> i64 {
-    let shifted: Distribution = errors.iter().map(|error| error.signed_us.cast_unsigned() ^ (1 << 63)).collect();
-    (shifted.permille(rank_permille).unwrap() ^ (1 << 63)).cast_signed()
+    let all: Distribution<i64> = errors.iter().map(|error| error.signed_us).collect();
+    all.permille(rank_permille).unwrap()
 }

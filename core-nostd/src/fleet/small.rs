@@ -555,17 +555,7 @@ impl<
             })
         });
     }
-}
 
-impl<
-    const POOLS: usize,
-    const LISTS: usize,
-    const NAMES: usize,
-    const DEVICES: usize,
-    const ID_BYTES: usize,
-    const NAME_BYTES: usize,
-> SmallFleet<POOLS, LISTS, NAMES, DEVICES, ID_BYTES, NAME_BYTES>
-{
     fn handle_of(&self, slot: u32) -> PoolHandle {
         PoolHandle { slot, generation: self.generation_of(slot) }
     }

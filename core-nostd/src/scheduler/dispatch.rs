@@ -203,9 +203,9 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
     /// The next job that waited too long. QUEUE-12.
     pub(super) fn expire_waiting(&mut self, observer: &mut impl Observer) -> Option<Action> {
         let departed = self.queue.expire(self.now_us)?;
-        let retry_after_ms = self.retry_after_ms(departed.class);
+        let retry_after_ms = self.retry_after_ms(departed.facts.class);
         let refusal = Refusal::later(RefusalCode::QueueTimeout, None, retry_after_ms);
-        let waited_us = self.now_us.saturating_sub(departed.arrived_us);
+        let waited_us = self.now_us.saturating_sub(departed.facts.arrived_us);
         self.leave(&departed, observer, |job| Event::JobTimedOut { job, refusal, waited_us });
         Some(Action::Drop { job_id: departed.id, refusal })
     }
@@ -220,13 +220,13 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
     ) {
         let work = departed.work();
         self.settle(&work, &UsageFacts::default());
-        self.class_left(departed.class);
+        self.class_left(departed.facts.class);
         // QUEUE-13: it may have been the one at which passes had to stop.
         self.todo.pass = true;
         self.jobs.with(departed.slot, |spec| {
             let job = facts_of(spec, work.prompt_tokens, work.output_tokens);
             observer.observe(self.now_us, &event(job));
-            self.observe_depth(spec.engine, departed.class, observer);
+            self.observe_depth(spec.engine, departed.facts.class, observer);
         });
     }
 

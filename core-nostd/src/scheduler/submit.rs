@@ -252,9 +252,9 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
     /// A waiting job lost its place to a newcomer. QUEUE-4.
     fn evict(&mut self, victim: &Departed<WaitingJob>, observer: &mut impl Observer) {
         let label = FullPolicy::DropLru.label();
-        let retry_after_ms = self.retry_after_ms(victim.class);
+        let retry_after_ms = self.retry_after_ms(victim.facts.class);
         let refusal = Refusal::later(RefusalCode::QueueFullDropLru, Some(label), retry_after_ms);
-        let waited_us = self.now_us.saturating_sub(victim.arrived_us);
+        let waited_us = self.now_us.saturating_sub(victim.facts.arrived_us);
         self.leave(victim, observer, |job| Event::JobEvicted { job, refusal, waited_us });
         self.todo.held = Some(Action::Drop { job_id: victim.id.clone(), refusal });
     }

@@ -6,27 +6,23 @@
 
 use crate::codec::{Writer, encode_job, job_bytes, with_job};
 use crate::input::JobSpec;
-use crate::values::index::index;
+use crate::storage::Stretches;
 
 /// Bytes of the length that stands before a waiting job's own.
 const LENGTH_BYTES: usize = 2;
 
 /// Waiting jobs as bytes: a stretch for each slot of the queue.
 #[derive(Debug, Default)]
-pub(super) struct JobStore<'a> {
-    bytes: &'a mut [u8],
-    stride: usize,
-}
+pub(super) struct JobStore<'a>(Stretches<'a>);
 
 impl<'a> JobStore<'a> {
     pub(super) fn new(bytes: &'a mut [u8], slots: u32) -> Self {
-        let stride = bytes.len().checked_div(index(slots)).unwrap_or(0);
-        Self { bytes, stride }
+        Self(Stretches::new(bytes, slots, usize::MAX))
     }
 
     /// Bytes that one job may take: below 2^16.
     pub(super) fn room(&self) -> usize {
-        self.stride.saturating_sub(LENGTH_BYTES).min(usize::from(u16::MAX))
+        self.0.stride().saturating_sub(LENGTH_BYTES).min(usize::from(u16::MAX))
     }
 
     pub(super) fn fits(&self, job: &JobSpec<'_>) -> bool {
@@ -35,7 +31,7 @@ impl<'a> JobStore<'a> {
 
     /// Keeps a job that [fits](Self::fits).
     pub(super) fn put(&mut self, slot: u32, job: &JobSpec<'_>) {
-        let stretch = stretch_mut(self.bytes, self.stride, slot);
+        let stretch = self.0.get_mut(slot);
         let Some((length, room)) = stretch.and_then(<[u8]>::split_first_chunk_mut::<LENGTH_BYTES>) else { return };
         let mut writer = Writer::new(room);
         // It fits: the guardrails of the admission asked.
@@ -49,14 +45,7 @@ impl<'a> JobStore<'a> {
 
     /// The job in the binary form of the codec.
     pub(super) fn get(&self, slot: u32) -> Option<&[u8]> {
-        let start = index(slot).saturating_mul(self.stride);
-        let stretch = self.bytes.get(start..start.saturating_add(self.stride))?;
-        let (length, room) = stretch.split_first_chunk::<LENGTH_BYTES>()?;
+        let (length, room) = self.0.get(slot)?.split_first_chunk::<LENGTH_BYTES>()?;
         room.get(..usize::from(u16::from_le_bytes(*length)))
     }
-}
-
-fn stretch_mut(bytes: &mut [u8], stride: usize, slot: u32) -> Option<&mut [u8]> {
-    let start = index(slot).saturating_mul(stride);
-    bytes.get_mut(start..start.saturating_add(stride))
 }

@@ -80,7 +80,7 @@ impl WaitingJob {
 
 impl Departed<WaitingJob> {
     pub(super) fn work(&self) -> Work {
-        self.payload.work(&self.facts())
+        self.payload.work(&self.facts)
     }
 }
 

@@ -4,13 +4,16 @@
 //! IdTable ─┬─ waiting jobs (scheduler::queue)
 //!          ├─ leases       (scheduler::leases)
 //!          └─ sessions     (scheduler::sessions)
-//! Texts ───── the ids of each, whose jobs wait, the models of leases
+//! Stretches ┬─ Texts: the ids of each, whose jobs wait, the models of leases
+//!           └─ the wishes of waiting jobs (scheduler::waiting)
 //! ```
 
 mod id_table;
 pub(crate) mod list;
+mod stretches;
 mod texts;
 
 pub(crate) use id_table::MaybeTicket;
 pub use id_table::{IdSlot, IdTable, InsertError, Ticket};
+pub(crate) use stretches::Stretches;
 pub(crate) use texts::Texts;

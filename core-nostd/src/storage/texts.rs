@@ -5,33 +5,28 @@
 //!
 //! Invariant: a stretch begins with the length of a text that was whole when it was put there.
 
-use crate::values::index::index;
+use super::Stretches;
 
 /// Texts of at most as many bytes as the owner has room for, by slot.
 #[derive(Debug)]
-pub(crate) struct Texts<'a> {
-    bytes: &'a mut [u8],
-    /// Bytes of a stretch: 0 where nothing fits.
-    stride: usize,
-}
+pub(crate) struct Texts<'a>(Stretches<'a>);
 
 impl<'a> Texts<'a> {
     /// No texts; an equal part of the bytes for each of `slots`, of texts of at most `max_bytes`.
     pub(crate) fn new(bytes: &'a mut [u8], slots: u32, max_bytes: usize) -> Self {
-        let stride = bytes.len().checked_div(index(slots)).unwrap_or(0).min(max_bytes.saturating_add(1));
-        Self { bytes, stride }
+        Self(Stretches::new(bytes, slots, max_bytes.saturating_add(1)))
     }
 
     /// Bytes that a text may have.
     pub(crate) const fn room(&self) -> usize {
-        self.stride.saturating_sub(1)
+        self.0.stride().saturating_sub(1)
     }
 
     /// Keeps a text; says whether it has room, else the slot's text is empty.
     pub(crate) fn put(&mut self, slot: u32, text: &str) -> bool {
-        let start = index(slot).saturating_mul(self.stride);
-        let stretch = self.bytes.get_mut(start..start.saturating_add(self.stride));
-        let Some((length, room)) = stretch.and_then(<[u8]>::split_first_mut) else { return text.is_empty() };
+        let Some((length, room)) = self.0.get_mut(slot).and_then(<[u8]>::split_first_mut) else {
+            return text.is_empty();
+        };
         let fitting = room.get_mut(..text.len());
         let fits = fitting.is_some();
         // A stretch is at most 256 bytes.
@@ -53,10 +48,8 @@ impl<'a> Texts<'a> {
     }
 
     fn bytes_of(&self, slot: u32) -> &[u8] {
-        let start = index(slot).saturating_mul(self.stride);
-        let stretch = self.bytes.get(start..start.saturating_add(self.stride));
-        let text = stretch.and_then(<[u8]>::split_first).and_then(|(&length, text)| text.get(..usize::from(length)));
-        text.unwrap_or_default()
+        let stretch = self.0.get(slot).and_then(<[u8]>::split_first);
+        stretch.and_then(|(&length, text)| text.get(..usize::from(length))).unwrap_or_default()
     }
 }
 

@@ -18,7 +18,7 @@ use crate::simulate::policy::{Ours, OursMemory, OursOptions, Policy, PolicyName,
 use crate::simulate::predictor::Predictor;
 use crate::simulate::report::{Setting, ShownRun, html};
 use crate::simulate::request::{Arrival, Run, Trace};
-use crate::simulate::results::{ClassGroup, Slo, Summary, class_table, table};
+use crate::simulate::results::{ClassGroup, Slo, Summary, class_table, factor, table};
 use crate::simulate::run::{RunOptions, run as simulate};
 use crate::simulate::trace::{self, LoadedTrace, TraceAsk};
 
@@ -117,12 +117,6 @@ impl SimulateArgs {
             .option("--slo", format_args!("ttft_ms={},tpot_ms={}", self.slo.ttft_us / 1000, self.slo.tpot_us / 1000))
             .options("--faults", path(&self.faults))
     }
-}
-
-/// A load as it is written.
-fn factor(load_permille: u32) -> String {
-    let text = format!("{}.{:03}", load_permille / 1000, load_permille % 1000);
-    text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 /// A factor of at least 1/1000, exact to that.

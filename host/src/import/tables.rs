@@ -15,7 +15,7 @@ use std::path::Path;
 use std::str;
 
 use csv::ByteRecord;
-use orchestrator_core::limits::BYTES_MAX;
+use orchestrator_core::limits::{BYTES_MAX, TOKENS_MAX};
 
 use super::cells;
 use super::check;
@@ -150,6 +150,17 @@ impl<'a> Row<'a> {
     /// A whole number from 0 to `max` that must stand.
     pub(crate) fn required_integer(&self, column: &'static str, max: u64) -> Result<u64, BadCell> {
         self.integer(column, max)?.ok_or_else(|| BadCell::new(column, "is blank"))
+    }
+
+    /// A whole number from 0 to `max` that must stand, of 32 bits.
+    pub(crate) fn required_u32(&self, column: &'static str, max: u32) -> Result<u32, BadCell> {
+        let value = self.required_integer(column, max.into())?;
+        u32::try_from(value).map_err(|_| BadCell::new(column, "is too large"))
+    }
+
+    /// Tokens, which must stand.
+    pub(crate) fn tokens(&self, column: &'static str) -> Result<u32, BadCell> {
+        self.required_u32(column, TOKENS_MAX)
     }
 
     /// A finite number of at least 0, if the cell is not blank.

@@ -133,11 +133,7 @@ fn azure(mut table: Table, arrival_max_ms: u64, refused: &mut Refusals) -> Resul
 
 fn azure_request(row: &Row<'_>, arrival_max_ms: u64, number: u64) -> Result<Request, BadCell> {
     let arrival_ms = row.required_integer("arrival_ms", arrival_max_ms)?;
-    let tokens = |column| {
-        let value = row.required_integer(column, u64::from(TOKENS_MAX))?;
-        u32::try_from(value).map_err(|_| BadCell::new(column, "is too large"))
-    };
-    let (prompt_tokens, output_tokens) = (tokens("input_tokens")?, tokens("output_tokens")?);
+    let (prompt_tokens, output_tokens) = (row.tokens("input_tokens")?, row.tokens("output_tokens")?);
     Ok(Request { arrival_ms, row: number, prompt_tokens, output_tokens })
 }
 

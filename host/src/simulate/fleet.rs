@@ -83,6 +83,19 @@ impl FleetRows {
         }
         Ok(Self(rows))
     }
+
+    /// Pools by id, engine and slots, with nothing else of note, for tests.
+    #[cfg(test)]
+    pub(super) fn plain(pools: &[(&str, &str, u32)]) -> Self {
+        let row = |&(id, engine, slots): &(&str, &str, u32)| {
+            serde_json::json!({
+                "id": id, "engine": engine, "slots_total": slots, "slots_free": slots,
+                "vram_total_bytes": 9, "vram_free_bytes": 9,
+            })
+            .to_string()
+        };
+        Self((1..).zip(pools.iter().map(row)).collect())
+    }
 }
 
 /// One pool.

@@ -14,8 +14,6 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use orchestrator_core::limits::TOKENS_MAX;
-
 use super::request::Trace;
 use crate::import::tables::{BadCell, Row, Table};
 use crate::import::{ImportError, Refusals};
@@ -102,32 +100,16 @@ impl Predictor {
 }
 
 fn answer(row: &Row<'_>) -> Result<Answer, BadCell> {
-    let integer = |column, max: u32| {
-        let value = row.required_integer(column, max.into())?;
-        u32::try_from(value).map_err(|_| BadCell::new(column, "is too large"))
-    };
-    Ok(Answer { tokens: integer(COLUMNS[0], TOKENS_MAX)?, class: integer(COLUMNS[1], u32::MAX)? })
+    Ok(Answer { tokens: row.tokens(COLUMNS[0])?, class: row.required_u32(COLUMNS[1], u32::MAX)? })
 }
 
 #[cfg(test)]
 mod tests {
-    use orchestrator_core::Priority;
-
     use super::*;
-    use crate::simulate::request::{Arrival, Request};
+    use crate::simulate::request::Request;
 
     fn asked(output_tokens: u32, predicted_output_tokens: Option<u32>) -> Request {
-        Request {
-            arrival: Arrival::At { at_us: 0 },
-            model: 0,
-            session: None,
-            priority: Priority::Batch,
-            prompt_tokens: 1,
-            output_tokens,
-            predicted_output_tokens,
-            prefix_blocks: 0..0,
-            deadline_us: None,
-        }
+        Request { output_tokens, predicted_output_tokens, ..Request::plain() }
     }
 
     fn predictions(predictor: &Predictor, requests: Vec<Request>, seed: u64) -> Vec<Option<u32>> {

@@ -143,3 +143,21 @@ pub struct Run {
     /// Over all outcomes.
     pub digest: u64,
 }
+
+#[cfg(test)]
+impl Request {
+    /// A request of which nothing is special, for tests to build others from.
+    pub(super) const fn plain() -> Self {
+        Self {
+            arrival: Arrival::At { at_us: 0 },
+            model: 0,
+            session: None,
+            priority: Priority::Batch,
+            prompt_tokens: 1,
+            output_tokens: 1,
+            predicted_output_tokens: None,
+            prefix_blocks: 0..0,
+            deadline_us: None,
+        }
+    }
+}

@@ -425,11 +425,10 @@ impl<'a, T> Queue<'a, T> {
         let id = Id::try_from(self.jobs.id(ticket)?).ok()?;
         self.order.leave(&mut self.jobs, at, exit == Exit::InTurn);
         let job = self.jobs.remove(ticket)?;
-        let WaitingFacts { class, tokens, arrived_us, deadline_at_us, overtaken } = job.facts();
-        let count = self.counts.get_mut(class);
+        let facts = job.facts();
+        let count = self.counts.get_mut(facts.class);
         count.jobs = count.jobs.saturating_sub(1);
-        count.tokens = count.tokens.saturating_sub(tokens.into());
-        let payload = job.payload;
-        Some(Departed { id, slot: at, class, tokens, arrived_us, deadline_at_us, overtaken, payload })
+        count.tokens = count.tokens.saturating_sub(facts.tokens.into());
+        Some(Departed { id, slot: at, facts, payload: job.payload })
     }
 }

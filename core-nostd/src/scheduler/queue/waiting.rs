@@ -58,27 +58,10 @@ pub struct Departed<T> {
     pub id: Id,
     /// The slot that it had: another job's from the next arrival on.
     pub slot: u32,
-    /// Its class.
-    pub class: Priority,
-    /// Its prompt and output tokens.
-    pub tokens: u32,
-    /// When it came, in µs.
-    pub arrived_us: u64,
-    /// When it should have been done, in µs.
-    pub deadline_at_us: Option<u64>,
-    /// How often a job behind it was served before it. QUEUE-13.
-    pub overtaken: u32,
+    /// What was to say of it while it waited.
+    pub facts: WaitingFacts,
     /// What its owner stored with it.
     pub payload: T,
-}
-
-impl<T> Departed<T> {
-    /// What was to say of it while it waited.
-    #[must_use]
-    pub const fn facts(&self) -> WaitingFacts {
-        let Self { class, tokens, arrived_us, deadline_at_us, overtaken, .. } = *self;
-        WaitingFacts { class, tokens, arrived_us, deadline_at_us, overtaken }
-    }
 }
 
 /// What is to say of a waiting job.

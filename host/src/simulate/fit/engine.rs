@@ -95,10 +95,10 @@ struct PrefillBound {
 
 impl PrefillBound {
     fn of(observed: &[Observed]) -> Self {
-        let middle = |values: Vec<u64>| median(values).unwrap_or(0).clamp(1, 1 << 40);
+        let middle = |value: fn(&Observed) -> u64| median(observed.iter().map(value)).unwrap_or(0).clamp(1, 1 << 40);
         Self {
-            prompt_tokens: middle(observed.iter().map(|one| one.asked.prompt_tokens.into()).collect()),
-            time_us: middle(observed.iter().map(|one| one.times.prefill_us()).collect()),
+            prompt_tokens: middle(|one| one.asked.prompt_tokens.into()),
+            time_us: middle(|one| one.times.prefill_us()),
         }
     }
 }

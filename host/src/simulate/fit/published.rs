@@ -4,6 +4,7 @@
 //! and a least square would be theirs alone.
 
 use super::Observed;
+use crate::simulate::results::Distribution;
 
 /// What a pool publishes of its speed, as rows have it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,9 +40,9 @@ pub fn published_rates(observed: &[Observed]) -> Option<PublishedRates> {
         (i128::from(decode_us) << 10).checked_div(i128::from(one.asked.output_tokens))
     });
     Some(PublishedRates {
-        first_token_us: unsigned(median(bases.collect())?),
+        first_token_us: unsigned(median(bases)?),
         prefill_q10: unsigned(prefill_q10),
-        decode_q10: unsigned(median(decode_q10.collect())?),
+        decode_q10: unsigned(median(decode_q10)?),
     })
 }
 
@@ -50,7 +51,6 @@ fn unsigned(value: i128) -> u64 {
 }
 
 /// The lower one of the two in the middle.
-pub(super) fn median<T: Ord + Copy>(mut values: Vec<T>) -> Option<T> {
-    let middle = values.len().checked_sub(1)? / 2;
-    Some(*values.select_nth_unstable(middle).1)
+pub(super) fn median<T: Ord + Copy>(values: impl IntoIterator<Item = T>) -> Option<T> {
+    Distribution::from_iter(values).permille(500)
 }

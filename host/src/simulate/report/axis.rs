@@ -5,6 +5,8 @@
 
 use std::ops::Range;
 
+use crate::simulate::results::factor;
+
 /// A decade, in positions of a logarithmic axis.
 const DECADE: i64 = 1000;
 /// Around 0 a signed axis is as good as linear up to this.
@@ -158,11 +160,9 @@ impl Axis {
     }
 }
 
-/// A load, as a factor.
+/// A load, as a factor with its sign.
 pub(super) fn load_text(load_permille: u32) -> String {
-    let (whole, part) = (load_permille / 1000, format!("{:03}", load_permille % 1000));
-    let part = part.trim_end_matches('0');
-    if part.is_empty() { format!("{whole}\u{d7}") } else { format!("{whole}.{part}\u{d7}") }
+    format!("{}\u{d7}", factor(load_permille))
 }
 
 /// A count or a time as a position; more than any axis has is its end.

@@ -15,14 +15,7 @@ const HOSTILE: &str = "<script>alert('\"&\u{1}')</script>";
 
 /// Two pools, the engine of one of which is named so; requests for a model of that name.
 fn page(name: &str, runs: &[ShownRun]) -> String {
-    let pool = |id: &str, engine: &str| {
-        let id_and_engine = format!("\"id\":{},\"engine\":{}", serde_json::json!(id), serde_json::json!(engine));
-        format!("{{{id_and_engine},\"slots_total\":4,\"slots_free\":4,\"vram_total_bytes\":9,\"vram_free_bytes\":9}}")
-    };
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("fleet.json");
-    std::fs::write(&path, format!("{{\"version\":1,\"pools\":[{},{}]}}", pool(name, name), pool("b", "vllm"))).unwrap();
-    let rows = FleetRows::read(&path, &mut Warnings::default()).unwrap();
+    let rows = FleetRows::plain(&[(name, name, 4), ("b", "vllm", 4)]);
     let fleet = SimFleet::new(&rows, EngineModel::default(), 1, &mut Warnings::default()).unwrap();
     let file = FileCount { file: name.into(), kind: Kind::Azure, requests: 3, left_out: 0 };
     let trace = Trace { models: vec![name.to_owned(); 9], ..Trace::default() };

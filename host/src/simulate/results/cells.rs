@@ -4,6 +4,12 @@ use super::Distribution;
 
 const NONE: &str = "-";
 
+/// A load, as a factor.
+pub(crate) fn factor(load_permille: u32) -> String {
+    let text = format!("{}.{:03}", load_permille / 1000, load_permille % 1000);
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
 /// A share, in %.
 pub(in crate::simulate) fn percent(permille: u64) -> String {
     format!("{}.{}", permille / 10, permille % 10)
@@ -33,6 +39,7 @@ mod tests {
     #[test]
     fn cells() {
         assert_eq!((percent(0), percent(57), percent(1000)), ("0.0".into(), "5.7".into(), "100.0".into()));
+        assert_eq!([1, 500, 1250, 10_000].map(factor), ["0.001", "0.5", "1.25", "10"]);
         assert_eq!(percent_or_none(None), "-");
         let times = Distribution::from_iter([1001, 2000]);
         assert_eq!((milliseconds(&times, 500), milliseconds(&times, 1000)), ("2".into(), "2".into()));

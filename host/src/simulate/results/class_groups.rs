@@ -69,17 +69,10 @@ mod tests {
     use crate::simulate::fleet::{EngineModel, FleetRows};
 
     fn groups_of(slots: impl IntoIterator<Item = u32>, busy: Option<&Summary>) -> Vec<ClassGroup> {
-        let pool = |(number, slots): (usize, u32)| {
-            format!(
-                r#"{{"id":"p{number}","engine":"vllm","slots_total":{slots},"slots_free":0,"vram_total_bytes":9,
-                "vram_free_bytes":9}}"#
-            )
-        };
-        let pools: Vec<_> = slots.into_iter().enumerate().map(pool).collect();
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("fleet.json");
-        std::fs::write(&path, format!(r#"{{"version":1,"pools":[{}]}}"#, pools.join(","))).unwrap();
-        let rows = FleetRows::read(&path, &mut Warnings::default()).unwrap();
+        let named: Vec<_> =
+            slots.into_iter().enumerate().map(|(number, slots)| (format!("p{number}"), slots)).collect();
+        let pools: Vec<_> = named.iter().map(|(id, slots)| (&**id, "vllm", *slots)).collect();
+        let rows = FleetRows::plain(&pools);
         ClassGroup::of(&SimFleet::new(&rows, EngineModel::default(), 1, &mut Warnings::default()).unwrap(), busy)
     }
 

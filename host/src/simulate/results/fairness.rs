@@ -55,20 +55,9 @@ mod tests {
     use orchestrator_core::Priority;
 
     use super::*;
-    use crate::simulate::request::Arrival;
 
     fn asked(session: Option<u32>, priority: Priority) -> Request {
-        Request {
-            arrival: Arrival::At { at_us: 0 },
-            model: 0,
-            session,
-            priority,
-            prompt_tokens: 1,
-            output_tokens: 1,
-            predicted_output_tokens: None,
-            prefix_blocks: 0..0,
-            deadline_us: None,
-        }
+        Request { session, priority, ..Request::plain() }
     }
 
     fn fairness(requests: &[(Request, bool)]) -> Option<u64> {

@@ -11,6 +11,7 @@ mod slo;
 mod summary;
 mod table;
 
+pub(crate) use cells::factor;
 pub(super) use cells::{milliseconds, percent, percent_or_none, signed_milliseconds};
 pub use class_groups::ClassGroup;
 pub use percentile::Distribution;

@@ -150,26 +150,10 @@ fn span_us(outcomes: &[Outcome]) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use orchestrator_core::Priority;
-
     use super::*;
     use crate::input::Warnings;
     use crate::simulate::fleet::{EngineModel, FleetRows};
-    use crate::simulate::request::{Arrival, Sample};
-
-    fn asked() -> Request {
-        Request {
-            arrival: Arrival::At { at_us: 0 },
-            model: 0,
-            session: None,
-            priority: Priority::Batch,
-            prompt_tokens: 100,
-            output_tokens: 11,
-            predicted_output_tokens: None,
-            prefix_blocks: 0..0,
-            deadline_us: None,
-        }
-    }
+    use crate::simulate::request::Sample;
 
     fn outcome(arrived_us: u64, first_token_us: Option<u64>, ended_us: u64, end: End) -> Outcome {
         Outcome {
@@ -188,19 +172,9 @@ mod tests {
 
     #[test]
     fn by_hand() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("fleet.json");
-        let pool = |id: &str, slots: u32| {
-            format!(
-                r#"{{"id":"{id}","engine":"vllm","slots_total":{slots},"slots_free":{slots},"vram_total_bytes":9,
-                "vram_free_bytes":9}}"#
-            )
-        };
-        let pools = [pool("a", 1), pool("b", 3)].join(",");
-        std::fs::write(&path, format!(r#"{{"version":1,"pools":[{pools}]}}"#)).unwrap();
-        let rows = FleetRows::read(&path, &mut Warnings::default()).unwrap();
+        let rows = FleetRows::plain(&[("a", "vllm", 1), ("b", "vllm", 3)]);
         let fleet = SimFleet::new(&rows, EngineModel::default(), 1, &mut Warnings::default()).unwrap();
-        let mut requests = vec![asked(); 4];
+        let mut requests = vec![Request { prompt_tokens: 100, output_tokens: 11, ..Request::plain() }; 4];
         // Just in time, a moment late, lost in time; the fourth has none.
         for (request, deadline_us) in requests.iter_mut().zip([1100, 800, 1000]) {
             request.deadline_us = Some(deadline_us);

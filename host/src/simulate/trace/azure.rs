@@ -1,6 +1,6 @@
 //! A table of requests with their times: `arrival_ms,input_tokens,output_tokens`.
 
-use orchestrator_core::limits::{TIME_MAX_US, TOKENS_MAX};
+use orchestrator_core::limits::TIME_MAX_US;
 
 use super::error::TraceError;
 use super::part::Part;
@@ -27,16 +27,10 @@ pub(super) fn read(mut table: Table, part: &mut Part<'_>, refused: &mut Refusals
 /// A row's arrival in µs, its prompt's tokens and those of its output.
 pub(super) fn open_request(row: &Row<'_>) -> Result<(u64, u32, u32), BadCell> {
     let at_us = micros(row, "arrival_ms")?.ok_or_else(|| BadCell::new("arrival_ms", "is blank"))?;
-    Ok((at_us, tokens(row, "input_tokens")?, tokens(row, "output_tokens")?))
+    Ok((at_us, row.tokens("input_tokens")?, row.tokens("output_tokens")?))
 }
 
 /// A cell of whole milliseconds in µs.
 pub(super) fn micros(row: &Row<'_>, column: &'static str) -> Result<Option<u64>, BadCell> {
     Ok(row.integer(column, TIME_MAX_US / 1000)?.map(|ms| ms * 1000))
-}
-
-/// A cell of tokens.
-pub(super) fn tokens(row: &Row<'_>, column: &'static str) -> Result<u32, BadCell> {
-    let value = row.required_integer(column, u64::from(TOKENS_MAX))?;
-    u32::try_from(value).map_err(|_| BadCell::new(column, "is too large"))
 }

@@ -15,7 +15,7 @@ use std::ops::Range;
 
 use indexmap::IndexMap;
 
-use super::azure::{micros, tokens};
+use super::azure::micros;
 use super::error::TraceError;
 use super::part::{Part, index_of};
 use crate::import::Refusals;
@@ -64,8 +64,8 @@ pub(super) fn read(mut table: Table, part: &mut Part<'_>, refused: &mut Refusals
 
 fn turn(row: &Row<'_>) -> Result<(String, Turn), BadCell> {
     let blank = |column| move || BadCell::new(column, "is blank");
-    let prompt_tokens = tokens(row, "input_tokens")?;
-    let blocks = tokens(row, "blocks64")?;
+    let prompt_tokens = row.tokens("input_tokens")?;
+    let blocks = row.tokens("blocks64")?;
     if blocks > prompt_tokens.div_ceil(BLOCK_TOKENS) {
         return Err(BadCell::new("blocks64", format!("is {blocks}, more than the prompt has")));
     }
@@ -76,9 +76,9 @@ fn turn(row: &Row<'_>) -> Result<(String, Turn), BadCell> {
         service_us: micros(row, "api_time_ms")?.unwrap_or(0),
         think_us: micros(row, "think_time_ms")?,
         prompt_tokens,
-        output_tokens: tokens(row, "output_tokens")?,
+        output_tokens: row.tokens("output_tokens")?,
         blocks,
-        shared_blocks: tokens(row, "prefix_blocks_any")?.min(blocks),
+        shared_blocks: row.tokens("prefix_blocks_any")?.min(blocks),
     };
     Ok((row.required("session_id")?.to_owned(), turn))
 }

@@ -294,7 +294,8 @@ impl Pair<'_> {
 }
 
 fn assert_same(departed: Option<Departed<u32>>, expected: Option<ModelJob>) {
-    let departed = departed.map(|job| (job.id.to_string(), job.class, job.tokens, job.arrived_us, job.payload));
+    let departed =
+        departed.map(|job| (job.id.to_string(), job.facts.class, job.facts.tokens, job.facts.arrived_us, job.payload));
     assert_eq!(departed, expected.map(|job| (job.id, job.class, job.tokens, job.arrived, job.payload)));
 }
 

@@ -127,7 +127,7 @@ fn victim(rules: QueueRules, waiting: &[&str], newcomer: &Arrival<'_>) -> Result
     let announced = queue.admission(newcomer.class, newcomer.tokens, None, &retry);
     match queue.enqueue(newcomer, 0, 0) {
         Ok(Enqueued { evicted, .. }) => {
-            let class = evicted.as_ref().map(|departed| departed.class);
+            let class = evicted.as_ref().map(|departed| departed.facts.class);
             let accept = class.map_or(Admission::Accept, |class| Admission::AcceptAfterEviction { class });
             assert_eq!(announced, accept);
             assert!(queue.find(newcomer.id).is_some());
@@ -233,7 +233,8 @@ fn weights_are_exact_over_rounds() {
             enqueue(&mut queue, &batch(&format!("b{round}")));
         }
         for _ in 0..10 {
-            let served: Vec<_> = (0..interactive_weight + batch_weight).map(|_| queue.pop(0).unwrap().class).collect();
+            let served: Vec<_> =
+                (0..interactive_weight + batch_weight).map(|_| queue.pop(0).unwrap().facts.class).collect();
             let (first, second) = served.split_at(interactive_weight.into());
             assert!(first.iter().all(|&class| class == INTERACTIVE), "{served:?}");
             assert!(second.iter().all(|&class| class == BATCH), "{served:?}");
@@ -337,7 +338,7 @@ proptest::proptest! {
             for _ in 0..2 {
                 let departed = queue.pop(0).unwrap();
                 if let Some(sum) = served.get_mut(departed.payload as usize) {
-                    *sum += i64::from(departed.tokens);
+                    *sum += i64::from(departed.facts.tokens);
                 }
             }
             proptest::prop_assert!((served[0] - served[1]).abs() <= i64::from(quantum) + 2 * 80, "{:?}", served);
@@ -457,8 +458,8 @@ fn with_aging_nothing_starves() {
                 let _ = queue.enqueue(&Arrival { tenant: "b", ..batch(&format!("b{round}")) }, 0, now_us);
             }
             let departed = queue.pop(now_us).unwrap();
-            if departed.class == BATCH {
-                longest_us = longest_us.max(now_us - departed.arrived_us);
+            if departed.facts.class == BATCH {
+                longest_us = longest_us.max(now_us - departed.facts.arrived_us);
             }
         }
         let oldest_us = queue.next_expiry_us().unwrap() - queue.rules().ttl_us;
@@ -484,7 +485,7 @@ fn jobs_expire() {
     }
     assert_eq!((queue.next_expiry_us(), queue.expire(109)), (Some(110), None));
     let expired = queue.expire(110).unwrap();
-    assert_eq!((expired.id.as_str(), expired.arrived_us, expired.payload), ("b1", 10, 7));
+    assert_eq!((expired.id.as_str(), expired.facts.arrived_us, expired.payload), ("b1", 10, 7));
     assert_eq!(queue.expire(110).unwrap().id, "i1");
     assert_eq!((queue.expire(129), queue.next_expiry_us()), (None, Some(130)));
     queue.set_rules(rules(|rules| rules.ttl_us = 0));
@@ -562,7 +563,7 @@ fn time_does_not_go_back() {
     let mut room = Room::new(1, 0);
     let mut queue = room.queue(rules(|_| {}));
     let _ = queue.enqueue(&batch("a"), 0, 40).unwrap();
-    assert_eq!(queue.pop(0).unwrap().arrived_us, 40);
+    assert_eq!(queue.pop(0).unwrap().facts.arrived_us, 40);
     let late = queue.enqueue(&batch("b"), 0, 5).unwrap().ticket;
     assert_eq!(queue.facts(late).unwrap().arrived_us, 40);
 }
