@@ -50,6 +50,18 @@ pub struct ResolvedJob {
 }
 
 impl ResolvedJob {
+    /// Room for a job.
+    #[inline(always)] // Made where it stays.
+    pub(crate) const fn new() -> Self {
+        Self {
+            row: JobRow::UNNAMED,
+            pin: RankRange { start: 0, end: 0 },
+            prefer: Vec::new(),
+            avoid: Vec::new(),
+            labels: Vec::new(),
+        }
+    }
+
     /// The job's numbers.
     #[must_use]
     pub const fn row(&self) -> &JobRow {
@@ -68,6 +80,26 @@ impl ValidJob<'_> {
     /// Looks the job's names up in a fleet. O(hints²) at worst for hints out of order, with at most 64 of a kind.
     #[must_use]
     pub fn resolve(&self, fleet: &impl Directory) -> ResolvedJob {
+        let mut resolved = ResolvedJob::new();
+        self.resolve_into(fleet, &mut resolved);
+        resolved
+    }
+
+    /// The same where `job` stays: its lists are large, and to move them costs more than all else here.
+    pub(crate) fn resolve_into(&self, fleet: &impl Directory, job: &mut ResolvedJob) {
+        let hints = &self.spec().placement;
+        let pinned = hints.pin_pool_id.filter(|_| self.mode() == PlacementMode::Pin);
+        job.row = self.resolve_row(fleet);
+        job.pin = pinned.map_or(RankRange::default(), |id| fleet.ranks_of(id));
+        resolve_pools(fleet, hints.prefer_pools, &mut job.prefer);
+        resolve_pools(fleet, hints.avoid_pools, &mut job.avoid);
+        let foreign = resolve_labels(fleet, hints.require_labels, &mut job.labels);
+        job.row.flags.set(JobFlags::FOREIGN_LABEL, foreign);
+    }
+
+    /// Looks up all names but those of the hints' lists: what a commit needs to know.
+    #[must_use]
+    pub fn resolve_row(&self, fleet: &impl Directory) -> JobRow {
         let (spec, mut row) = (self.spec(), *self.facts());
         let text = |name: Option<&str>| asked(fleet, NameKind::Text, name);
         row.engine = asked(fleet, NameKind::Engine, Some(spec.engine));
@@ -78,17 +110,7 @@ impl ValidJob<'_> {
         row.session = spec.session_id.and_then(|id| fleet.find(NameKind::Session, id)).unwrap_or(NameId::NONE);
         row.flags.set_mode(self.mode(), spec.placement.allow_fallback);
         self.resolve_bits(fleet, &mut row);
-
-        let hints = &spec.placement;
-        let pinned = hints.pin_pool_id.filter(|_| self.mode() == PlacementMode::Pin);
-        let pin = pinned.map_or(RankRange::default(), |id| fleet.ranks_of(id));
-        // The lists are filled where they stay: to move them costs more than all else here.
-        let mut job = ResolvedJob { row, pin, prefer: Vec::new(), avoid: Vec::new(), labels: Vec::new() };
-        resolve_pools(fleet, hints.prefer_pools, &mut job.prefer);
-        resolve_pools(fleet, hints.avoid_pools, &mut job.avoid);
-        let foreign = resolve_labels(fleet, hints.require_labels, &mut job.labels);
-        job.row.flags.set(JobFlags::FOREIGN_LABEL, foreign);
-        job
+        row
     }
 
     fn resolve_bits(&self, fleet: &impl Directory, row: &mut JobRow) {

@@ -9,7 +9,6 @@ use crate::error::Problem;
 use crate::limits::{EXTENSIONS_MAX, NAME_BYTES_MAX, QUANTIZATIONS_MAX};
 use crate::rows::NameId;
 use crate::values::index::position;
-use crate::values::text::{Name, fold_case};
 
 #[derive(Debug, Clone)]
 struct Entry<const BYTES: usize> {
@@ -18,6 +17,13 @@ struct Entry<const BYTES: usize> {
     name: String<BYTES, u8>,
     /// Seen since [`NameTable::begin`]: spared by [`NameTable::retain`], though no row uses it yet.
     fresh: bool,
+}
+
+impl<const BYTES: usize> Entry<BYTES> {
+    fn is_called(&self, kind: NameKind, name: &str) -> bool {
+        let stored = self.name.as_str();
+        self.kind == kind && if ignores_case(kind) { stored.eq_ignore_ascii_case(name) } else { stored == name }
+    }
 }
 
 /// At most `N` names of all kinds, of at most `BYTES` bytes each.
@@ -40,8 +46,7 @@ impl<const N: usize, const BYTES: usize> NameTable<N, BYTES> {
 
     /// The number of a name, if the table has it.
     pub(super) fn find(&self, kind: NameKind, name: &str) -> Option<NameId> {
-        let folded = canonical(kind, name)?;
-        let entry = self.entries.iter().find(|entry| entry.kind == kind && entry.name.as_str() == folded.as_str())?;
+        let entry = self.entries.iter().find(|entry| entry.is_called(kind, name))?;
         Some(NameId(entry.number))
     }
 
@@ -53,14 +58,15 @@ impl<const N: usize, const BYTES: usize> NameTable<N, BYTES> {
 
     /// The number of a name, new if need be.
     pub(super) fn intern(&mut self, kind: NameKind, name: &str) -> Result<NameId, Problem> {
-        let folded = canonical(kind, name).ok_or(Problem::TooLong { max_bytes: NAME_BYTES_MAX })?;
-        if let Some(entry) =
-            self.entries.iter_mut().find(|entry| entry.kind == kind && entry.name.as_str() == folded.as_str())
-        {
+        if let Some(entry) = self.entries.iter_mut().find(|entry| entry.is_called(kind, name)) {
             entry.fresh = true;
             return Ok(NameId(entry.number));
         }
-        let name = String::try_from(folded.as_str()).map_err(|_| Problem::TooLong { max_bytes: BYTES })?;
+        let max_bytes = if name.len() > NAME_BYTES_MAX { NAME_BYTES_MAX } else { BYTES };
+        let mut name: String<BYTES, u8> = String::try_from(name).map_err(|_| Problem::TooLong { max_bytes })?;
+        if ignores_case(kind) {
+            name.make_ascii_lowercase();
+        }
         let number = self.free_number(kind)?;
         let entry = Entry { number, kind, name, fresh: true };
         self.entries.push(entry).map_err(|_| Problem::StorageFull { capacity: N })?;
@@ -86,9 +92,10 @@ impl<const N: usize, const BYTES: usize> NameTable<N, BYTES> {
     }
 }
 
-fn canonical(kind: NameKind, name: &str) -> Option<Name> {
+/// Whether one name stands for all its spellings in ASCII. UNIT-5.
+const fn ignores_case(kind: NameKind) -> bool {
     match kind {
-        NameKind::Engine | NameKind::Quantization => fold_case(name),
-        NameKind::Extension | NameKind::Model | NameKind::Text | NameKind::Session => Name::try_from(name).ok(),
+        NameKind::Engine | NameKind::Quantization => true,
+        NameKind::Extension | NameKind::Model | NameKind::Text | NameKind::Session => false,
     }
 }

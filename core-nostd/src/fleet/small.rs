@@ -7,7 +7,7 @@ use heapless::{String, Vec};
 use super::names::NameTable;
 use super::registry::{PoolFacts, PoolHandle, PoolRegistry};
 use crate::commit::{CommitError, Lease, Taken, commit, release, retake};
-use crate::directory::{Directory, NameKind};
+use crate::directory::{Directory, NameKind, ResolvedJob};
 use crate::error::{FieldError, Problem};
 use crate::input::{PoolSnapshot, ValidJob, ValidPool};
 use crate::limits::{DEVICES_MAX, ID_BYTES_MAX, NAME_BYTES_MAX, RESIDENT_MODELS_MAX, TIME_MAX_US};
@@ -323,8 +323,8 @@ impl<
             self.forget_unused_names();
             let _ = self.names.intern(NameKind::Model, job.spec().model_id);
         }
-        let resolved = job.resolve(self);
-        let lease = commit(&mut self.table_mut(), resolved.row(), rank)?;
+        let row = job.resolve_row(self);
+        let lease = commit(&mut self.table_mut(), &row, rank)?;
         let slot = self.slots.get(index(rank)).copied().unwrap_or(0);
         Ok(HeldLease { lease, pool: self.handle_of(slot) })
     }
@@ -359,8 +359,9 @@ impl<
         session: Option<SessionEntry>,
         answer: impl FnOnce(&PlacementInput<'_>) -> R,
     ) -> R {
-        let resolved = job.resolve(self);
         // Filled where they stay: each copy of them would stand on the stack.
+        let mut resolved = ResolvedJob::new();
+        job.resolve_into(self, &mut resolved);
         let mut hashes: Vec<u64, POOLS> = Vec::new();
         if let Some(seed) = policy.spread_seed() {
             for name in &self.pools {

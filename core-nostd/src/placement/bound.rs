@@ -3,7 +3,7 @@
 //!
 //! A pool can do no better than with the model resident and, where it may be warm, the whole prompt cached: less to
 //! load and to prefill never makes an end later, and weights, rounding, saturation and buckets keep that order. Where
-//! the end alone does not tell, `Scorer::has_lost` compares the first word of such a key with the leader's.
+//! the end alone does not tell, `Scorer::key_of_candidate` compares the first word of such a key with the leader's.
 
 use crate::limits::{END_UNKNOWN_US, TIME_MAX_US};
 use crate::policy::{Order, Policy, Weights};
@@ -37,14 +37,14 @@ pub(super) struct LeastEnd {
     applies: bool,
     /// Rank of the pool that the session table names; of none without an entry.
     table_rank: u32,
-    prompt_tokens: u64,
+    prompt_tokens: u32,
     /// The least of them that a pool which may be warm needs to prefill.
-    prompt_tokens_if_warm: u64,
-    output_tokens: u64,
+    prompt_tokens_if_warm: u32,
+    output_tokens: u32,
     /// [`END_UNKNOWN_US`] without a default.
     default_first_token_us: u64,
     /// 0 without a default.
-    default_decode_q10: u64,
+    default_decode_q10: u32,
     /// The bits of [`END_UNKNOWN_US`] without a default rate, else none.
     unknown_without_rate_us: u64,
 }
@@ -52,16 +52,16 @@ pub(super) struct LeastEnd {
 impl LeastEnd {
     pub(super) fn new(job: &JobQuery<'_>, policy: &Policy, uses_warmth: bool) -> Self {
         let predicts = policy.order() == Order::PredictedEnd && policy.performance_aware();
-        let (prompt_tokens, default_decode_q10) = (u64::from(job.row.prompt_tokens), policy.default_decode_q10());
+        let (prompt_tokens, default_decode_q10) = (job.row.prompt_tokens, policy.default_decode_q10());
         Self {
             quantum_shift: policy.quantum_shift(),
             applies: predicts && *policy.weights() == Weights::ONE,
             table_rank: job.session.map_or(u32::MAX, |entry| entry.pool),
             prompt_tokens,
             prompt_tokens_if_warm: if uses_warmth { 0 } else { prompt_tokens },
-            output_tokens: job.row.output_tokens.into(),
+            output_tokens: job.row.output_tokens,
             default_first_token_us: policy.default_first_token_us().unwrap_or(END_UNKNOWN_US),
-            default_decode_q10: default_decode_q10.unwrap_or(0).into(),
+            default_decode_q10: default_decode_q10.unwrap_or(0),
             unknown_without_rate_us: if default_decode_q10.is_some() { 0 } else { END_UNKNOWN_US },
         }
     }
@@ -88,11 +88,12 @@ impl LeastEnd {
         let has_first_token = row.first_token_us != PoolRow::FIRST_TOKEN_UNKNOWN;
         let first_token_us = if has_first_token { row.first_token_us } else { self.default_first_token_us };
         let has_rate = row.decode_q10 != 0;
-        let decode_q10 = if has_rate { u64::from(row.decode_q10) } else { self.default_decode_q10 };
+        let decode_q10 = if has_rate { row.decode_q10 } else { self.default_decode_q10 };
         let unknown_us = if has_rate { 0 } else { self.unknown_without_rate_us };
         // Wrapping, because nothing wraps: see `ScoreTerms::end_us`.
-        let prefill = u64::from(row.prefill_q10).wrapping_mul(prompt_tokens);
-        let tokens_us = prefill.wrapping_add(decode_q10.wrapping_mul(self.output_tokens)) >> 10;
+        let prefill = u64::from(row.prefill_q10).wrapping_mul(prompt_tokens.into());
+        let decode = u64::from(decode_q10).wrapping_mul(self.output_tokens.into());
+        let tokens_us = prefill.wrapping_add(decode) >> 10;
         row.admission_latency_us.wrapping_add(first_token_us).wrapping_add(tokens_us) | unknown_us
     }
 }
@@ -132,7 +133,8 @@ mod tests {
         keys: [Key; 2],
         least_words: [u64; 2],
         second_is_late: bool,
-        second_has_lost: bool,
+        /// None where its row tells that it is above the first one's.
+        second_key: Option<Key>,
     }
 
     impl World {
@@ -170,12 +172,11 @@ mod tests {
             let pools = [0, 1].map(|rank| table.pool(rank).unwrap());
             let keys = pools.map(|pool| scorer.key_of_feasible(&pool, pool.is_resident(MODEL)));
             let leader = scorer.leader(keys[0]);
-            let late_us = leader.late_us(self.prefer.iter().any(|range| range.contains(1)));
             Found {
                 keys,
-                least_words: pools.map(|pool| scorer.least_first_word(&pool)),
-                second_is_late: scorer.least_end.of(&pools[1]) >= late_us,
-                second_has_lost: scorer.has_lost(&pools[1], &leader),
+                least_words: pools.map(|pool| scorer.least_key(&pool).first_word()),
+                second_is_late: scorer.is_late(&pools[1], &leader),
+                second_key: scorer.key_of_candidate(&pools[1], Some(&leader)),
             }
         }
     }
@@ -184,7 +185,8 @@ mod tests {
     fn has_lost(change: impl FnOnce(&mut World)) -> bool {
         let mut world = World::of_twins();
         change(&mut world);
-        world.look().second_has_lost
+        let found = world.look();
+        found.second_is_late || found.second_key.is_none()
     }
 
     // KEY-2, KEY-4: a later bucket or more leases lose, the same do not: VRAM, rate and rank are still to be compared.
@@ -368,15 +370,17 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig { cases: 20_000, ..ProptestConfig::default() })]
 
-        // KEY-1 to KEY-4, KEY-10: the bound is one, and a pool that has lost by its row would lose by its key.
+        // KEY-1 to KEY-4, KEY-10: the bound is one, and a pool that has lost by its row would lose by its key. A key that
+        // is not made anew is the pool's own.
         #[test]
         fn what_a_row_says_is_never_above_the_key(world in any_world()) {
             let found = world.look();
             for (least, key) in found.least_words.iter().zip(&found.keys) {
                 prop_assert!(*least <= key.first_word());
             }
-            if found.second_has_lost {
-                prop_assert!(found.keys[1].first_word() > found.keys[0].first_word());
+            match found.second_key {
+                Some(key) => prop_assert_eq!(key, found.keys[1]),
+                None => prop_assert!(found.keys[1].first_word() > found.keys[0].first_word()),
             }
         }
 

@@ -25,6 +25,7 @@ pub(crate) struct Scorer<'a> {
 }
 
 impl<'a> Scorer<'a> {
+    #[inline] // Made where it stays: it is large.
     pub(crate) fn new(job: &'a JobQuery<'a>, policy: &'a Policy) -> Self {
         let has_session = job.session.is_some() || job.row.session != crate::rows::NameId::NONE;
         let uses_warmth = has_session && !job.row.flags.has(JobFlags::COLD);
@@ -60,19 +61,18 @@ impl<'a> Scorer<'a> {
         self.least_end.leader(key)
     }
 
-    /// Whether the pool's key is above the leader's, as far as its row can tell. True only where it is.
+    /// Whether the pool ends too late to win against the leader, by a guess at its end. True only where its key is above.
     #[inline(always)] // Once per candidate of every scan.
-    pub(super) fn has_lost(&self, pool: &PoolRef<'_>, leader: &Leader) -> bool {
-        let late_us = leader.late_us(self.checker.is_preferred(pool.rank));
-        // Equal first words leave it to the others.
-        self.least_end.of(pool) >= late_us || self.least_first_word(pool) > leader.key.first_word()
+    pub(super) fn is_late(&self, pool: &PoolRef<'_>, leader: &Leader) -> bool {
+        self.least_end.of(pool) >= leader.late_us(self.checker.is_preferred(pool.rank))
     }
 
-    /// The first word that the pool's key would have with the model resident and, where it may be warm, the whole prompt
-    /// cached: its own is never below. See [`super::bound`].
-    pub(super) fn least_first_word(&self, pool: &PoolRef<'_>) -> u64 {
+    /// The key that the pool would have with the model resident and, where it may be warm, the whole prompt cached: the
+    /// first word of its own is never below. See [`super::bound`].
+    #[inline(always)] // Once per candidate of every scan.
+    pub(super) fn least_key(&self, pool: &PoolRef<'_>) -> Key {
         let cached_tokens = if self.may_be_warm(pool) { u32::MAX } else { 0 };
-        self.key_of(&self.parts(pool, true, cached_tokens)).first_word()
+        self.key_of(&self.parts(pool, true, cached_tokens))
     }
 
     /// Whether [`Scorer::cached_tokens`] can be above 0.
@@ -87,14 +87,20 @@ impl<'a> Scorer<'a> {
         Ok(self.key_of_feasible(pool, resident))
     }
 
-    /// The key of a pool that passed [`Scorer::may_fit`], if it is feasible.
-    #[inline(always)] // Once per candidate of every scan.
-    pub(crate) fn key_of_candidate(&self, pool: &PoolRef<'_>) -> Option<Key> {
+    /// The key of a pool that passed [`Scorer::may_fit`], if it is feasible and its row does not tell that the key is above
+    /// the leader's.
+    #[inline(never)] // Few candidates come so far, and the loop over all of them keeps its registers.
+    pub(super) fn key_of_candidate(&self, pool: &PoolRef<'_>, leader: Option<&Leader>) -> Option<Key> {
+        let least = self.least_key(pool);
+        // Equal first words leave it to the others.
+        if leader.is_some_and(|leader| least.first_word() > leader.key.first_word()) {
+            return None;
+        }
         let resident = self.checker.fits(pool)?;
-        Some(self.key_of_feasible(pool, resident))
+        // Most pools have the model and are cold: their key has been made.
+        Some(if resident && !self.may_be_warm(pool) { least } else { self.key_of_feasible(pool, resident) })
     }
 
-    #[inline(always)] // As above.
     pub(super) fn key_of_feasible(&self, pool: &PoolRef<'_>, resident: bool) -> Key {
         self.key_of(&self.parts(pool, resident, self.cached_tokens(pool)))
     }

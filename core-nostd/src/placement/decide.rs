@@ -91,8 +91,8 @@ pub fn keys_of<'a>(
     ranks.into_iter().filter_map(move |rank| scorer.key(&input.pools.pool(rank)?).ok())
 }
 
-/// Pools that one word of candidates covers.
-const BLOCK: usize = 64;
+/// Pools that one word of candidates covers: a word of the machine, because two are dear to take apart.
+const BLOCK: usize = usize::BITS as usize;
 
 /// The smallest key. Block by block: a glance at every pool first, then the keys of those that pass it and can still win.
 fn best_key(input: &PlacementInput<'_>, scorer: &Scorer<'_>) -> Option<Key> {
@@ -106,12 +106,12 @@ fn best_key(input: &PlacementInput<'_>, scorer: &Scorer<'_>) -> Option<Key> {
             candidates &= candidates.wrapping_sub(1);
             let Some(row) = rows.get(index(place)) else { break };
             let pool = input.pools.pool_of(first.saturating_add(place), row);
-            if best.is_some_and(|leader| scorer.has_lost(&pool, &leader)) {
+            if best.as_ref().is_some_and(|leader| scorer.is_late(&pool, leader)) {
                 continue;
             }
-            if let Some(key) = scorer.key_of_candidate(&pool) {
+            if let Some(key) = scorer.key_of_candidate(&pool, best.as_ref()) {
                 // A comparison instead of `min`: most keys lose by their first word, and the others need not be made.
-                if best.is_none_or(|leader| key < leader.key) {
+                if best.as_ref().is_none_or(|leader| key < leader.key) {
                     best = Some(scorer.leader(key));
                 }
             }
@@ -121,11 +121,14 @@ fn best_key(input: &PlacementInput<'_>, scorer: &Scorer<'_>) -> Option<Key> {
 }
 
 /// A bit for each pool of a block that may fit; `first` is the rank of its first one.
+///
+/// From the last to the first, so that each bit is moved by one: to move one by many takes a machine of 32 bits long.
 #[inline(always)] // Once per block of every scan.
-fn glance(input: &PlacementInput<'_>, scorer: &Scorer<'_>, first: u32, rows: &[PoolRow]) -> u64 {
-    (0u32..).zip(rows).fold(0, |bits, (place, row)| {
-        let pool = input.pools.pool_of(first.saturating_add(place), row);
-        bits | u64::from(scorer.may_fit(&pool)).wrapping_shl(place)
+fn glance(input: &PlacementInput<'_>, scorer: &Scorer<'_>, first: u32, rows: &[PoolRow]) -> usize {
+    let mut rank = first.saturating_add(position(rows.len()));
+    rows.iter().rev().fold(0, |bits: usize, row| {
+        rank = rank.saturating_sub(1);
+        bits << 1 | usize::from(scorer.may_fit(&input.pools.pool_of(rank, row)))
     })
 }
 

@@ -30,6 +30,7 @@ pub(crate) struct Checker<'a> {
 }
 
 impl<'a> Checker<'a> {
+    #[inline] // Made where it stays: it is large.
     pub(crate) fn new(job: &'a JobQuery<'a>, policy: &Policy) -> Self {
         let (row, hints) = (job.row, &job.hints);
         let excluding = [JobFlags::PIN, JobFlags::NO_FALLBACK, JobFlags::FOREIGN_LABEL];
@@ -75,7 +76,7 @@ impl<'a> Checker<'a> {
             & (row.age_us <= self.stale_after_us)
             & row.flags.has(PoolFlags::READY)
             & !row.flags.has(PoolFlags::DRAINING)
-            & ((row.slots_free > 0) | self.backlog.has_room(row))
+            & ((row.slots_free > 0) | (self.backlog.is_open() && self.backlog.has_room(row)))
             & (self.job.row.need_bytes(true) <= row.vram_free_bytes)
     }
 
@@ -206,6 +207,13 @@ impl Backlog {
         }
     }
 
+    /// Whether any pool may have room, as no pool has by default. The same for all of them: to ask this first costs no
+    /// wrong guess.
+    #[inline(always)] // See `Checker::check`.
+    const fn is_open(self) -> bool {
+        self.jobs_max > 0
+    }
+
     #[inline(always)] // See `Checker::check`.
     fn has_room(self, row: &PoolRow) -> bool {
         let knows_service = ((row.decode_q10 != 0) | self.has_default_rate)
@@ -333,10 +341,11 @@ impl<'a> RangeMemo<'a> {
 /// Entries of a [`ClassMemo`]; a power of two. Fleets have a few dozen classes.
 const MEMO_ENTRIES: usize = 64;
 
-/// What stages 2 to 4 said of a class, by class number modulo the size: 512 bytes of stack instead of a table per job.
+/// What stages 2 to 4 said of a class, by class number modulo the size: 320 bytes of stack instead of a table per job.
 #[derive(Debug)]
 struct ClassMemo {
-    entries: [Cell<(u32, Option<Rejection>)>; MEMO_ENTRIES],
+    classes: [Cell<u32>; MEMO_ENTRIES],
+    verdicts: [Cell<Option<Rejection>>; MEMO_ENTRIES],
 }
 
 impl ClassMemo {
@@ -344,18 +353,22 @@ impl ClassMemo {
     const VACANT: u32 = u32::MAX;
 
     const fn new() -> Self {
-        Self { entries: [const { Cell::new((Self::VACANT, None)) }; MEMO_ENTRIES] }
+        Self {
+            classes: [const { Cell::new(Self::VACANT) }; MEMO_ENTRIES],
+            verdicts: [const { Cell::new(None) }; MEMO_ENTRIES],
+        }
     }
 
     #[inline(always)] // See `Checker::check`.
     fn get_or(&self, class: u32, check: impl FnOnce() -> Option<Rejection>) -> Option<Rejection> {
-        let Some(entry) = self.entries.get(index(class) & (MEMO_ENTRIES - 1)) else { return check() };
-        let (known, rejection) = entry.get();
-        if known == class && class != Self::VACANT {
-            return rejection;
+        let place = index(class) & (MEMO_ENTRIES - 1);
+        let (Some(known), Some(verdict)) = (self.classes.get(place), self.verdicts.get(place)) else { return check() };
+        if known.get() == class && class != Self::VACANT {
+            return verdict.get();
         }
         let rejection = check();
-        entry.set((class, rejection));
+        known.set(class);
+        verdict.set(rejection);
         rejection
     }
 }

@@ -46,6 +46,7 @@ fn grow(fleet: &mut Fleet, pools: usize) {
 }
 
 /// The mean of one decision, from the request's fields to the pool.
+#[inline(never)] // An agent's fleet is not in the frame of who decides.
 fn decide(fleet: &Fleet) -> u32 {
     let policy = Policy::default();
     let spec = JobSpec { prompt_tokens: 700, max_tokens: Some(64), ..JobSpec::new("job-1", "vllm", "some/model") };

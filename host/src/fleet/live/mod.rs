@@ -406,8 +406,8 @@ impl PoolRegistry for LiveFleet {
     /// limit (UNIT-8).
     fn commit(&mut self, job: &ValidJob<'_>, rank: u32) -> Result<Lease, CommitError> {
         self.make_room_for_model(rank as usize, job.spec().model_id);
-        let resolved = job.resolve(self);
-        commit::commit(&mut self.table_mut(), resolved.row(), rank)
+        let row = job.resolve_row(self);
+        commit::commit(&mut self.table_mut(), &row, rank)
     }
 
     fn retake(&mut self, pool: PoolHandle, lease: &Lease) -> bool {
