@@ -46,6 +46,15 @@ pub fn with_job<R>(bytes: &[u8], read: impl FnOnce(&JobSpec<'_>) -> R) -> Result
     Ok(read(&job))
 }
 
+/// Reads who a job is and how much it asks for, of bytes that begin with one: all but its requirements, its determinism,
+/// its hints and its budget, which are as if it had none. Without room for lists, so it takes little stack.
+///
+/// # Errors
+/// The bytes do not begin with a job.
+pub(crate) fn job_head(bytes: &[u8]) -> Result<JobSpec<'_>, DecodeError> {
+    decode_head(&mut Reader::new(bytes))
+}
+
 impl Encode for JobSpec<'_> {
     fn encode<S: Sink + ?Sized>(&self, sink: &mut S) -> Result<(), OutOfRoom> {
         let Self {
@@ -92,6 +101,15 @@ impl Encode for JobSpec<'_> {
 /// # Errors
 /// The bytes are no job, or its lists have more entries than the scratch has places.
 pub fn decode_job<'s, 'a>(reader: &mut Reader<'a>, scratch: &mut Scratch<'s, 'a>) -> Result<JobSpec<'s>, DecodeError> {
+    let mut job: JobSpec<'s> = decode_head(reader)?;
+    job.requirements = decode_requirements(reader, scratch)?;
+    job.determinism = reader.take()?;
+    job.placement = decode_hints(reader, scratch)?;
+    job.budget = reader.take()?;
+    Ok(job)
+}
+
+fn decode_head<'a>(reader: &mut Reader<'a>) -> Result<JobSpec<'a>, DecodeError> {
     let Flags([interactive, cold, expected, max, ctx, kv, session, tenant, deadline]) = reader.take()?;
     Ok(JobSpec {
         priority: if interactive { Priority::Interactive } else { Priority::Batch },
@@ -107,10 +125,10 @@ pub fn decode_job<'s, 'a>(reader: &mut Reader<'a>, scratch: &mut Scratch<'s, 'a>
         session_id: reader.take_if(session)?,
         tenant_id: reader.take_if(tenant)?,
         deadline_ms: reader.take_if(deadline)?,
-        requirements: decode_requirements(reader, scratch)?,
-        determinism: reader.take()?,
-        placement: decode_hints(reader, scratch)?,
-        budget: reader.take()?,
+        requirements: ModelRequirements::default(),
+        determinism: DeterminismSpec::default(),
+        placement: PlacementHints::default(),
+        budget: Budget::default(),
     })
 }
 

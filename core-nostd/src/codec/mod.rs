@@ -86,6 +86,7 @@ mod scratch;
 mod writer;
 
 pub use input::{encode_input, with_input};
+pub(crate) use job::job_head;
 pub use job::{decode_job, encode_job, job_bytes, with_job};
 pub use outcome::{OutcomeItem, decode_item};
 pub use policy::{decode_policy, decode_scheduler_policy, encode_policy, encode_scheduler_policy};

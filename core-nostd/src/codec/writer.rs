@@ -92,13 +92,14 @@ impl Sink for Xxh64 {
 pub(crate) fn encoded_bytes(value: &(impl Encode + ?Sized)) -> usize {
     let mut count = ByteCount(0);
     // A count takes everything.
-    let _ = value.encode(&mut count);
+    let _ = value.encode::<dyn Sink>(&mut count);
     count.0
 }
 
 /// Becomes bytes.
 pub(crate) trait Encode {
-    /// Writes the value.
+    /// Writes the value. Where a firmware needs it for several sinks, they are a `dyn Sink`: the code that walks through
+    /// values is large, and there once.
     fn encode<S: Sink + ?Sized>(&self, sink: &mut S) -> Result<(), OutOfRoom>;
 }
 

@@ -211,7 +211,6 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
     }
 
     /// What is to be done and said of a job that left the queue without a lease.
-    #[inline(never)] // Its frame is large, and stays off the stack of the other ways through its caller.
     pub(super) fn leave(
         &mut self,
         departed: &Departed<WaitingJob>,
@@ -223,11 +222,11 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
         self.class_left(departed.facts.class);
         // QUEUE-13: it may have been the one at which passes had to stop.
         self.todo.pass = true;
-        self.jobs.with(departed.slot, |spec| {
-            let job = facts_of(spec, work.prompt_tokens, work.output_tokens);
+        if let Some(spec) = self.jobs.head(departed.slot) {
+            let job = facts_of(&spec, work.prompt_tokens, work.output_tokens);
             observer.observe(self.now_us, &event(job));
             self.observe_depth(spec.engine, departed.facts.class, observer);
-        });
+        }
     }
 
     /// FORECAST-2: a class that is empty starts its forecasts anew.

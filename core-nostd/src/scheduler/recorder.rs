@@ -180,10 +180,17 @@ impl<'b> OutcomeLog<'b> {
     /// An item is its length and its bytes, so that items can be told apart without being understood.
     fn push(&mut self, item: &impl Encode) {
         self.items = self.items.saturating_add(1);
-        let item = (encoded_bytes(item), item);
-        // A hash takes everything.
-        let _ = item.encode(&mut self.hash);
-        self.whole = self.whole && item.encode(&mut self.buffer).is_ok();
+        // A log takes everything.
+        let _ = (encoded_bytes(item), item).encode::<dyn Sink>(self);
+    }
+}
+
+/// Hashes all, and keeps it as long as it fits.
+impl Sink for OutcomeLog<'_> {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), OutOfRoom> {
+        self.hash.update(bytes);
+        self.whole = self.whole && self.buffer.write(bytes).is_ok();
+        Ok(())
     }
 }
 

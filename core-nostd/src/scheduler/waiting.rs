@@ -4,7 +4,7 @@
 //! job is kept in the binary form of [`codec`](crate::codec), in a stretch of bytes of its queue slot's own. Of a leased
 //! one only numbers are kept, and its model's name where there is room for it.
 
-use crate::codec::{Writer, encode_job, job_bytes, with_job};
+use crate::codec::{Sink, Writer, encode_job, job_bytes, job_head, with_job};
 use crate::input::JobSpec;
 use crate::storage::Stretches;
 
@@ -35,12 +35,17 @@ impl<'a> JobStore<'a> {
         let Some((length, room)) = stretch.and_then(<[u8]>::split_first_chunk_mut::<LENGTH_BYTES>) else { return };
         let mut writer = Writer::new(room);
         // It fits: the guardrails of the admission asked.
-        let written = encode_job(job, &mut writer).map(|()| writer.written().len());
+        let written = encode_job::<dyn Sink>(job, &mut writer).map(|()| writer.written().len());
         *length = u16::try_from(written.unwrap_or(0)).unwrap_or(0).to_le_bytes();
     }
 
     pub(super) fn with<R>(&self, slot: u32, read: impl FnOnce(&JobSpec<'_>) -> R) -> Option<R> {
         with_job(self.get(slot)?, read).ok()
+    }
+
+    /// Who a job is, without its wishes.
+    pub(super) fn head(&self, slot: u32) -> Option<JobSpec<'_>> {
+        job_head(self.get(slot)?).ok()
     }
 
     /// The job in the binary form of the codec.
