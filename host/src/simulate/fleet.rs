@@ -190,6 +190,12 @@ impl<'t> SimFleet<'t> {
         slots
     }
 
+    /// The rank of a pool, which is likely this one: it is as long as no pool is missing where the rank was counted.
+    pub(super) fn rank_of_likely(&self, rank: u32, id: &str, replica_id: &str) -> Option<u32> {
+        let is_it = self.pools.get(rank as usize).is_some_and(|pool| pool.identity() == (id, replica_id));
+        if is_it { Some(rank) } else { u32::try_from(self.rank_of(id, replica_id)?).ok() }
+    }
+
     /// The rank of a pool.
     #[must_use]
     pub fn rank_of(&self, id: &str, replica_id: &str) -> Option<usize> {

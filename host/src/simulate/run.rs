@@ -13,11 +13,12 @@ use std::collections::VecDeque;
 
 use orchestrator_core::hash::ContentHasher;
 
-use super::engine::{Engine, Happened, Prefix, Work};
-use super::events::Events;
+use super::engine::{Engine, Happened, Work};
+use super::events::{Due, Events};
 use super::faults::{Fault, ScheduledFault};
 use super::policy::{Order, Policy, Report, Told, World};
-use super::request::{Arrival, End, Outcome, Run, Sample};
+use super::prefix_cache::Prefix;
+use super::request::{Arrival, End, Outcome, Request, Run, Sample};
 
 /// With nothing but reports for so long, what is left never ends.
 const STUCK_AFTER_US: u64 = 3_600_000_000;
@@ -77,9 +78,16 @@ pub fn run(
     simulation.begin();
     let mut told_at = 0;
     while simulation.open > 0 {
-        let Some((now_us, event)) = simulation.events.pop() else { break };
+        let Some((now_us, due)) = simulation.events.pop() else { break };
         simulation.now_us = now_us;
-        simulation.take(event, policy)?;
+        match due {
+            Due::Event(event) => simulation.take(event)?,
+            Due::Timer(pool) => {
+                simulation.moved_us = now_us;
+                simulation.advance(pool)?;
+            }
+        }
+        simulation.tell_all(policy)?;
         let ended = world.trace.requests.len() as u64 - simulation.open;
         if ended >= told_at + 1024 {
             progress(ended);
@@ -95,11 +103,6 @@ pub fn run(
 #[derive(Debug)]
 enum Event {
     Arrive(u32),
-    /// Something is due in an engine, if its stamp is still this.
-    Engine {
-        pool: u32,
-        stamp: u32,
-    },
     /// A pool looks at itself.
     Observe(u32),
     Report {
@@ -130,7 +133,6 @@ struct Life {
 #[derive(Debug)]
 struct Pool {
     engine: Engine,
-    stamp: u32,
     is_there: bool,
     is_draining: bool,
     is_silent: bool,
@@ -143,11 +145,12 @@ struct Simulation<'s, 'w> {
     now_us: u64,
     /// When something other than a report happened last.
     moved_us: u64,
+    /// The timer of a pool's number is that of its engine.
     events: Events<Event>,
     pools: Vec<Pool>,
     lives: Vec<Life>,
-    /// The requests that come after each one ends.
-    successors: Vec<Vec<u32>>,
+    /// Requests with those that come after each one ends, ascending.
+    successors: Vec<(u32, u32)>,
     /// Requests without an end.
     open: u64,
     samples: Vec<Sample>,
@@ -164,7 +167,6 @@ impl<'s, 'w> Simulation<'s, 'w> {
         let requests = &world.trace.requests;
         let pools = world.fleet.pools.iter().map(|pool| Pool {
             engine: Engine::new(pool.spec, world.trace.block_tokens),
-            stamp: 0,
             is_there: true,
             is_draining: pool.with_snapshot(|published| published.draining),
             is_silent: false,
@@ -175,10 +177,10 @@ impl<'s, 'w> Simulation<'s, 'w> {
             options,
             now_us: 0,
             moved_us: 0,
-            events: Events::default(),
+            events: Events::with_timers(world.fleet.pools.len()),
             pools: pools.collect(),
             lives: vec![Life::default(); requests.len()],
-            successors: vec![Vec::new(); requests.len()],
+            successors: successors(requests),
             open: requests.len() as u64,
             samples: Vec::new(),
             arrived_waiting: 0,
@@ -201,34 +203,22 @@ impl<'s, 'w> Simulation<'s, 'w> {
         for (index, fault) in self.options.faults.iter().enumerate() {
             self.events.push(fault.at_us, Event::Fault(index));
         }
-        for (request, asked) in (0u32..).zip(&self.world.trace.requests) {
-            match asked.arrival {
-                Arrival::At { at_us } => self.events.push(self.at_load(at_us), Event::Arrive(request)),
-                Arrival::After { request: before, .. } => self.successors[before as usize].push(request),
-            }
-        }
+        let (world, load_permille) = (self.world, self.options.load_permille);
+        let arrivals = (0u32..).zip(&world.trace.requests).filter_map(|(request, asked)| match asked.arrival {
+            Arrival::At { at_us } => Some((at_load(at_us, load_permille), Event::Arrive(request))),
+            Arrival::After { .. } => None,
+        });
+        self.events.know(arrivals);
         self.events.push(0, Event::Sample);
     }
 
-    /// A time of the trace at the run's load.
-    fn at_load(&self, time_us: u64) -> u64 {
-        let time_us = u128::from(time_us) * 1000 / u128::from(self.options.load_permille.max(1));
-        u64::try_from(time_us).unwrap_or(u64::MAX)
-    }
-
-    fn take(&mut self, event: Event, policy: &mut dyn Policy) -> Result<(), Contradiction> {
+    fn take(&mut self, event: Event) -> Result<(), Contradiction> {
         match event {
             Event::Arrive(request) => {
                 self.moved_us = self.now_us;
                 self.lives[request as usize].arrived_us = Some(self.now_us);
                 self.arrived_waiting += 1;
                 self.telling.push_back(Told::Arrived { request });
-            }
-            Event::Engine { pool, stamp } => {
-                if self.pools[pool as usize].stamp == stamp {
-                    self.moved_us = self.now_us;
-                    self.advance(pool)?;
-                }
             }
             Event::Observe(pool) => {
                 let own = &self.pools[pool as usize];
@@ -259,7 +249,7 @@ impl<'s, 'w> Simulation<'s, 'w> {
             }
             Event::Fault(index) => self.fail(index)?,
         }
-        self.tell_all(policy)
+        Ok(())
     }
 
     /// Tells the policy everything, and does what it orders, until there is nothing more to say.
@@ -323,12 +313,8 @@ impl<'s, 'w> Simulation<'s, 'w> {
 
     fn work(&self, request: u32) -> Work {
         let asked = &self.world.trace.requests[request as usize];
-        let prefix = match asked.session {
-            _ if !asked.prefix_blocks.is_empty() => asked.prefix_blocks.clone().into(),
-            Some(session) => Prefix::Session(session),
-            None => Prefix::None,
-        };
-        Work { request, prompt_tokens: asked.prompt_tokens, output_tokens: asked.output_tokens, prefix }
+        let (prompt_tokens, output_tokens) = (asked.prompt_tokens, asked.output_tokens);
+        Work { request, prompt_tokens, output_tokens, prefix: Prefix::of(asked) }
     }
 
     /// Lets an engine do what is due, and notes when it wants to go on.
@@ -336,10 +322,8 @@ impl<'s, 'w> Simulation<'s, 'w> {
         let mut happened = std::mem::take(&mut self.happened);
         let own = &mut self.pools[pool as usize];
         own.engine.advance(self.now_us, &self.world.trace.blocks, &mut happened);
-        own.stamp = own.stamp.wrapping_add(1);
-        if let Some(at_us) = own.engine.next_event_us() {
-            self.events.push(at_us.max(self.now_us), Event::Engine { pool, stamp: own.stamp });
-        }
+        let next_us = own.engine.next_event_us().map(|at_us| at_us.max(self.now_us));
+        self.events.set_timer(pool, next_us);
         for one in happened.drain(..) {
             self.note(one)?;
         }
@@ -379,10 +363,12 @@ impl<'s, 'w> Simulation<'s, 'w> {
         }
         self.moved_us = self.now_us;
         self.open -= 1;
-        for successor in std::mem::take(&mut self.successors[request as usize]) {
+        let first = self.successors.partition_point(|&(before, _)| before < request);
+        for &(_, successor) in self.successors[first..].iter().take_while(|&&(before, _)| before == request) {
             let arrival = self.world.trace.requests[successor as usize].arrival;
-            let think_us = if let Arrival::After { think_us, .. } = arrival { self.at_load(think_us) } else { 0 };
-            self.events.push(self.now_us.saturating_add(think_us), Event::Arrive(successor));
+            let think_us = if let Arrival::After { think_us, .. } = arrival { think_us } else { 0 };
+            let arrives_us = self.now_us.saturating_add(at_load(think_us, self.options.load_permille));
+            self.events.push(arrives_us, Event::Arrive(successor));
         }
         Ok(())
     }
@@ -456,6 +442,23 @@ impl<'s, 'w> Simulation<'s, 'w> {
             decisions,
         }
     }
+}
+
+/// A time of the trace at a load.
+fn at_load(time_us: u64, load_permille: u32) -> u64 {
+    let time_us = u128::from(time_us) * 1000 / u128::from(load_permille.max(1));
+    u64::try_from(time_us).unwrap_or(u64::MAX)
+}
+
+/// Requests that come after others, behind those.
+fn successors(requests: &[Request]) -> Vec<(u32, u32)> {
+    let after = |(request, asked): (u32, &Request)| match asked.arrival {
+        Arrival::At { .. } => None,
+        Arrival::After { request: before, .. } => Some((before, request)),
+    };
+    let mut successors: Vec<_> = (0u32..).zip(requests).filter_map(after).collect();
+    successors.sort_unstable();
+    successors
 }
 
 impl Life {

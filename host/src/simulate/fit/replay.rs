@@ -1,7 +1,8 @@
 //! One engine alone with its requests: when each of them gets its first token, and its last one.
 
 use super::Asked;
-use crate::simulate::engine::{Engine, EngineSpec, Happened, Prefix, Work};
+use crate::simulate::engine::{Engine, EngineSpec, Happened, Work};
+use crate::simulate::prefix_cache::Prefix;
 
 /// When something came of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,6 +5,7 @@
 use super::overlap::Overlap;
 use super::{Order, Policy, Report, Told, World};
 use crate::random::Random;
+use crate::simulate::fleet::SimPool;
 
 /// What a router thinks of a pool.
 #[derive(Debug, Clone, Copy, Default)]
@@ -44,6 +45,8 @@ pub(super) struct View<'v, 'w> {
     pub(super) overlap: &'v Overlap,
     /// Pools that can take the request, by rank; at least one.
     pub(super) candidates: &'v [u32],
+    /// Room for the candidates among which luck decides.
+    ties: &'v mut Vec<u32>,
     pub(super) random: &'v mut Random,
 }
 
@@ -54,7 +57,7 @@ impl View<'_, '_> {
 
     /// Tokens of the request's prompt that were sent to the pool before.
     pub(super) fn overlap_tokens(&self, pool: u32) -> u32 {
-        self.overlap.tokens(self.world.trace, pool, self.request)
+        self.overlap.tokens(pool)
     }
 
     pub(super) fn prompt_tokens(&self) -> u32 {
@@ -63,16 +66,27 @@ impl View<'_, '_> {
 
     /// The candidate of least cost; one of several by luck, as the peers do.
     pub(super) fn least(&mut self, mut cost: impl FnMut(&Self, u32) -> f64) -> u32 {
-        let costs: Vec<f64> = self.candidates.iter().map(|&pool| cost(self, pool)).collect();
-        let least = costs.iter().copied().fold(f64::INFINITY, f64::min);
-        let ties: Vec<u32> =
-            self.candidates.iter().zip(&costs).filter(|(_, cost)| **cost <= least).map(|(&pool, _)| pool).collect();
-        *self.random.pick(if ties.is_empty() { self.candidates } else { &ties })
+        let mut least = f64::INFINITY;
+        self.ties.clear();
+        for &pool in self.candidates {
+            let cost = cost(self, pool);
+            if cost < least {
+                least = cost;
+                self.ties.clear();
+            }
+            if cost <= least {
+                self.ties.push(pool);
+            }
+        }
+        *self.random.pick(if self.ties.is_empty() { self.candidates } else { self.ties })
     }
 }
 
 /// A rule that chooses.
 pub(super) trait Rule {
+    /// Whether it asks for [`View::overlap_tokens`].
+    const KNOWS_PREFIXES: bool = false;
+
     fn choose(&mut self, view: &mut View<'_, '_>) -> u32;
 }
 
@@ -81,15 +95,20 @@ pub(super) trait Rule {
 pub(super) struct Baseline<'w, R> {
     world: World<'w>,
     rule: R,
+    /// Slots that each pool says it has.
+    slots: Vec<u32>,
     loads: Vec<Load>,
     overlap: Overlap,
     /// Pools that serve each model.
     eligible: Vec<Vec<u32>>,
-    candidates: Vec<u32>,
+    /// Those of them that are there and take work, as long as none of `loads` says otherwise.
+    candidates: Vec<Vec<u32>>,
+    are_candidates_old: bool,
+    ties: Vec<u32>,
     /// What was sent and has not ended, by request.
     sent: Vec<Option<Sent>>,
-    /// The same requests, by pool.
-    there: Vec<Vec<u32>>,
+    /// The same requests with their times, by pool, in the order in which they were sent.
+    there: Vec<Vec<(u64, u32)>>,
     random: Random,
     decisions: u64,
 }
@@ -97,7 +116,6 @@ pub(super) struct Baseline<'w, R> {
 #[derive(Debug, Clone, Copy)]
 struct Sent {
     pool: u32,
-    at_us: u64,
     prefill_tokens: u32,
     tokens: u64,
 }
@@ -113,10 +131,13 @@ impl<'w, R> Baseline<'w, R> {
         Self {
             world,
             rule,
+            slots: pools.iter().map(published_slots).collect(),
             loads: vec![Load::default(); pools.len()],
-            overlap: Overlap::default(),
+            overlap: Overlap::new(pools.len(), world.trace.block_tokens),
             eligible: models.map(serving).collect(),
             candidates: Vec::new(),
+            are_candidates_old: true,
+            ties: Vec::new(),
             sent: vec![None; world.trace.requests.len()],
             there: vec![Vec::new(); pools.len()],
             random: Random::of(seed, 0),
@@ -125,11 +146,11 @@ impl<'w, R> Baseline<'w, R> {
     }
 
     fn report(&mut self, pool: u32, report: &Report) {
-        let spec = &self.world.fleet.pools[pool as usize];
-        let slots = spec.with_snapshot(|pool| u32::try_from(pool.slots_total).unwrap_or(0));
-        let sent = self.there[pool as usize].iter().filter_map(|&request| self.sent[request as usize]);
-        let sent_since = sent.filter(|sent| sent.at_us >= report.observed_us).count();
+        let slots = self.slots[pool as usize];
+        let there = &self.there[pool as usize];
+        let sent_since = there.len() - there.partition_point(|&(at_us, _)| at_us < report.observed_us);
         let load = &mut self.loads[pool as usize];
+        self.are_candidates_old |= !load.known || load.draining != report.draining;
         load.known = true;
         load.draining = report.draining;
         load.slots = slots;
@@ -150,7 +171,10 @@ impl<'w, R> Baseline<'w, R> {
     fn ended(&mut self, request: u32) {
         self.prefilled(request);
         if let Some(sent) = self.sent[request as usize].take() {
-            self.there[sent.pool as usize].retain(|&own| own != request);
+            let there = &mut self.there[sent.pool as usize];
+            if let Some(place) = there.iter().position(|&(_, own)| own == request) {
+                there.remove(place);
+            }
             let load = &mut self.loads[sent.pool as usize];
             load.in_flight -= 1;
             load.tokens -= sent.tokens;
@@ -158,10 +182,11 @@ impl<'w, R> Baseline<'w, R> {
     }
 
     fn gone(&mut self, pool: u32) {
-        for request in std::mem::take(&mut self.there[pool as usize]) {
+        for (_, request) in std::mem::take(&mut self.there[pool as usize]) {
             self.ended(request);
         }
         self.loads[pool as usize] = Load::default();
+        self.are_candidates_old = true;
         self.overlap.forget(pool);
     }
 }
@@ -169,38 +194,52 @@ impl<'w, R> Baseline<'w, R> {
 impl<R: Rule> Baseline<'_, R> {
     fn arrived(&mut self, now_us: u64, request: u32) -> Order {
         self.decisions += 1;
-        let asked = &self.world.trace.requests[request as usize];
-        let Self { world, rule, loads, overlap, eligible, candidates, random, .. } = self;
-        let serving = &eligible[asked.model as usize];
-        candidates.clear();
-        candidates.extend(serving.iter().copied().filter(|&pool| {
-            let load = &loads[pool as usize];
-            load.known && !load.draining
-        }));
+        if std::mem::take(&mut self.are_candidates_old) {
+            self.find_candidates();
+        }
+        let Self { world, rule, loads, overlap, eligible, candidates, ties, random, .. } = self;
+        let model = world.trace.requests[request as usize].model as usize;
+        let candidates = &candidates[model];
         if candidates.is_empty() {
-            let reason = if serving.is_empty() { "no_pool_serves_it" } else { "no_pool_is_there" };
+            let reason = if eligible[model].is_empty() { "no_pool_serves_it" } else { "no_pool_is_there" };
             return Order::Refuse { request, reason };
         }
-        let mut view = View { world, request, loads, overlap, candidates, random };
-        let pool = rule.choose(&mut view);
-        let overlap_tokens = view.overlap_tokens(pool);
-        self.send(now_us, request, pool, overlap_tokens);
+        if R::KNOWS_PREFIXES {
+            overlap.look_at(world.trace, request);
+        }
+        let pool = rule.choose(&mut View { world, request, loads, overlap, candidates, ties, random });
+        self.send(now_us, request, pool);
         Order::Send { request, pool, predicted_start_us: None, predicted_end_us: None }
     }
 
-    fn send(&mut self, now_us: u64, request: u32, pool: u32, overlap_tokens: u32) {
+    fn find_candidates(&mut self) {
+        let takes_work = |pool: &u32| {
+            let load = &self.loads[*pool as usize];
+            load.known && !load.draining
+        };
+        let candidates = |pools: &Vec<u32>| pools.iter().copied().filter(takes_work).collect();
+        self.candidates = self.eligible.iter().map(candidates).collect();
+    }
+
+    fn send(&mut self, now_us: u64, request: u32, pool: u32) {
         let prompt_tokens = self.world.trace.requests[request as usize].prompt_tokens;
-        let prefill_tokens = prompt_tokens.saturating_sub(overlap_tokens);
+        let prefill_tokens = prompt_tokens.saturating_sub(self.overlap.tokens(pool));
         let tokens = u64::from(prompt_tokens) + u64::from(self.world.predicted_tokens(request));
         let load = &mut self.loads[pool as usize];
         load.in_flight += 1;
         load.sent_since += 1;
         load.prefill_tokens += u64::from(prefill_tokens);
         load.tokens += tokens;
-        self.there[pool as usize].push(request);
-        self.sent[request as usize] = Some(Sent { pool, at_us: now_us, prefill_tokens, tokens });
-        self.overlap.sent(self.world.trace, pool, request);
+        if R::KNOWS_PREFIXES {
+            self.overlap.sent(self.world.trace, request, pool, load.kv_tokens);
+        }
+        self.there[pool as usize].push((now_us, request));
+        self.sent[request as usize] = Some(Sent { pool, prefill_tokens, tokens });
     }
+}
+
+fn published_slots(pool: &SimPool<'_>) -> u32 {
+    pool.with_snapshot(|published| u32::try_from(published.slots_total).unwrap_or(0))
 }
 
 impl<R: Rule> Policy for Baseline<'_, R> {

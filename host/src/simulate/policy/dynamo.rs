@@ -10,6 +10,8 @@ const BLOCK_TOKENS: f64 = 16.0;
 pub(super) struct DynamoCost;
 
 impl Rule for DynamoCost {
+    const KNOWS_PREFIXES: bool = true;
+
     fn choose(&mut self, view: &mut View<'_, '_>) -> u32 {
         view.least(|view, pool| {
             let load = view.load(pool);

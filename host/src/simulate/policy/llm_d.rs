@@ -11,6 +11,8 @@ const PREFIX_WEIGHT: f64 = 3.0;
 pub(super) struct WeightedScorers;
 
 impl Rule for WeightedScorers {
+    const KNOWS_PREFIXES: bool = true;
+
     fn choose(&mut self, view: &mut View<'_, '_>) -> u32 {
         let queues = view.candidates.iter().map(|&pool| queue(view, pool));
         let (least, most) =

@@ -1,16 +1,18 @@
-//! This engine: the very `Scheduler` that a daemon runs, with its recorder.
+//! This engine: the very `Scheduler` that a daemon runs, with its recorder where a recording is wanted. Without one nobody
+//! asks for digests of outcomes, which would be a sixth of a run's time.
 //!
 //! Jobs are named by their request's index, so that an action finds its request; sessions likewise.
 
 use std::path::Path;
 
-use orchestrator_core::scheduler::{AbortCause, Action, Answer, ExpiryCause, Input, RefusalCode};
+use orchestrator_core::scheduler::{AbortCause, Action, Answer, ExpiryCause, Input, RefusalCode, Scheduler};
 use orchestrator_core::{JobSpec, PoolSnapshot};
 
 use super::{Order, Policy, Report, Told, World};
 use crate::daemon::{Driver, HostStorage, OUTCOME_BYTES, RecordingFile, Said, Sizes, StorageError};
 use crate::fleet::LiveFleet;
 use crate::input::Policies;
+use crate::simulate::fleet::SimFleet;
 
 /// How this engine is set up.
 #[derive(Debug, Clone)]
@@ -51,10 +53,16 @@ impl OursMemory {
     }
 }
 
+/// A scheduler, and whether anybody writes down what it is told and says.
+enum Driven<'m> {
+    Alone(Scheduler<'m, LiveFleet>),
+    Recorded(Driver<'m, LiveFleet, ()>),
+}
+
 /// This engine at work.
 pub struct Ours<'m, 'w> {
     world: World<'w>,
-    driver: Driver<'m, LiveFleet, ()>,
+    scheduler: Driven<'m>,
     job: String,
     session: String,
     decisions: u64,
@@ -72,13 +80,18 @@ impl<'m, 'w> Ours<'m, 'w> {
         recording: Option<&Path>,
     ) -> Result<Self, OursError> {
         let fleet = LiveFleet::with_capacity(options.sizes.pools);
-        let file = recording.map(RecordingFile::open).transpose()?;
-        let mut driver = Driver::new(fleet, memory.storage.storage(), &options.policies, None, ());
-        if let Some(file) = file {
-            memory.outcome.resize(OUTCOME_BYTES, 0);
-            driver.record(file, &mut memory.outcome, options.sizes, &options.policies);
-        }
-        Ok(Self { world, driver, job: String::new(), session: String::new(), decisions: 0 })
+        let OursMemory { storage, outcome } = memory;
+        let policies = &options.policies;
+        let scheduler = if let Some(path) = recording {
+            let file = RecordingFile::open(path)?;
+            outcome.resize(OUTCOME_BYTES, 0);
+            let mut driver = Driver::new(fleet, storage.storage(), policies, None, ());
+            driver.record(file, outcome, options.sizes, policies);
+            Driven::Recorded(driver)
+        } else {
+            Driven::Alone(Scheduler::new(fleet, storage.storage(), policies.placement.clone(), policies.scheduler))
+        };
+        Ok(Self { world, scheduler, job: String::new(), session: String::new(), decisions: 0 })
     }
 
     /// Writes what is left of the recording.
@@ -86,18 +99,28 @@ impl<'m, 'w> Ours<'m, 'w> {
     /// # Errors
     /// Why it is not whole.
     pub fn finish_recording(&mut self) -> std::io::Result<()> {
-        let Some(file) = self.driver.recording_mut() else { return Ok(()) };
+        let Driven::Recorded(driver) = &mut self.scheduler else { return Ok(()) };
+        let Some(file) = driver.recording_mut() else { return Ok(()) };
         file.flush();
         file.failure().map_or(Ok(()), |error| Err(std::io::Error::new(error.kind(), error.to_string())))
     }
 
     fn drive(&mut self, now_us: u64, input: &Input<'_>, orders: &mut Vec<Order>) -> Answer {
         let fleet = self.world.fleet;
-        self.driver.drive(input, now_us, &mut |said| {
-            if let Said::Action { action, .. } = said {
-                orders.extend(order(action, now_us, |id, replica_id| fleet.rank_of(id, replica_id)));
+        match &mut self.scheduler {
+            Driven::Alone(scheduler) => {
+                let answer = scheduler.handle(input, now_us, &mut ());
+                while let Some(action) = scheduler.next_action(&mut ()) {
+                    orders.extend(order(&action, now_us, fleet));
+                }
+                answer
             }
-        })
+            Driven::Recorded(driver) => driver.drive(input, now_us, &mut |said| {
+                if let Said::Action { action, .. } = said {
+                    orders.extend(order(action, now_us, fleet));
+                }
+            }),
+        }
     }
 
     fn report(&mut self, now_us: u64, pool: u32, report: &Report, orders: &mut Vec<Order>) {
@@ -183,7 +206,11 @@ impl Policy for Ours<'_, '_> {
     }
 
     fn next_wakeup_us(&self) -> Option<u64> {
-        self.driver.next_timer_us()
+        match &self.scheduler {
+            // What was due at the time of the last input came with that.
+            Driven::Alone(scheduler) => scheduler.next_wakeup_us().filter(|&due_us| due_us > scheduler.now_us()),
+            Driven::Recorded(driver) => driver.next_timer_us(),
+        }
     }
 
     fn decisions(&self) -> u64 {
@@ -204,11 +231,11 @@ fn request_of(job_id: &str) -> Option<u32> {
     job_id.strip_prefix('r')?.parse().ok()
 }
 
-fn order(action: &Action, now_us: u64, rank_of: impl Fn(&str, &str) -> Option<usize>) -> Option<Order> {
+fn order(action: &Action, now_us: u64, fleet: &SimFleet<'_>) -> Option<Order> {
     match action {
         Action::Dispatch { job_id, pool_id, replica_id, dispatch } => {
-            let pool = u32::try_from(rank_of(pool_id, replica_id)?).ok()?;
             let assignment = &dispatch.assignment;
+            let pool = fleet.rank_of_likely(assignment.rank, pool_id, replica_id)?;
             Some(Order::Send {
                 request: request_of(job_id)?,
                 pool,

@@ -14,13 +14,10 @@
 //! Invariant: nothing happens between two events; whoever drives it calls [`Engine::advance`] at every
 //! [`Engine::next_event_us`] and before each other change.
 
-mod cache;
-
-use std::cmp::Reverse;
+use std::cmp::{Ordering, Reverse};
 use std::collections::{BinaryHeap, VecDeque};
 
-pub use cache::Prefix;
-use cache::PrefixCache;
+use super::prefix_cache::{Prefix, PrefixCache};
 
 /// Steps are counted in so many parts.
 const STEP_PARTS_LOG2: u32 = 10;
@@ -96,13 +93,45 @@ pub struct Engine {
     /// Admitted, not prefilled; the first one is at it until `prefilled_us`.
     prefilling: VecDeque<Admitted>,
     prefilled_us: u64,
-    /// By the count of steps at which they end.
-    decoding: BinaryHeap<Reverse<(u64, u32)>>,
-    decoding_work: Vec<Work>,
+    /// The one that ends first on top.
+    decoding: BinaryHeap<Reverse<Decoding>>,
     kv_used: u64,
     cache: PrefixCache,
     /// How much longer everything takes, in 1/1000.
     slowness_permille: u64,
+}
+
+/// A request that decodes, by the count of steps at which it ends.
+#[derive(Debug, Clone, Copy)]
+struct Decoding {
+    end_steps: u64,
+    work: Work,
+}
+
+impl Decoding {
+    const fn order(&self) -> (u64, u32) {
+        (self.end_steps, self.work.request)
+    }
+}
+
+impl PartialEq for Decoding {
+    fn eq(&self, other: &Self) -> bool {
+        self.order() == other.order()
+    }
+}
+
+impl Eq for Decoding {}
+
+impl PartialOrd for Decoding {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Decoding {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.order().cmp(&other.order())
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -123,7 +152,6 @@ impl Engine {
             prefilling: VecDeque::new(),
             prefilled_us: 0,
             decoding: BinaryHeap::new(),
-            decoding_work: Vec::new(),
             kv_used: 0,
             cache: PrefixCache::new(block_tokens),
             slowness_permille: 1000,
@@ -133,7 +161,7 @@ impl Engine {
     /// Requests that have a slot.
     #[must_use]
     pub fn running(&self) -> u32 {
-        u32::try_from(self.prefilling.len() + self.decoding_work.len()).unwrap_or(u32::MAX)
+        u32::try_from(self.prefilling.len() + self.decoding.len()).unwrap_or(u32::MAX)
     }
 
     /// Requests that wait for a slot or for KV cache.
@@ -151,20 +179,18 @@ impl Engine {
     /// Requests that decode, by number, with the tokens that each had at the last event.
     #[must_use]
     pub fn streams(&self) -> Vec<(u32, u32)> {
-        let tokens_of = |&Reverse((end_steps, request)): &Reverse<(u64, u32)>| {
-            let work = self.decoding_work.iter().find(|work| work.request == request)?;
+        let tokens_of = |&Reverse(Decoding { end_steps, work }): &Reverse<Decoding>| {
             let left = end_steps.saturating_sub(self.steps).div_ceil(1 << STEP_PARTS_LOG2);
-            Some((request, work.output_tokens.saturating_sub(u32::try_from(left).unwrap_or(u32::MAX))))
+            (work.request, work.output_tokens.saturating_sub(u32::try_from(left).unwrap_or(u32::MAX)))
         };
-        let mut streams: Vec<_> = self.decoding.iter().filter_map(tokens_of).collect();
+        let mut streams: Vec<_> = self.decoding.iter().map(tokens_of).collect();
         streams.sort_unstable();
         streams
     }
 
-    /// What the cache holds of a request's prompt.
-    #[must_use]
-    pub fn cached_tokens(&self, blocks: &[u32], work: &Work) -> u32 {
-        self.cache.lookup(blocks, work)
+    /// What the cache holds of a request's prompt; at least one token is left to prefill.
+    fn cached_tokens(&self, blocks: &[u32], work: &Work) -> u32 {
+        self.cache.held_tokens(blocks, work.prefix).min(work.prompt_tokens.saturating_sub(1))
     }
 
     /// Everything takes so much longer from now on, in 1/1000; what is being prefilled ends as it would have.
@@ -193,10 +219,16 @@ impl Engine {
             }
             return true;
         }
-        let Some(at) = self.decoding_work.iter().position(|work| work.request == request) else { return false };
-        self.kv_used -= self.decoding_work.swap_remove(at).kv_tokens();
-        self.decoding.retain(|&Reverse((_, own))| own != request);
-        true
+        let mut kv_tokens = None;
+        self.decoding.retain(|Reverse(Decoding { work, .. })| {
+            let is_other = work.request != request;
+            if !is_other {
+                kv_tokens = Some(work.kv_tokens());
+            }
+            is_other
+        });
+        self.kv_used -= kv_tokens.unwrap_or_default();
+        kv_tokens.is_some()
     }
 
     /// Forgets everything: the requests that it had, in order of their numbers.
@@ -205,9 +237,8 @@ impl Engine {
         let own = self.waiting.drain(..).map(|work| work.request);
         let mut lost: Vec<u32> = own.collect();
         lost.extend(self.prefilling.drain(..).map(|admitted| admitted.work.request));
-        lost.extend(self.decoding_work.drain(..).map(|work| work.request));
+        lost.extend(self.decoding.drain().map(|Reverse(decoding)| decoding.work.request));
         lost.sort_unstable();
-        self.decoding.clear();
         self.kv_used = 0;
         self.cache.clear();
         lost
@@ -217,8 +248,8 @@ impl Engine {
     #[must_use]
     pub fn next_event_us(&self) -> Option<u64> {
         let prefilled_us = (!self.prefilling.is_empty()).then_some(self.prefilled_us);
-        let decoded_us = self.decoding.peek().map(|Reverse((steps, _))| {
-            let left = u128::from(steps.saturating_sub(self.steps));
+        let decoded_us = self.decoding.peek().map(|Reverse(first)| {
+            let left = u128::from(first.end_steps.saturating_sub(self.steps));
             let time_us = (left * u128::from(self.step_q10())).div_ceil(1 << (2 * STEP_PARTS_LOG2));
             self.now_us.saturating_add(u64::try_from(time_us).unwrap_or(u64::MAX))
         });
@@ -229,22 +260,20 @@ impl Engine {
     pub fn advance(&mut self, now_us: u64, blocks: &[u32], happened: &mut Vec<Happened>) {
         self.pass_time(now_us);
         self.end_prefill(blocks, happened);
-        while let Some(&Reverse((_, request))) = self.decoding.peek().filter(|Reverse((steps, _))| *steps <= self.steps)
-        {
+        while let Some(&Reverse(first)) = self.decoding.peek().filter(|Reverse(first)| first.end_steps <= self.steps) {
             self.decoding.pop();
-            let at = self.decoding_work.iter().position(|work| work.request == request);
-            if let Some(work) = at.map(|at| self.decoding_work.swap_remove(at)) {
-                self.finish(&work, blocks, happened);
-            }
+            self.finish(&first.work, blocks, happened);
         }
         self.admit(blocks, happened);
     }
 
     /// Counts the steps until now.
     fn pass_time(&mut self, now_us: u64) {
-        let passed_us = u128::from(now_us.saturating_sub(self.now_us));
-        let steps = (passed_us << (2 * STEP_PARTS_LOG2)) / u128::from(self.step_q10());
-        self.steps = self.steps.saturating_add(u64::try_from(steps).unwrap_or(u64::MAX));
+        let passed_us = now_us.saturating_sub(self.now_us);
+        if passed_us > 0 && !self.decoding.is_empty() {
+            let steps = (u128::from(passed_us) << (2 * STEP_PARTS_LOG2)) / u128::from(self.step_q10());
+            self.steps = self.steps.saturating_add(u64::try_from(steps).unwrap_or(u64::MAX));
+        }
         self.now_us = self.now_us.max(now_us);
         if self.decoding.is_empty() {
             self.steps = 0;
@@ -254,7 +283,7 @@ impl Engine {
     /// The time of a step now, in 1/1024 µs.
     fn step_q10(&self) -> u64 {
         let EngineSpec { slots, step_q10, contention_permille, beside_prefill_permille, .. } = self.spec;
-        let (decoding, slots) = (self.decoding_work.len() as u64, u64::from(slots.max(1)));
+        let (decoding, slots) = (self.decoding.len() as u64, u64::from(slots.max(1)));
         let crowded = step_q10 + step_q10 * contention_permille * decoding / (1000 * slots);
         let slowed = crowded * self.slowness_permille / 1000;
         let share = if self.prefilling.is_empty() { 1000 } else { beside_prefill_permille.clamp(1, 1000) };
@@ -269,8 +298,7 @@ impl Engine {
                 self.finish(&work, blocks, happened);
             } else {
                 let steps = u64::from(work.output_tokens - 1) << STEP_PARTS_LOG2;
-                self.decoding.push(Reverse((self.steps + steps, work.request)));
-                self.decoding_work.push(work);
+                self.decoding.push(Reverse(Decoding { end_steps: self.steps + steps, work }));
             }
             self.begin_prefill();
         }
@@ -278,7 +306,7 @@ impl Engine {
 
     fn finish(&mut self, work: &Work, blocks: &[u32], happened: &mut Vec<Happened>) {
         self.kv_used -= work.kv_tokens();
-        self.cache.keep(blocks, work, self.kv_free_tokens());
+        self.cache.keep(blocks, work.prefix, work.kv_tokens(), self.kv_free_tokens());
         happened.push(Happened::Finished { request: work.request });
     }
 
@@ -291,7 +319,8 @@ impl Engine {
                 return;
             }
             self.waiting.pop_front();
-            let cached_tokens = self.cache.use_prefix(blocks, &work);
+            let cached_tokens = self.cached_tokens(blocks, &work);
+            self.cache.touch(blocks, work.prefix, cached_tokens);
             self.kv_used += work.kv_tokens();
             self.cache.shrink(self.kv_free_tokens());
             happened.push(Happened::Started { request: work.request, cached_tokens });
