@@ -8,14 +8,16 @@ use super::lifecycle::owned;
 use super::machine::Scheduler;
 use super::observer::Observer;
 use super::prefills::{prefill_us, untold_us};
-use super::queue::Departed;
+use super::queue::{Departed, PassedOver};
+use super::refusals::Wants;
 use super::submit::{decision_facts, facts_of};
 use super::work::{RunningJob, WaitingJob, Work};
 use crate::fleet::{PoolHandle, PoolRegistry};
 use crate::input::{JobSpec, Priority, ValidJob};
-use crate::placement::Assignment;
+use crate::placement::{Assignment, PlacementDecision};
 use crate::policy::Policy;
 use crate::rows::SessionEntry;
+use crate::rule::rejection::Rejection;
 use crate::storage::Ticket;
 
 /// A placement that the fleet has committed.
@@ -26,25 +28,28 @@ struct Committed<L> {
     prefill_us: u64,
 }
 
-/// Decides, says so, and commits; `None` where no pool can take the job now.
+/// Decides, says so, and commits; the headline where no pool can take the job now.
 fn place<F: PoolRegistry>(
     fleet: &mut F,
     job: &ValidJob<'_>,
     policy: &Policy,
     session: Option<SessionEntry>,
     decided: impl FnOnce(Event<'_>),
-) -> Option<Committed<F::Lease>> {
+) -> Result<Committed<F::Lease>, Option<Rejection>> {
     let decision = fleet.decide(job, policy, session);
     let facts = job.facts();
     decided(Event::PlacementDecided {
         job: facts_of(job.spec(), facts.prompt_tokens, facts.output_tokens),
         decision: decision_facts(&decision, job, fleet.len()),
     });
-    let assignment = *decision.assignment()?;
-    let pool = fleet.at_rank(assignment.rank)?;
+    let assignment = match decision {
+        PlacementDecision::Assigned(assignment) => assignment,
+        PlacementDecision::NoCapacity { headline, .. } => return Err(headline),
+    };
+    let pool = fleet.at_rank(assignment.rank).ok_or(None)?;
     let prefill_us = fleet.row(pool).map_or(0, |row| prefill_us(row, policy, &assignment, facts.output_tokens));
-    let held = fleet.commit(job, assignment.rank).ok()?;
-    Some(Committed { pool, held, assignment, prefill_us })
+    let held = fleet.commit(job, assignment.rank).map_err(|_| None)?;
+    Ok(Committed { pool, held, assignment, prefill_us })
 }
 
 impl<F: PoolRegistry> Scheduler<'_, F> {
@@ -68,20 +73,28 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
     /// Asks for a place for one waiting job after the other, until one has it.
     fn dispatch_in_pass(&mut self, observer: &mut impl Observer) -> Option<Action> {
         while let Some(ticket) = self.queue.next_in_pass() {
-            if let Some(action) = self.dispatch_waiting(ticket, observer) {
+            if let Some(why) = self.known_refusal(ticket) {
+                self.queue.passed_over(ticket, why);
+            } else if let Some(action) = self.dispatch_waiting(ticket, observer) {
                 return Some(action);
             }
         }
         None
     }
 
+    /// Why a waiting job need not be asked for, if so.
+    fn known_refusal(&self, ticket: Ticket) -> Option<PassedOver> {
+        let waiting = self.queue.get(ticket)?;
+        if waiting.was_refused_in(self.epoch) {
+            let contends = self.queue.contends(ticket);
+            return Some(if contends { PassedOver::Contending } else { PassedOver::Known });
+        }
+        self.refusals.include(&waiting.wants(&self.queue.facts(ticket)?)).then_some(PassedOver::Known)
+    }
+
     #[inline(never)] // Its frame is large, and stays off the stack of the other ways through its caller.
     fn dispatch_waiting(&mut self, ticket: Ticket, observer: &mut impl Observer) -> Option<Action> {
-        let waiting = *self.queue.get(ticket)?;
-        if waiting.was_refused_in(self.epoch) {
-            return None;
-        }
-        let work = waiting.work(&self.queue.facts(ticket)?);
+        let work = self.queue.get(ticket)?.work(&self.queue.facts(ticket)?);
         // The job is read once. Its bytes stay as they are: its slot is used again by the next arrival at the earliest.
         let jobs = core::mem::take(&mut self.jobs);
         let action = jobs.with(ticket.slot(), |spec| self.serve(ticket, spec, work, observer));
@@ -100,13 +113,13 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
         let session = work.session.and_then(|session| self.session_entry(session));
         let Self { fleet, placement, now_us, .. } = self;
         // It was valid when it came; another policy changes no more than its default of output tokens.
-        let job = spec.validate(placement, None).ok();
-        let committed =
-            job.and_then(|job| place(fleet, &job, placement, session, |event| observer.observe(*now_us, &event)));
-        let Some(committed) = committed else {
-            let epoch = self.epoch;
-            self.queue.get_mut(ticket)?.refuse_in(epoch);
-            return None;
+        let job = spec.validate(placement, None).ok()?;
+        let committed = match place(fleet, &job, placement, session, |event| observer.observe(*now_us, &event)) {
+            Ok(committed) => committed,
+            Err(headline) => {
+                self.note_refusal(ticket, &job, headline);
+                return None;
+            }
         };
         self.queue.serve(ticket)?;
         // ADMIT-3: one that did not wait says nothing of how long the others will.
@@ -119,6 +132,42 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
         action
     }
 
+    /// No pool can take a waiting job now. QUEUE-13.
+    pub(super) fn note_refusal(&mut self, ticket: Ticket, job: &ValidJob<'_>, headline: Option<Rejection>) {
+        let Some(queued) = self.queue.facts(ticket) else { return };
+        let wants = Wants::of(job, queued.tokens);
+        // It waits behind the first of its like.
+        let is_first = !self.refusals.include(&wants);
+        if is_first {
+            self.refusals.remember(wants);
+        }
+        let contends = is_first && self.lacks_vram(job, headline);
+        let epoch = self.epoch;
+        if let Some(waiting) = self.queue.get_mut(ticket) {
+            waiting.refuse_in(epoch, &wants);
+        }
+        self.queue.passed_over(ticket, if contends { PassedOver::Contending } else { PassedOver::Waiting });
+    }
+
+    /// Whether a pool that takes jobs refused this one for its VRAM, which a job behind it may take. Any other pool that
+    /// takes jobs never takes this one; and whatever a pool that takes none may get, this one is asked for it first.
+    fn lacks_vram(&self, job: &ValidJob<'_>, headline: Option<Rejection>) -> bool {
+        match headline {
+            Some(Rejection::Vram) => true,
+            // Another pool may lack a slot: that one says more.
+            Some(Rejection::Slots) if job.facts().whole_bytes() > 0 => self.would_fit_without_vram(job),
+            _ => false,
+        }
+    }
+
+    #[inline(never)] // Its frame is large, and stays off the stack of the other ways through its caller.
+    fn would_fit_without_vram(&self, job: &ValidJob<'_>) -> bool {
+        let mut spec = *job.spec();
+        (spec.est_kv_bytes, spec.requirements.min_vram_bytes) = (Some(0), 0);
+        let weightless = spec.validate(&self.placement, None);
+        weightless.is_ok_and(|job| self.fleet.decide(&job, &self.placement, None).assignment().is_some())
+    }
+
     /// A newcomer that needs no place in the queue. QUEUE-14.
     #[inline(never)] // Its frame is large, and stays off the stack of the other ways through its caller.
     pub(super) fn dispatch_at_once(
@@ -129,7 +178,8 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
         let work = self.begin_work(job, observer)?;
         let session = work.session.and_then(|session| self.session_entry(session));
         let Self { fleet, placement, now_us, .. } = self;
-        let Some(committed) = place(fleet, job, placement, session, |event| observer.observe(*now_us, &event)) else {
+        let placed = place(fleet, job, placement, session, |event| observer.observe(*now_us, &event));
+        let Ok(committed) = placed else {
             // The same question was answered otherwise a moment ago.
             self.settle(&work, &UsageFacts::default());
             return Err(self.no_storage(work.priority));

@@ -20,6 +20,7 @@ use super::policy::SchedulerPolicy;
 use super::pools::PoolRecords;
 use super::prices::Prices;
 use super::queue::Queue;
+use super::refusals::Refusals;
 use super::sessions::Sessions;
 use super::storage::SchedulerStorage;
 use super::waiting::JobStore;
@@ -72,8 +73,11 @@ pub struct Scheduler<'a, F: PoolRegistry> {
     pub(super) drain: DrainRate,
     pub(super) forecast: Forecast,
     pub(super) now_us: u64,
-    /// Raised by everything that could let a waiting job be placed. QUEUE-13.
-    pub(super) epoch: u64,
+    /// Raised by everything that could let a waiting job be placed, never 0. A job that was asked for in an epoch and comes
+    /// up again 2^32 epochs later, without a question in between, is taken for asked in that one. QUEUE-13.
+    pub(super) epoch: u32,
+    /// What was asked for in vain in this epoch.
+    pub(super) refusals: Refusals,
     pub(super) todo: Todo,
 }
 
@@ -161,7 +165,8 @@ impl<'a, F: PoolRegistry> Scheduler<'a, F> {
             drain: DrainRate::default(),
             forecast: Forecast::default(),
             now_us: 0,
-            epoch: 0,
+            epoch: 1,
+            refusals: Refusals::default(),
             todo: Todo::default(),
         }
     }
@@ -336,8 +341,9 @@ impl<'a, F: PoolRegistry> Scheduler<'a, F> {
     }
 
     /// Waiting jobs that no pool could take are asked for again. QUEUE-13.
-    pub(super) const fn capacity_may_have_grown(&mut self) {
-        self.epoch = self.epoch.wrapping_add(1);
+    pub(super) fn capacity_may_have_grown(&mut self) {
+        self.epoch = self.epoch.checked_add(1).unwrap_or(1);
+        self.refusals.forget();
         self.todo.pass = true;
     }
 }

@@ -27,6 +27,7 @@ mod prefills;
 mod prices;
 mod queue;
 mod recorder;
+mod refusals;
 mod sessions;
 mod snapshots;
 mod state;
@@ -59,8 +60,8 @@ pub use policy::{
 pub use pools::{PoolRecord, PoolRecords, RefreshDue};
 pub use prices::{Price, Prices, cost_micros};
 pub use queue::{
-    Arrival, Departed, EnqueueError, Enqueued, Queue, QueuePosition, QueueStorage, Tenant, TenantSlot, Waiting,
-    WaitingFacts, WaitingSlot,
+    Arrival, Departed, EnqueueError, Enqueued, PassedOver, Queue, QueuePosition, QueueStorage, Tenant, TenantSlot,
+    Waiting, WaitingFacts, WaitingSlot,
 };
 pub use recorder::{
     Capacities, Damage, DamageCause, FlightRecorder, Frame, OutcomeDifference, OutcomeLog, RECORDING_FORMAT,

@@ -8,6 +8,7 @@ use super::machine::Scheduler;
 use super::observer::Observer;
 use super::policy::FullPolicy;
 use super::queue::{Arrival, Departed};
+use super::refusals::Wants;
 use super::sessions::SessionRefusal;
 use super::work::{WaitingJob, Work};
 use crate::error::{FieldError, Problem};
@@ -15,6 +16,7 @@ use crate::fleet::PoolRegistry;
 use crate::input::{JobSpec, PlacementMode, Priority, ValidJob};
 use crate::placement::{PlacementDecision, WireCode};
 use crate::rows::JobRow;
+use crate::rule::rejection::Rejection;
 use crate::values::index::index;
 
 impl Refusal {
@@ -61,7 +63,8 @@ pub(super) const fn facts_of<'a>(spec: &JobSpec<'a>, prompt_tokens: u32, output_
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Outlook {
     Now,
-    Later,
+    /// Why not now.
+    Later(Option<Rejection>),
 }
 
 impl<F: PoolRegistry> Scheduler<'_, F> {
@@ -153,7 +156,9 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
         }
         match decision {
             PlacementDecision::Assigned(_) => Ok(Outlook::Now),
-            PlacementDecision::NoCapacity { reason, .. } if reason.is_retryable() => Ok(Outlook::Later),
+            PlacementDecision::NoCapacity { reason, headline, .. } if reason.is_retryable() => {
+                Ok(Outlook::Later(headline))
+            }
             PlacementDecision::NoCapacity { headline, code, .. } => {
                 Err(Refusal { rejection: headline, ..Refusal::of(code.into()) })
             }
@@ -175,11 +180,11 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
             deadline_at_us: work.deadline_at_us,
             tenant: spec.tenant_id.unwrap_or_default(),
         };
-        let refused_in = if outlook == Outlook::Now { None } else { Some(self.epoch) };
         if self.queue.is_empty() {
             self.drain.ran_empty();
         }
-        let Ok(enqueued) = self.queue.enqueue(&arrival, WaitingJob::new(&work, refused_in), self.now_us) else {
+        let waiting = WaitingJob::new(&work, &Wants::of(job, arrival.tokens));
+        let Ok(enqueued) = self.queue.enqueue(&arrival, waiting, self.now_us) else {
             // The queue does what its admission said: this answers a disagreement that cannot be.
             self.settle(&work, &UsageFacts::default());
             return Err(self.no_storage(work.priority));
@@ -188,7 +193,10 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
             self.evict(&victim, observer);
         }
         self.jobs.put(enqueued.ticket.slot(), spec);
-        self.todo.pass |= outlook == Outlook::Now;
+        match outlook {
+            Outlook::Now => self.todo.pass = true,
+            Outlook::Later(headline) => self.note_refusal(enqueued.ticket, job, headline),
+        }
         let position = self.queue.position(enqueued.ticket, self.now_us);
         let (total, in_class) = position.map_or((0, 0), |position| (position.total, position.in_class));
         let interval_us = self.drain.interval_us();

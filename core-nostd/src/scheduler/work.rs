@@ -6,6 +6,7 @@
 use super::budget::BudgetAmounts;
 use super::leases::Leased;
 use super::queue::{Departed, WaitingFacts};
+use super::refusals::Wants;
 use crate::input::Priority;
 use crate::storage::{MaybeTicket, Ticket};
 
@@ -32,36 +33,48 @@ impl Work {
     }
 }
 
-/// No pass over the queue comes to so many epochs.
-const NEVER: u64 = u64::MAX;
+/// The epoch that never is.
+const NEVER: u32 = 0;
 
 /// What a scheduler keeps of a waiting job, beside its bytes and what its queue knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct WaitingJob {
-    /// The epoch in which no pool could take it. QUEUE-13.
-    refused_in: u64,
+    /// What it asks of a pool, as far as the queue does not know that, once somebody asked for it. QUEUE-13.
+    kind: u64,
+    kv_units: u32,
+    /// The epoch in which no pool could take it.
+    refused_in: u32,
     session: MaybeTicket,
     output_tokens: u32,
     micros_per_1000_tokens: u32,
 }
 
 impl WaitingJob {
-    pub(super) fn new(work: &Work, refused_in: Option<u64>) -> Self {
+    pub(super) fn new(work: &Work, wants: &Wants) -> Self {
         Self {
-            refused_in: refused_in.unwrap_or(NEVER),
+            kind: wants.kind(),
+            kv_units: wants.kv_units(),
+            refused_in: NEVER,
             session: MaybeTicket::from(work.session),
             output_tokens: work.output_tokens,
             micros_per_1000_tokens: work.micros_per_1000_tokens,
         }
     }
 
-    pub(super) const fn was_refused_in(&self, epoch: u64) -> bool {
+    pub(super) const fn was_refused_in(&self, epoch: u32) -> bool {
         self.refused_in == epoch
     }
 
-    pub(super) const fn refuse_in(&mut self, epoch: u64) {
+    pub(super) const fn refuse_in(&mut self, epoch: u32, wants: &Wants) {
         self.refused_in = epoch;
+        self.kind = wants.kind();
+        self.kv_units = wants.kv_units();
+    }
+
+    /// What it asks of a pool, if that is known. QUEUE-13.
+    pub(super) const fn wants(&self, queued: &WaitingFacts) -> Wants {
+        Wants::kept(self.kind, queued.tokens, self.kv_units)
     }
 
     pub(super) fn work(&self, queued: &WaitingFacts) -> Work {

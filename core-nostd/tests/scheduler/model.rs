@@ -26,7 +26,7 @@ const POOLS: [&str; 5] = ["p0", "p1", "p2", "p3", "p4"];
 const POOL_PLACES: usize = 4;
 const SESSIONS: [&str; 4] = ["s0", "s1", "s2", "s3"];
 const VERSIONS: [Option<&str>; 3] = [None, Some("1"), Some("2")];
-const VRAM: u64 = 1000;
+const VRAM: u64 = 1000 << 16;
 /// Inputs of one world.
 const WORLD: u64 = 2_000;
 
@@ -275,7 +275,8 @@ impl World<'_> {
         let needs = Needs {
             pin: random.one_in(6).then(|| random.pick(&POOLS)),
             version: if random.one_in(4) { random.pick(&VERSIONS) } else { None },
-            kv_bytes: if random.one_in(3) { random.below(VRAM) } else { 0 },
+            // Whole units of QUEUE-13.
+            kv_bytes: if random.one_in(3) { random.below(VRAM >> 16) << 16 } else { 0 },
         };
         let spec = JobSpec {
             priority: class,

@@ -139,9 +139,7 @@ fn a_shorter_age_limit_makes_a_pool_stale_at_once() {
     let scheduler = SchedulerPolicySpec { overtakes_max: 1, ..SchedulerPolicySpec::default() };
     let relaxed = SchedulerPolicy::default();
     // `a` may not be overtaken a second time, so that `c` waits for a pool that could take it: until the policy changes.
-    let pinned =
-        orchestrator_core::PlacementHints { pin_pool_id: Some("q"), ..orchestrator_core::PlacementHints::AUTOMATIC };
-    let a = orchestrator_core::JobSpec { placement: pinned, ..batch("a") };
+    let a = orchestrator_core::JobSpec { est_kv_bytes: Some(70 << 30), ..batch("a") };
     check(
         &Rules { scheduler, ..Rules::default() },
         &[

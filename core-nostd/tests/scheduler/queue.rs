@@ -18,6 +18,11 @@ fn pinned<'a>(id: &'a str, pool_id: &'a str) -> JobSpec<'a> {
     JobSpec { placement, ..batch(id) }
 }
 
+/// A job that waits for VRAM: the pools of these tables have 60 GiB free, of 80.
+fn huge(id: &str) -> JobSpec<'_> {
+    JobSpec { est_kv_bytes: Some(70 << 30), ..batch(id) }
+}
+
 /// QUEUE-12, EVENT-1: what waited for the time limit leaves, oldest first, and its caller is told.
 #[test]
 fn jobs_that_waited_too_long_time_out() {
@@ -100,7 +105,7 @@ fn a_job_that_may_not_be_overtaken_holds_the_others_until_it_leaves() {
         &[
             (0, Snapshot(&full("p", 1)), "done; pool p credited 0"),
             (0, Snapshot(&pool("q", 4)), "done; pool q credited 0"),
-            (1, Submit(&pinned("a", "p")), "accepted 0/0; fits not a; enqueued a; batch 1"),
+            (1, Submit(&huge("a")), "accepted 0/0; fits not a; enqueued a; batch 1"),
             (
                 2,
                 Submit(&batch("b")),
@@ -125,7 +130,7 @@ fn a_job_that_times_out_lets_those_behind_it_go() {
         &[
             (0, Snapshot(&full("p", 1)), "done; pool p credited 0"),
             (0, Snapshot(&pool("q", 4)), "done; pool q credited 0"),
-            (1, Submit(&pinned("a", "p")), "accepted 0/0; fits not a; enqueued a; batch 1"),
+            (1, Submit(&huge("a")), "accepted 0/0; fits not a; enqueued a; batch 1"),
             (2, Submit(&batch("b")), "accepted 1/1; enqueued b; batch 2"),
             (
                 11,
@@ -137,7 +142,8 @@ fn a_job_that_times_out_lets_those_behind_it_go() {
     );
 }
 
-/// QUEUE-14: a full queue of other work does not keep a pool idle, until its first job was overtaken often enough.
+/// QUEUE-14: a full queue of other work does not keep a pool idle, until a job that waits for VRAM was overtaken
+/// often enough.
 #[test]
 fn a_newcomer_goes_past_a_full_queue() {
     let queue_total = WaitLimit { jobs: 1, ..WaitLimit::NONE };
@@ -156,7 +162,7 @@ fn a_newcomer_goes_past_a_full_queue() {
             &[
                 (0, Snapshot(&full("p", 1)), "done; pool p credited 0"),
                 (0, Snapshot(&pool("q", 4)), "done; pool q credited 0"),
-                (1, Submit(&pinned("a", "p")), "accepted 0/0; fits not a; enqueued a; batch 1"),
+                (1, Submit(&huge("a")), "accepted 0/0; fits not a; enqueued a; batch 1"),
                 (2, Submit(&batch("b")), &format!("accepted 0/0; {}", at_once("b"))),
                 (3, Submit(&chat("c")), &format!("accepted 0/0; {}", at_once("c"))),
                 (
@@ -170,7 +176,7 @@ fn a_newcomer_goes_past_a_full_queue() {
 }
 
 /// QUEUE-14, QUEUE-4: under `drop-lru` nobody is evicted for a newcomer that a pool takes at once; beyond the overtakes
-/// of the first job its place is taken as ever.
+/// of the one that waits for VRAM its place is taken as ever.
 #[test]
 fn a_newcomer_that_needs_no_room_evicts_nobody() {
     let queue_total = WaitLimit { jobs: 1, ..WaitLimit::NONE };
@@ -182,7 +188,7 @@ fn a_newcomer_that_needs_no_room_evicts_nobody() {
         &[
             (0, Snapshot(&full("p", 1)), "done; pool p credited 0"),
             (0, Snapshot(&pool("q", 4)), "done; pool q credited 0"),
-            (1, Submit(&pinned("a", "p")), "accepted 0/0; fits not a; enqueued a; batch 1"),
+            (1, Submit(&huge("a")), "accepted 0/0; fits not a; enqueued a; batch 1"),
             (2, Submit(&batch("b")), "accepted 0/0; fits b; enqueued b; dispatched b to q; DISPATCH b q"),
             (
                 3,
@@ -206,7 +212,7 @@ fn a_refused_newcomer_overtakes_nobody() {
         &[
             (0, Snapshot(&full("p", 1)), "done; pool p credited 0"),
             (0, Snapshot(&pool("q", 4)), "done; pool q credited 0"),
-            (1, Submit(&pinned("a", "p")), "accepted 0/0; fits not a; enqueued a; batch 1"),
+            (1, Submit(&huge("a")), "accepted 0/0; fits not a; enqueued a; batch 1"),
             (
                 2,
                 Submit(&JobSpec { budget, ..batch("b") }),
@@ -340,4 +346,31 @@ fn inputs_out_of_turn_change_nothing() {
     assert!(scheduler.next_action(&mut ()).is_none());
     assert_eq!((step(&mut scheduler, 12, &Tick).as_str(), scheduler.now_us()), ("done", 12));
     assert_eq!(step(&mut scheduler, 13, &Finished { job_id: "c", tokens_out: 0 }), "unknown_job");
+}
+
+/// QUEUE-13: behind 2,000 jobs of a model whose pool is full, a job of another is served at once, again and again; it
+/// overtakes nobody, and a pool that is free again takes the first of those that wait.
+#[test]
+fn jobs_of_an_idle_model_do_not_wait_behind_those_of_a_full_one() {
+    const WAITING: usize = 2_000;
+    let scheduling = SchedulerPolicySpec { overtakes_max: 1, ..SchedulerPolicySpec::default() }.validate().unwrap();
+    let mut buffers = Box::new(SchedulerBuffers::<_, 4, 2_048, 128, 64, 2>::new());
+    let mut scheduler = Scheduler::new(Fleet::new(), buffers.storage(), Policy::default(), scheduling);
+    let [mut busy, mut free, mut idle] = [full("busy", 1), pool("busy", 1), pool("idle", 64)];
+    let (m, other): (&[&str], &[&str]) = (&["m"], &["other"]);
+    (busy.supports.models, free.supports.models, idle.supports.models) = (Some(m), Some(m), Some(other));
+    step(&mut scheduler, 0, &Snapshot(&busy));
+    step(&mut scheduler, 0, &Snapshot(&idle));
+    for place in 0..WAITING {
+        step(&mut scheduler, 0, &Submit(&batch(&format!("m{place}"))));
+    }
+    for round in 0..8 {
+        let id = format!("other{round}");
+        let found = step(&mut scheduler, 1 + round, &Submit(&JobSpec { model_id: "other", ..batch(&id) }));
+        assert!(found.ends_with(&format!("DISPATCH {id} idle")), "{found}");
+    }
+    assert_eq!(scheduler.waiting_jobs() as usize, WAITING);
+    let found = step(&mut scheduler, 20, &Snapshot(&free));
+    // One question answers for all the others.
+    assert!(found.ends_with("DISPATCH m0 busy; fits not m1"), "{found}");
 }

@@ -64,7 +64,9 @@ use waiting::Jobs;
 
 pub(super) use restore::RestoredJob;
 pub use tenants::{Tenant, TenantSlot};
-pub use waiting::{Arrival, Departed, EnqueueError, Enqueued, QueuePosition, Waiting, WaitingFacts, WaitingSlot};
+pub use waiting::{
+    Arrival, Departed, EnqueueError, Enqueued, PassedOver, QueuePosition, Waiting, WaitingFacts, WaitingSlot,
+};
 
 use super::admission::{Admission, AdmissionCapacity, ClassState, QueueState, Room, admission_policy, room};
 use super::policy::{AdmissionRules, QueueRules};
@@ -333,8 +335,8 @@ impl<'a, T> Queue<'a, T> {
         if self.rules.ttl_us == 0 { None } else { oldest.arrived_us.checked_add(self.rules.ttl_us) }
     }
 
-    /// Begins a walk through the jobs in service order, which takes nothing out by itself. O(1), and with tenants the end
-    /// of the pass before: O(log n) for each job that it asked. QUEUE-13.
+    /// Begins a walk through the jobs in service order, which takes nothing out by itself. O(1), and the end of the pass
+    /// before: O(1) for each job that it passed over, O(log n) with tenants. QUEUE-13.
     pub fn begin_pass(&mut self, now_us: u64) {
         self.pass_time(now_us);
         self.end_pass();
@@ -342,21 +344,37 @@ impl<'a, T> Queue<'a, T> {
         self.pass.begin(&mut self.order, aged_us, self.rules.overtakes_max);
     }
 
-    /// The next job of the pass; the one before it, if it still waits, counts as passed over. None at the end, after
-    /// `scan_limit` jobs that were passed over, and after one that may not be overtaken. O(1); O(log n) with tenants.
+    /// The next job of the pass; the one before it, if it still waits, counts as passed over: [`PassedOver::Contending`], if
+    /// nothing else was said. None at the end, after `scan_limit` jobs that were passed over, or 64 times as many that were
+    /// [known](PassedOver::Known), and after one that may not be overtaken. O(1); O(log n) with tenants.
     pub fn next_in_pass(&mut self) -> Option<Ticket> {
         let at = self.pass.advance(&mut self.jobs, &mut self.order, self.rules.scan_limit)?;
         self.jobs.at(at)
     }
 
+    /// Says why a job was passed over: the pass came to it last, or it was asked for on its arrival. O(1). QUEUE-13.
+    pub fn passed_over(&mut self, ticket: Ticket, why: PassedOver) {
+        let Some(job) = self.jobs.get_mut(ticket) else { return };
+        job.contends = why == PassedOver::Contending;
+        if !job.contends {
+            self.pass.put_aside(&mut self.jobs, ticket.slot(), why == PassedOver::Waiting);
+        }
+    }
+
+    /// Whether jobs behind a job can take what it waits for, as was said when it was passed over last; true before.
+    #[must_use]
+    pub fn contends(&self, ticket: Ticket) -> bool {
+        self.jobs.get(ticket).is_some_and(|job| job.contends)
+    }
+
     /// Takes out a job that is served: with it the turns of the classes advance and its tenant pays, unless it was served for
-    /// its age, by the time of the last call that had one. If the pass came to
-    /// it, each job that was passed over before it is overtaken once more, and the pass goes on; else the pass ends. O(1)
-    /// expected, O(log n) with deadlines or tenants; and O(jobs passed over). QUEUE-13.
+    /// its age, by the time of the last call that had one. If the pass came to it, and did not go past it as one that does
+    /// not contend, each job that was passed over before it and contends is overtaken once more, and the pass goes on; else
+    /// the pass ends. O(1) expected, O(log n) with deadlines or tenants; and O(jobs passed over). QUEUE-13.
     pub fn serve(&mut self, ticket: Ticket) -> Option<Departed<T>> {
         let job = self.jobs.get(ticket)?;
         let at = ticket.slot();
-        if self.pass.has_asked(job) {
+        if job.is_asked {
             self.pass.serve(&mut self.jobs, at);
             return self.take(at, self.exit_by_service(at, self.pass.aged_us));
         }
@@ -364,15 +382,15 @@ impl<'a, T> Queue<'a, T> {
         self.take(at, self.exit_by_service(at, self.aged_us()))
     }
 
-    /// Whether a newcomer may go past all waiting jobs without entering: not where the first in service order may not be
-    /// overtaken once more. O(1) expected; O(log n) with deadlines or tenants. QUEUE-14.
+    /// Whether a newcomer may go past all waiting jobs without entering: not where the first of them that contends, in
+    /// service order, may not be overtaken once more. O(`scan_limit`); O(log n) for each with tenants. QUEUE-14.
     pub fn may_overtake_first(&mut self, now_us: u64) -> bool {
         let overtakes_max = self.rules.overtakes_max;
         self.first_to_overtake(now_us).is_none_or(|job| job.overtaken < overtakes_max)
     }
 
-    /// A newcomer goes past all waiting jobs without entering, if it [may](Self::may_overtake_first): the first in service
-    /// order counts as overtaken once more. Says whether it may. O(1) expected; O(log n) with deadlines or tenants. QUEUE-14.
+    /// A newcomer goes past all waiting jobs without entering, if it [may](Self::may_overtake_first): the first that contends
+    /// counts as overtaken once more. Says whether it may. Costs as much. QUEUE-14.
     pub fn overtake_first(&mut self, now_us: u64) -> bool {
         let may_pass = self.may_overtake_first(now_us);
         if may_pass && let Some(job) = self.first_to_overtake(now_us) {
@@ -382,10 +400,17 @@ impl<'a, T> Queue<'a, T> {
     }
 
     fn first_to_overtake(&mut self, now_us: u64) -> Option<&mut Waiting<T>> {
-        self.pass_time(now_us);
+        self.begin_pass(now_us);
+        let mut first = None;
+        while let Some(ticket) = self.next_in_pass() {
+            if self.contends(ticket) {
+                first = Some(ticket);
+                break;
+            }
+            self.pass.put_aside(&mut self.jobs, ticket.slot(), true);
+        }
         self.end_pass();
-        let first = self.order.first(&self.jobs, self.aged_us())?;
-        self.jobs.in_slot_mut(first)
+        self.jobs.get_mut(first?)
     }
 
     /// A job's place at `now_us`, if it still waits. FORECAST-1.
@@ -411,7 +436,7 @@ impl<'a, T> Queue<'a, T> {
     }
 
     fn end_pass(&mut self) {
-        self.pass.end(&self.jobs, &mut self.order);
+        self.pass.end(&mut self.jobs, &mut self.order);
     }
 
     fn exit_by_service(&self, at: u32, aged_us: Option<u64>) -> Exit {

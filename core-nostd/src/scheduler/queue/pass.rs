@@ -4,23 +4,26 @@
 //! The walk goes through the jobs exactly as if each that it comes to were served, so that serving all of them is the
 //! same as popping all of them. QUEUE-13.
 //!
-//! Invariants: `asked` links the jobs that the pass came to and that still wait, in that order; `used_up` counts those
-//! among them that may not be overtaken (again).
+//! Invariants: `asked` links the jobs that the pass came to, that still wait and that jobs behind them overtake, in that
+//! order; `used_up` counts those among them that may not be overtaken (again). Outside a pass it is empty.
 
 use super::class::ByClass;
 use super::order::{Order, older};
 use super::tree;
 use super::turns::Turns;
-use super::waiting::{Asked, ByDeadline, InClass, Jobs, Waiting};
+use super::waiting::{Asked, ByDeadline, InClass, Jobs};
 use crate::input::Priority;
 use crate::scheduler::policy::Discipline;
 use crate::storage::list::{self, List, NONE};
+
+/// A pass goes past this many jobs without a question for each that it may ask: to look at a job costs about a hundredth of
+/// what it costs to ask for it.
+const KNOWN_PER_ASKED: u32 = 64;
 
 /// One pass, or none.
 #[derive(Debug)]
 pub(super) struct Pass {
     is_open: bool,
-    number: u64,
     /// The latest arrival that goes first for its age.
     pub(super) aged_us: Option<u64>,
     turns: Turns,
@@ -30,6 +33,7 @@ pub(super) struct Pass {
     deadlines: ByClass<u32>,
     asked: List<Asked>,
     asked_jobs: u32,
+    known_jobs: u32,
     used_up: u32,
     overtakes_max: u32,
 }
@@ -38,13 +42,13 @@ impl Pass {
     pub(super) fn none() -> Self {
         Self {
             is_open: false,
-            number: 0,
             aged_us: None,
             turns: Turns::new(None),
             arrivals: ByClass { interactive: NONE, batch: NONE },
             deadlines: ByClass { interactive: NONE, batch: NONE },
             asked: List::EMPTY,
             asked_jobs: 0,
+            known_jobs: 0,
             used_up: 0,
             overtakes_max: 0,
         }
@@ -56,7 +60,6 @@ impl Pass {
         let classes = &order.deadlines;
         *self = Self {
             is_open: true,
-            number: self.number.wrapping_add(1),
             aged_us,
             turns: order.turns,
             arrivals: ByClass { interactive: order.arrivals.interactive.first, batch: order.arrivals.batch.first },
@@ -67,22 +70,25 @@ impl Pass {
     }
 
     /// Ends the pass, if there is one.
-    pub(super) fn end<T>(&mut self, jobs: &Jobs<'_, T>, order: &mut Order<'_>) {
-        if self.is_open {
-            self.is_open = false;
-            order.tenants.end_walk(jobs);
+    pub(super) fn end<T>(&mut self, jobs: &mut Jobs<'_, T>, order: &mut Order<'_>) {
+        if !self.is_open {
+            return;
         }
-    }
-
-    /// Whether the pass came to a job.
-    pub(super) const fn has_asked<T>(&self, job: &Waiting<T>) -> bool {
-        self.is_open && job.pass == self.number
+        self.is_open = false;
+        order.tenants.end_walk(jobs);
+        let mut at = self.asked.first;
+        while let Some(job) = jobs.in_slot_mut(at) {
+            job.is_asked = false;
+            at = job.asked.next;
+        }
+        self.asked = List::EMPTY;
     }
 
     /// Goes on to the next job, unless the pass has to stop.
     pub(super) fn advance<T>(&mut self, jobs: &mut Jobs<'_, T>, order: &mut Order<'_>, scan_limit: u32) -> Option<u32> {
         // Every job that was asked and still waits is one that was passed over.
-        if !self.is_open || self.asked_jobs >= scan_limit || self.used_up > 0 {
+        let is_tired = self.asked_jobs >= scan_limit || self.known_jobs >= scan_limit.saturating_mul(KNOWN_PER_ASKED);
+        if !self.is_open || is_tired || self.used_up > 0 {
             return None;
         }
         let at = match self.next_aged(jobs) {
@@ -90,7 +96,7 @@ impl Pass {
             None => self.next_in_turn(jobs, order)?,
         };
         let job = jobs.in_slot_mut(at)?;
-        job.pass = self.number;
+        job.is_asked = true;
         self.used_up = u32::from(job.overtaken >= self.overtakes_max);
         self.asked.push_back(jobs, at);
         self.asked_jobs = self.asked_jobs.saturating_add(1);
@@ -110,8 +116,26 @@ impl Pass {
         self.used_up = self.used_up.saturating_sub(u32::from(job.overtaken >= self.overtakes_max));
         // A cursor skips aged jobs late: it may stand on one that was asked long before.
         self.leave_behind(jobs, job.class, at);
-        self.asked.unlink(jobs, at);
+        self.unlink(jobs, at);
         self.asked_jobs = self.asked_jobs.saturating_sub(1);
+    }
+
+    /// A job that the pass came to is not overtaken by those behind it, nor does it count where it was not asked for.
+    pub(super) fn put_aside<T>(&mut self, jobs: &mut Jobs<'_, T>, at: u32, was_asked: bool) {
+        let Some(job) = jobs.in_slot(at).filter(|job| job.is_asked) else { return };
+        self.used_up = self.used_up.saturating_sub(u32::from(job.overtaken >= self.overtakes_max));
+        self.unlink(jobs, at);
+        if !was_asked {
+            self.asked_jobs = self.asked_jobs.saturating_sub(1);
+            self.known_jobs = self.known_jobs.saturating_add(1);
+        }
+    }
+
+    fn unlink<T>(&mut self, jobs: &mut Jobs<'_, T>, at: u32) {
+        self.asked.unlink(jobs, at);
+        if let Some(job) = jobs.in_slot_mut(at) {
+            job.is_asked = false;
+        }
     }
 
     /// The oldest aged job that was not asked. QUEUE-11.

@@ -76,8 +76,20 @@ pub struct WaitingFacts {
     pub arrived_us: u64,
     /// When it should be done, in µs.
     pub deadline_at_us: Option<u64>,
-    /// How often a job behind it was served before it. QUEUE-13.
+    /// How often a job behind it was served before it that could take what it waits for. QUEUE-13.
     pub overtaken: u32,
+}
+
+/// Why a pass went past a job, which keeps its place. QUEUE-13.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum PassedOver {
+    /// It was asked for, and a job behind it can take what it waits for: whoever is served before it overtakes it.
+    Contending,
+    /// It was asked for; what it waits for is nothing that a job behind it can take.
+    Waiting,
+    /// It was not asked for, because the answer is known.
+    Known,
 }
 
 /// A job's place in the queue. FORECAST-1.
@@ -98,6 +110,10 @@ pub type WaitingSlot<T> = IdSlot<Waiting<T>>;
 pub struct Waiting<T> {
     pub(super) payload: T,
     pub(super) class: Priority,
+    /// Whether jobs behind it can take what it waits for: those that are served before it overtake it. QUEUE-13.
+    pub(super) contends: bool,
+    /// Whether it is among what the pass asked.
+    pub(super) is_asked: bool,
     pub(super) tokens: u32,
     pub(super) overtaken: u32,
     pub(super) arrived_us: u64,
@@ -112,9 +128,8 @@ pub struct Waiting<T> {
     pub(super) lane: u32,
     /// Among the deadlines of its class.
     pub(super) by_deadline: Node,
-    /// Among what the pass asked, if `pass` is the pass.
+    /// Among what the pass asked.
     pub(super) asked: Links,
-    pub(super) pass: u64,
 }
 
 impl<T> Waiting<T> {
@@ -122,6 +137,8 @@ impl<T> Waiting<T> {
         Self {
             payload,
             class: arrival.class,
+            contends: true,
+            is_asked: false,
             tokens: arrival.tokens,
             overtaken: 0,
             arrived_us: now_us,
@@ -132,7 +149,6 @@ impl<T> Waiting<T> {
             lane: NONE,
             by_deadline: Node::OUT,
             asked: Links::OUT,
-            pass: 0,
         }
     }
 

@@ -25,6 +25,7 @@ use crate::scheduler::lifecycle::owned;
 use crate::scheduler::machine::Scheduler;
 use crate::scheduler::observer::Observer;
 use crate::scheduler::queue::{Arrival, RestoredJob};
+use crate::scheduler::refusals::Wants;
 use crate::scheduler::sessions::Session;
 use crate::scheduler::work::{RunningJob, WaitingJob, Work};
 use crate::storage::Ticket;
@@ -275,7 +276,8 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
         }
         let job = RestoredJob { arrival, arrived_us: work.admitted_at_us, place: record.place };
         // STATE-4: the snapshots are new, so every job is asked for again.
-        let waiting = WaitingJob::new(&work, None);
+        let wants = spec.validate(&self.placement, None).map_or(Wants::UNKNOWN, |job| Wants::of(&job, arrival.tokens));
+        let waiting = WaitingJob::new(&work, &wants);
         let broken = contradiction("waiting jobs repeat, are too many or out of order");
         let ticket = self.queue.restore(&job, keeps_account, waiting).ok_or(broken)?;
         self.jobs.put(ticket.slot(), spec);

@@ -537,6 +537,38 @@ fn passes() {
     assert_eq!(drain(&mut queue, 0), ["c", "e", "f", "g", "h"]);
 }
 
+/// QUEUE-13: a job that does not contend is overtaken by nobody, and stops no pass; one that was not asked for does not
+/// count, up to 64 for each that may be asked.
+#[test]
+fn passed_over_for_other_reasons() {
+    let mut room = Room::new(80, 0);
+    let mut queue = room.queue(rules(|rules| (rules.scan_limit, rules.overtakes_max) = (1, 1)));
+    for place in 0..70 {
+        enqueue(&mut queue, &batch(&format!("j{place}")));
+    }
+    let overtaken = |queue: &Queue<'_, u32>, ticket| queue.facts(ticket).map(|facts| facts.overtaken);
+    let walk = |queue: &mut Queue<'_, u32>, why: PassedOver| {
+        queue.begin_pass(0);
+        core::iter::from_fn(|| {
+            let ticket = queue.next_in_pass()?;
+            queue.passed_over(ticket, why);
+            Some(ticket)
+        })
+        .count()
+    };
+    assert_eq!(walk(&mut queue, PassedOver::Contending), 1);
+    assert_eq!(walk(&mut queue, PassedOver::Waiting), 1);
+    assert_eq!(walk(&mut queue, PassedOver::Known), 64);
+    let first = queue.find("j0").unwrap();
+    assert!(!queue.contends(first));
+    queue.begin_pass(0);
+    assert_eq!(queue.next_in_pass(), Some(first));
+    queue.passed_over(first, PassedOver::Known);
+    let second = queue.next_in_pass().unwrap();
+    assert!(queue.serve(second).is_some());
+    assert_eq!(overtaken(&queue, first), Some(0));
+}
+
 /// QUEUE-8, QUEUE-13: a pass goes through the classes in turns, so that jobs of one that no pool can take do not hide
 /// those of the other.
 #[test]
