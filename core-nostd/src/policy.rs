@@ -297,6 +297,17 @@ impl Policy {
         &self.weights
     }
 
+    /// The same, but that decode times count for so many times less, rounded; not for nothing where they counted. LEASE-8.
+    ///
+    /// 0 and 1 change nothing.
+    #[must_use]
+    pub(crate) fn with_decode_over(&self, divisor: u8) -> Self {
+        let (weight, divisor) = (self.weights.decode, u16::from(divisor.max(1)));
+        // At most 16 * 256 + 127.
+        let lighter = weight.saturating_add(divisor >> 1).checked_div(divisor).unwrap_or(weight);
+        Self { weights: Weights { decode: lighter.max(weight.min(1)), ..self.weights }, ..self.clone() }
+    }
+
     /// The policy's hash: equal knobs, equal hash, on every machine. HASH-3.
     #[must_use]
     pub fn content_hash(&self) -> u64 {

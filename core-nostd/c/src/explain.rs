@@ -150,9 +150,9 @@ impl oc_explanation {
 }
 
 fn explained(body: &Body, job: &JobSpec<'_>) -> Result<Explanation, Fault> {
-    let (policy, _) = body.scheduler.policies();
-    let valid = job.validate(policy, None)?;
-    Ok(body.scheduler.fleet().explain(&valid, policy, None))
+    let policy = body.scheduler.deciding_policy();
+    let valid = job.validate(&policy, None)?;
+    Ok(body.scheduler.fleet().explain(&valid, &policy, None))
 }
 
 /// Says why a job would go where it goes if it came now and nothing waited. Nothing changes. What pools publish of warm

@@ -9,6 +9,7 @@ use crate::limits::{END_UNKNOWN_US, TIME_MAX_US};
 use crate::policy::{Order, Policy, Weights};
 use crate::rows::{JobQuery, PoolFlags, PoolRef, PoolRow};
 use crate::rule::key::Key;
+use crate::rule::score::weigh_rate;
 
 /// The smallest key so far, and from which end on a pool has lost to it whatever else it brings. KEY-1, KEY-2.
 #[derive(Debug, Clone, Copy)]
@@ -26,7 +27,8 @@ impl Leader {
     }
 }
 
-/// An early guess at a pool's end, never after it. For one job, under a policy that predicts ends and has no weights.
+/// An early guess at a pool's end, never after it. For one job, under a policy that predicts ends and weighs no more than
+/// decode times.
 ///
 /// Where every pool can take the job a scan does little else, so it takes no branches: which pools publish what is as
 /// good as random to a branch predictor. Under other policies no end counts as late.
@@ -41,6 +43,7 @@ pub(super) struct LeastEnd {
     /// The least of them that a pool which may be warm needs to prefill.
     prompt_tokens_if_warm: u32,
     output_tokens: u32,
+    decode_weight: u16,
     /// [`END_UNKNOWN_US`] without a default.
     default_first_token_us: u64,
     /// 0 without a default.
@@ -52,14 +55,16 @@ pub(super) struct LeastEnd {
 impl LeastEnd {
     pub(super) fn new(job: &JobQuery<'_>, policy: &Policy, uses_warmth: bool) -> Self {
         let predicts = policy.order() == Order::PredictedEnd && policy.performance_aware();
+        let decode_weight = policy.weights().decode;
         let (prompt_tokens, default_decode_q10) = (job.row.prompt_tokens, policy.default_decode_q10());
         Self {
             quantum_shift: policy.quantum_shift(),
-            applies: predicts && *policy.weights() == Weights::ONE,
+            applies: predicts && *policy.weights() == Weights { decode: decode_weight, ..Weights::ONE },
             table_rank: job.session.map_or(u32::MAX, |entry| entry.pool),
             prompt_tokens,
             prompt_tokens_if_warm: if uses_warmth { 0 } else { prompt_tokens },
             output_tokens: job.row.output_tokens,
+            decode_weight,
             default_first_token_us: policy.default_first_token_us().unwrap_or(END_UNKNOWN_US),
             default_decode_q10: default_decode_q10.unwrap_or(0),
             unknown_without_rate_us: if default_decode_q10.is_some() { 0 } else { END_UNKNOWN_US },
@@ -92,7 +97,7 @@ impl LeastEnd {
         let unknown_us = if has_rate { 0 } else { self.unknown_without_rate_us };
         // Wrapping, because nothing wraps: see `ScoreTerms::end_us`.
         let prefill = u64::from(row.prefill_q10).wrapping_mul(prompt_tokens.into());
-        let decode = u64::from(decode_q10).wrapping_mul(self.output_tokens.into());
+        let decode = u64::from(weigh_rate(decode_q10, self.decode_weight)).wrapping_mul(self.output_tokens.into());
         let tokens_us = prefill.wrapping_add(decode) >> 10;
         row.admission_latency_us.wrapping_add(first_token_us).wrapping_add(tokens_us) | unknown_us
     }
@@ -335,7 +340,9 @@ mod tests {
                 decode,
             },
         );
-        let weights = prop_oneof![2 => Just(WeightsSpec::default()), 1 => weights];
+        let of_decode_alone = select(&[0.0, 1.0 / 256.0, 0.03125, 0.5, 16.0][..])
+            .prop_map(|decode| WeightsSpec { decode, ..WeightsSpec::default() });
+        let weights = prop_oneof![2 => Just(WeightsSpec::default()), 2 => of_decode_alone, 1 => weights];
         let order = prop_oneof![3 => Just(Order::PredictedEnd), 1 => Just(Order::VramFirst)];
         let defaults = (select(&[None, Some(1.0), Some(1000.0)][..]), select(&[None, Some(0.0), Some(20.0)][..]));
         (order, select(&[0, 10, 24, 46][..]), prop::bool::weighted(0.9), defaults, weights).prop_map(

@@ -111,10 +111,11 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
         observer: &mut impl Observer,
     ) -> Option<Action> {
         let session = work.session.and_then(|session| self.session_entry(session));
-        let Self { fleet, placement, now_us, .. } = self;
+        let policy = self.deciding_policy();
+        let Self { fleet, now_us, .. } = self;
         // It was valid when it came; another policy changes no more than its default of output tokens.
-        let job = spec.validate(placement, None).ok()?;
-        let committed = match place(fleet, &job, placement, session, |event| observer.observe(*now_us, &event)) {
+        let job = spec.validate(&policy, None).ok()?;
+        let committed = match place(fleet, &job, &policy, session, |event| observer.observe(*now_us, &event)) {
             Ok(committed) => committed,
             Err(headline) => {
                 self.note_refusal(ticket, &job, headline);
@@ -177,8 +178,9 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
     ) -> Result<WaitForecast, Refusal> {
         let work = self.begin_work(job, observer)?;
         let session = work.session.and_then(|session| self.session_entry(session));
-        let Self { fleet, placement, now_us, .. } = self;
-        let placed = place(fleet, job, placement, session, |event| observer.observe(*now_us, &event));
+        let policy = self.deciding_policy();
+        let Self { fleet, now_us, .. } = self;
+        let placed = place(fleet, job, &policy, session, |event| observer.observe(*now_us, &event));
         let Ok(committed) = placed else {
             // The same question was answered otherwise a moment ago.
             self.settle(&work, &UsageFacts::default());

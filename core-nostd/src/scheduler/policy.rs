@@ -151,7 +151,8 @@ pub struct SchedulerPolicySpec {
     pub wall_limit_ms: f64,
     /// Between two reports, in ms; 0 is no limit.
     pub idle_limit_ms: f64,
-    /// How much a pending prefill counts against its pool: 0 (not at all) to 255. LEASE-8.
+    /// How much worse a time before the first token is than one after it: 1 to 255; 0 is as 1, and pending prefills count
+    /// for nothing. LEASE-8.
     pub prefill_weight: i64,
     /// How long an unused session is kept, in ms; 0 is for ever.
     pub session_ttl_ms: f64,
@@ -287,7 +288,8 @@ pub struct SchedulerPolicy {
     pub admission: AdmissionRules,
     /// When leases end by themselves.
     pub watchdog: WatchdogRules,
-    /// How much a pending prefill counts against its pool; 0 is not at all. LEASE-8.
+    /// How much worse a time before the first token is than one after it; 0 is as 1, and pending prefills count for
+    /// nothing. LEASE-8.
     pub prefill_weight: u8,
     /// How long an unused session is kept; 0 is for ever. SESSION-1.
     pub session_ttl_us: u64,

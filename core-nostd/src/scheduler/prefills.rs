@@ -1,12 +1,15 @@
 //! Prefills that are pending make the next one in their pool wait. LEASE-8.
 //!
 //! An engine prefills about one prompt at a time. Until a job's first token is reported, or its end, whoever comes after
-//! it waits for its prefill. So the pool's row has the sum of these beside the admission latency that the pool publishes,
-//! times a weight: a wait for the first token is worse than as long a time between tokens. What is said of a start and an
-//! end is without the weight.
+//! it waits for its prefill. So the pool's row has the sum of these beside the admission latency that the pool publishes.
 //!
-//! Invariant: between two inputs the admission latency in a pool's row is what its last snapshot says plus the weighted
-//! predicted prefills of its leases without a first token, at most 2^46 - 1.
+//! And a wait for the first token is worse than as long a time between tokens: decisions weigh decode times by so much
+//! less. All that comes before the first token has one weight, also the job's own prefill: else a job would leave a pool
+//! that holds its long prompt for one where it has to be prefilled first, because another one's prefill is pending here.
+//! What is said of a start and an end is without the weight.
+//!
+//! Invariant: between two inputs the admission latency in a pool's row is what its last snapshot says plus the predicted
+//! prefills of its leases without a first token, at most 2^46 - 1; the former alone where the weight is 0.
 
 use super::machine::Scheduler;
 use crate::fleet::{PoolHandle, PoolRegistry};
@@ -17,6 +20,12 @@ use crate::rule::score::ScoreTerms;
 use crate::storage::Ticket;
 
 impl<F: PoolRegistry> Scheduler<'_, F> {
+    /// The placement policy as decisions have it.
+    #[must_use]
+    pub fn deciding_policy(&self) -> Policy {
+        self.placement.with_decode_over(self.rules.prefill_weight)
+    }
+
     /// A snapshot stands: what the pool publishes is in its row.
     pub(super) fn note_published_latency(&mut self, pool: PoolHandle) {
         let published_us = self.fleet.row(pool).map_or(0, |row| row.admission_latency_us);
@@ -43,17 +52,16 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
     /// Leases of the pool came, went or had their first token.
     pub(super) fn note_prefills(&mut self, pool: PoolHandle) {
         if let Some(published_us) = self.pools.admission_latency_us(pool) {
-            let weighted_us = self.leases.pending_prefill_us(pool).saturating_mul(self.rules.prefill_weight.into());
-            self.fleet.set_admission_latency(pool, published_us.saturating_add(weighted_us));
+            let pending_us = if self.rules.prefill_weight == 0 { 0 } else { self.leases.pending_prefill_us(pool) };
+            self.fleet.set_admission_latency(pool, published_us.saturating_add(pending_us));
         }
     }
 }
 
 /// What stands in a pool's row for pending prefills and is no part of a predicted time, in µs: all of it where the job
-/// waits for a slot, because the service times of WAIT-2 have it, and what the weight adds where it does not.
-pub(super) fn untold_us(pending_us: u64, weight: u8, waits_for_slot: bool) -> u64 {
-    let times = if waits_for_slot { weight } else { weight.saturating_sub(1) };
-    pending_us.saturating_mul(times.into())
+/// waits for a slot, because the service times of WAIT-2 have it.
+pub(super) const fn untold_us(pending_us: u64, weight: u8, waits_for_slot: bool) -> u64 {
+    if waits_for_slot && weight > 0 { pending_us } else { 0 }
 }
 
 /// The part of a predicted service before its first token, in µs; 0 where it is not known.

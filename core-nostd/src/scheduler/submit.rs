@@ -144,7 +144,7 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
     #[inline(never)] // Its frame is large, and stays off the stack of the other ways through its caller.
     fn outlook(&self, job: &ValidJob<'_>, observer: &mut impl Observer) -> Result<Outlook, Refusal> {
         let session = job.spec().session_id.and_then(|id| self.session_entry(self.sessions.find(id)?));
-        let decision = self.fleet.decide(job, &self.placement, session);
+        let decision = self.fleet.decide(job, &self.deciding_policy(), session);
         let facts = job.facts();
         // What can be assigned is decided, and said, when it is dispatched. METRIC-4.
         if decision.assignment().is_none() {

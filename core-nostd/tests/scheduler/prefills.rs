@@ -1,7 +1,7 @@
 //! Pending prefills. LEASE-8.
 
 use orchestrator_core::scheduler::{Action, CancelCause, Input, Scheduler, SchedulerBuffers, SchedulerPolicySpec};
-use orchestrator_core::{HeldLease, JobSpec, Policy, PoolSnapshot};
+use orchestrator_core::{HeldLease, JobSpec, PlacementHints, Policy, PolicySpec, PoolSnapshot, WeightsSpec};
 
 use crate::table::{Fleet, Log};
 
@@ -66,7 +66,7 @@ fn at(pool: &str, start_us: u64, end_us: u64) -> (String, u64, Option<u64>) {
     (pool.to_owned(), start_us, Some(end_us))
 }
 
-/// By hand: the first prefill takes 100 + 400 ms. The second job waits that long behind it, and says so; its weight is in
+/// By hand: the first prefill takes 100 + 400 ms. The second job waits that long behind it, and says so; the weight is in
 /// no time that is told.
 #[test]
 fn a_job_waits_for_the_prefill_before_it() {
@@ -74,9 +74,9 @@ fn a_job_waits_for_the_prefill_before_it() {
         let mut buffers = Buffers::new();
         let mut run = Run::new(&mut buffers, &["a"], &weighing(weight.into()));
         assert_eq!(run.submit(0, "first", 400), at("a", 5_000, 605_000));
-        assert_eq!(run.latency_us(0), 5_000 + u64::from(weight) * 500_000);
+        assert_eq!(run.latency_us(0), 505_000);
         assert_eq!(run.submit(0, "second", 100), at("a", 505_000, 805_000));
-        assert_eq!(run.latency_us(0), 5_000 + u64::from(weight) * 700_000);
+        assert_eq!(run.latency_us(0), 705_000);
     }
 }
 
@@ -101,6 +101,26 @@ fn the_weight_decides_between_an_early_token_and_an_early_end() {
         assert_eq!(run.submit(0, "first", 400).0, "a");
         // On `a` 500 ms later; on `b` each of 10 tokens 70 ms later.
         assert_eq!(run.submit(0, "second", 400).0, chosen, "weight {weight}");
+    }
+}
+
+/// The job's own prefill has the weight too: it would take 500 ms on `b`. On `a`, where its prompt of 400 tokens is cached
+/// but for 90, it waits for one of 300 before it takes 190: 490 ms. One of 320 is too long.
+#[test]
+fn no_weight_drives_a_session_from_its_cache() {
+    for weight in [1, 32, 255] {
+        for (pending_tokens, chosen) in [(200, "a"), (220, "b")] {
+            let mut buffers = Buffers::new();
+            let mut run = Run::new(&mut buffers, &["a", "b"], &weighing(weight));
+            let turn = |id, prompt_tokens| JobSpec { session_id: Some("s"), ..job(id, prompt_tokens) };
+            let first = run.tell(0, &Input::Submit(&turn("first", 300)));
+            assert_eq!(first.map(|(pool, ..)| pool).as_deref(), Some("a"));
+            run.tell(1, &Input::Finished { job_id: "first", tokens_out: 10 });
+            let pinned = PlacementHints { pin_pool_id: Some("a"), ..PlacementHints::default() };
+            run.tell(2, &Input::Submit(&JobSpec { placement: pinned, ..job("other", pending_tokens) }));
+            let second = run.tell(3, &Input::Submit(&turn("second", 400)));
+            assert_eq!(second.map(|(pool, ..)| pool).as_deref(), Some(chosen), "weight {weight}, {pending_tokens}");
+        }
     }
 }
 
@@ -153,15 +173,17 @@ fn a_pool_that_comes_back_starts_anew() {
     assert_eq!(run.latency_us(0), 5_000);
 }
 
-/// Another weight counts at once; times that are not known count for nothing; a sum stays in its range.
+/// Whether it counts at all changes at once; times that are not known count for nothing; a sum stays in its range.
 #[test]
 fn weights_change_and_unknown_and_long_prefills_are_safe() {
     let mut buffers = Buffers::new();
     let mut run = Run::new(&mut buffers, &["a"], &weighing(1));
     run.submit(0, "first", 400);
-    let rules = weighing(2).validate().unwrap();
-    run.tell(1, &Input::SetPolicies { placement: &Policy::default(), scheduler: &rules });
-    assert_eq!(run.latency_us(0), 1_005_000);
+    for (weight, expected_us) in [(0, 5_000), (2, 505_000)] {
+        let rules = weighing(weight).validate().unwrap();
+        run.tell(1, &Input::SetPolicies { placement: &Policy::default(), scheduler: &rules });
+        assert_eq!(run.latency_us(0), expected_us);
+    }
 
     let mut buffers = Buffers::new();
     let mut run = Run::new(&mut buffers, &[], &weighing(255));
@@ -181,4 +203,23 @@ fn weights_change_and_unknown_and_long_prefills_are_safe() {
         run.tell(1, &Input::FirstToken { job_id });
     }
     assert_eq!(run.latency_us(0), 5_000);
+}
+
+/// The weight of decode times over that of a prefill, rounded to 1/256, and never nothing where it was something.
+#[test]
+fn decode_times_weigh_less_in_decisions() {
+    let table = [(1.0, 0, 256), (1.0, 1, 256), (1.0, 2, 128), (1.0, 3, 85), (1.0, 32, 8), (1.0, 255, 1)];
+    let table = table.into_iter().chain([(16.0, 32, 128), (0.5, 255, 1), (0.0, 32, 0), (0.01, 2, 2), (0.01, 3, 1)]);
+    for (decode, weight, expected) in table {
+        let weights = WeightsSpec { decode, ..WeightsSpec::default() };
+        let placement = PolicySpec { weights, ..PolicySpec::default() }.validate().unwrap();
+        let mut buffers = Buffers::new();
+        let rules = weighing(weight).validate().unwrap();
+        let scheduler = Scheduler::new(Fleet::new(), buffers.storage(), placement.clone(), rules);
+        let deciding = scheduler.deciding_policy();
+        assert_eq!(deciding.weights().decode, expected, "{decode} over {weight}");
+        // Nothing else is another.
+        assert_eq!(deciding.weights().prefill, 256);
+        assert_eq!(scheduler.policies().0, &placement);
+    }
 }
