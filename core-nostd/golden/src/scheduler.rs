@@ -13,7 +13,7 @@ use crate::random::Random;
 use crate::worlds;
 
 /// What [`scheduler_digest`] is everywhere.
-pub const SCHEDULER_DIGEST: u64 = 0x6270_f1ac_ff76_678e;
+pub const SCHEDULER_DIGEST: u64 = 0x04df_7fe0_7f01_a15c;
 
 const POOLS: usize = 8;
 const QUEUED: usize = 16;

@@ -5,7 +5,7 @@
 //! load and to prefill never makes an end later, and weights, rounding, saturation and buckets keep that order. Where
 //! the end alone does not tell, `Scorer::key_of_candidate` compares the first word of such a key with the leader's.
 
-use crate::limits::{END_UNKNOWN_US, TIME_MAX_US};
+use crate::limits::{END_UNKNOWN_US, TIME_MAX_US, WEIGHT_256_ONE};
 use crate::policy::{Order, Policy, Weights};
 use crate::rows::{JobQuery, PoolFlags, PoolRef, PoolRow};
 use crate::rule::key::Key;
@@ -97,7 +97,10 @@ impl LeastEnd {
         let unknown_us = if has_rate { 0 } else { self.unknown_without_rate_us };
         // Wrapping, because nothing wraps: see `ScoreTerms::end_us`.
         let prefill = u64::from(row.prefill_q10).wrapping_mul(prompt_tokens.into());
-        let decode = u64::from(weigh_rate(decode_q10, self.decode_weight)).wrapping_mul(self.output_tokens.into());
+        // The same for all pools: asked first, it costs no wrong guess.
+        let has_weight = self.decode_weight != WEIGHT_256_ONE;
+        let decode_q10 = if has_weight { weigh_rate(decode_q10, self.decode_weight) } else { decode_q10 };
+        let decode = u64::from(decode_q10).wrapping_mul(self.output_tokens.into());
         let tokens_us = prefill.wrapping_add(decode) >> 10;
         row.admission_latency_us.wrapping_add(first_token_us).wrapping_add(tokens_us) | unknown_us
     }
