@@ -55,8 +55,8 @@ impl OursMemory {
 
 /// A scheduler, and whether anybody writes down what it is told and says.
 enum Driven<'m> {
-    Alone(Scheduler<'m, LiveFleet>),
-    Recorded(Driver<'m, LiveFleet, ()>),
+    Alone(Box<Scheduler<'m, LiveFleet>>),
+    Recorded(Box<Driver<'m, LiveFleet, ()>>),
 }
 
 /// This engine at work.
@@ -87,9 +87,10 @@ impl<'m, 'w> Ours<'m, 'w> {
             outcome.resize(OUTCOME_BYTES, 0);
             let mut driver = Driver::new(fleet, storage.storage(), policies, None, ());
             driver.record(file, outcome, options.sizes, policies);
-            Driven::Recorded(driver)
+            Driven::Recorded(Box::new(driver))
         } else {
-            Driven::Alone(Scheduler::new(fleet, storage.storage(), policies.placement.clone(), policies.scheduler))
+            let (placement, rules) = (policies.placement.clone(), policies.scheduler);
+            Driven::Alone(Box::new(Scheduler::new(fleet, storage.storage(), placement, rules)))
         };
         Ok(Self { world, scheduler, job: String::new(), session: String::new(), decisions: 0 })
     }
