@@ -7,7 +7,7 @@ use super::leases::NewLease;
 use super::lifecycle::owned;
 use super::machine::Scheduler;
 use super::observer::Observer;
-use super::prefills::{prefill_us, untold_us};
+use super::prefills::prefill_us;
 use super::queue::{Departed, PassedOver};
 use super::refusals::Wants;
 use super::submit::{decision_facts, facts_of};
@@ -206,7 +206,8 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
         let Committed { pool, held, mut assignment, prefill_us } = committed;
         let now_us = self.now_us;
         let waits = self.fleet.export_lease(&held).waits;
-        let untold_us = untold_us(self.leases.pending_prefill_us(pool), self.rules.prefill_weight, waits);
+        // LEASE-8: where it waits for a slot, the service times of WAIT-2 have them.
+        let untold_us = if waits { self.counted_prefills_us(pool) } else { 0 };
         assignment.start_us = assignment.start_us.saturating_sub(untold_us);
         assignment.end_us = assignment.end_us.map(|end_us| end_us.saturating_sub(untold_us));
         let run_us = assignment.end_us.map(|end_us| end_us.saturating_sub(assignment.start_us));

@@ -52,16 +52,14 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
     /// Leases of the pool came, went or had their first token.
     pub(super) fn note_prefills(&mut self, pool: PoolHandle) {
         if let Some(published_us) = self.pools.admission_latency_us(pool) {
-            let pending_us = if self.rules.prefill_weight == 0 { 0 } else { self.leases.pending_prefill_us(pool) };
-            self.fleet.set_admission_latency(pool, published_us.saturating_add(pending_us));
+            self.fleet.set_admission_latency(pool, published_us.saturating_add(self.counted_prefills_us(pool)));
         }
     }
-}
 
-/// What stands in a pool's row for pending prefills and is no part of a predicted time, in µs: all of it where the job
-/// waits for a slot, because the service times of WAIT-2 have it.
-pub(super) const fn untold_us(pending_us: u64, weight: u8, waits_for_slot: bool) -> u64 {
-    if waits_for_slot && weight > 0 { pending_us } else { 0 }
+    /// What stands in a pool's row for its pending prefills, in µs.
+    pub(super) fn counted_prefills_us(&self, pool: PoolHandle) -> u64 {
+        if self.rules.prefill_weight == 0 { 0 } else { self.leases.pending_prefill_us(pool) }
+    }
 }
 
 /// The part of a predicted service before its first token, in µs; 0 where it is not known.

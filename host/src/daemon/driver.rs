@@ -124,10 +124,10 @@ impl<'a, F: PoolRegistry, O: Observer> Driver<'a, F, O> {
         });
     }
 
-    /// When the next timer fires, in µs. What was due at the time of the last input came with that, so it is later.
+    /// When the next timer fires, in µs.
     #[must_use]
     pub fn next_timer_us(&self) -> Option<u64> {
-        self.scheduler.next_wakeup_us().filter(|&due_us| due_us > self.scheduler.now_us())
+        next_timer_us(&self.scheduler)
     }
 
     /// The scheduler.
@@ -161,4 +161,11 @@ impl<'a, F: PoolRegistry, O: Observer> Driver<'a, F, O> {
     pub fn digest(&self) -> u64 {
         self.digest.finish()
     }
+}
+
+/// When the next timer of a scheduler fires, in µs. What was due at the time of the last input came with that, so it is
+/// later.
+#[must_use]
+pub fn next_timer_us<F: PoolRegistry>(scheduler: &Scheduler<'_, F>) -> Option<u64> {
+    scheduler.next_wakeup_us().filter(|&due_us| due_us > scheduler.now_us())
 }

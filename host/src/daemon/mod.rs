@@ -44,7 +44,7 @@ mod storage;
 mod tally;
 
 pub use digest::RunDigest;
-pub use driver::{Driver, OUTCOME_BYTES, Said};
+pub use driver::{Driver, OUTCOME_BYTES, Said, next_timer_us};
 pub use explaining::{ExplainedDecision, ExplainingFleet};
 pub use recording_file::RecordingFile;
 pub use replay::{Difference, REPLAY_STORAGE_BYTES_MAX, Replay, ReplayEnd, ReplayError, Replayed};

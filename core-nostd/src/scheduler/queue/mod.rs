@@ -392,8 +392,10 @@ impl<'a, T> Queue<'a, T> {
     /// A newcomer goes past all waiting jobs without entering, if it [may](Self::may_overtake_first): the first that contends
     /// counts as overtaken once more. Says whether it may. Costs as much. QUEUE-14.
     pub fn overtake_first(&mut self, now_us: u64) -> bool {
-        let may_pass = self.may_overtake_first(now_us);
-        if may_pass && let Some(job) = self.first_to_overtake(now_us) {
+        let overtakes_max = self.rules.overtakes_max;
+        let first = self.first_to_overtake(now_us);
+        let may_pass = first.as_ref().is_none_or(|job| job.overtaken < overtakes_max);
+        if may_pass && let Some(job) = first {
             job.overtaken = job.overtaken.saturating_add(1);
         }
         may_pass
@@ -401,13 +403,10 @@ impl<'a, T> Queue<'a, T> {
 
     fn first_to_overtake(&mut self, now_us: u64) -> Option<&mut Waiting<T>> {
         self.begin_pass(now_us);
-        let mut first = None;
-        while let Some(ticket) = self.next_in_pass() {
-            if self.contends(ticket) {
-                first = Some(ticket);
-                break;
-            }
-            self.pass.put_aside(&mut self.jobs, ticket.slot(), true);
+        let mut first = self.next_in_pass();
+        while let Some(ticket) = first.filter(|&ticket| !self.contends(ticket)) {
+            self.passed_over(ticket, PassedOver::Waiting);
+            first = self.next_in_pass();
         }
         self.end_pass();
         self.jobs.get_mut(first?)

@@ -9,7 +9,7 @@ use orchestrator_core::scheduler::{AbortCause, Action, Answer, ExpiryCause, Inpu
 use orchestrator_core::{JobSpec, PoolSnapshot};
 
 use super::{Order, Policy, Report, Told, World};
-use crate::daemon::{Driver, HostStorage, OUTCOME_BYTES, RecordingFile, Said, Sizes, StorageError};
+use crate::daemon::{Driver, HostStorage, OUTCOME_BYTES, RecordingFile, Said, Sizes, StorageError, next_timer_us};
 use crate::fleet::LiveFleet;
 use crate::input::Policies;
 use crate::simulate::fleet::SimFleet;
@@ -110,11 +110,7 @@ impl<'m, 'w> Ours<'m, 'w> {
         let fleet = self.world.fleet;
         match &mut self.scheduler {
             Driven::Alone(scheduler) => {
-                let answer = scheduler.handle(input, now_us, &mut ());
-                while let Some(action) = scheduler.next_action(&mut ()) {
-                    orders.extend(order(&action, now_us, fleet));
-                }
-                answer
+                scheduler.drive(input, now_us, &mut (), |action| orders.extend(order(&action, now_us, fleet)))
             }
             Driven::Recorded(driver) => driver.drive(input, now_us, &mut |said| {
                 if let Said::Action { action, .. } = said {
@@ -208,8 +204,7 @@ impl Policy for Ours<'_, '_> {
 
     fn next_wakeup_us(&self) -> Option<u64> {
         match &self.scheduler {
-            // What was due at the time of the last input came with that.
-            Driven::Alone(scheduler) => scheduler.next_wakeup_us().filter(|&due_us| due_us > scheduler.now_us()),
+            Driven::Alone(scheduler) => next_timer_us(scheduler),
             Driven::Recorded(driver) => driver.next_timer_us(),
         }
     }
