@@ -151,6 +151,30 @@ fn a_newer_status_than_old_drivers_have() {
     assert_falls_back(&format!("status_at:{first}:226"), "backend: failure: cuda: device lost ", 0);
 }
 
+/// Codes that no driver has yet, at the ends of tables that a program may have of them. A newer driver may have some.
+const UNKNOWN_STATUSES: [u32; 5] = [228, 1000, 65_536, 1 << 31, u32::MAX];
+
+#[test]
+fn a_status_that_no_driver_has_yet() {
+    let first = count_at_open("launches") + 1;
+    for code in UNKNOWN_STATUSES {
+        let reason = format!("backend: failure: cuda: failed copying from the device: unknown status {code}");
+        assert_falls_back(&format!("status_at:{first}:{code}"), &reason, 0);
+    }
+}
+
+#[test]
+fn a_status_that_no_driver_has_yet_from_the_start() {
+    for code in UNKNOWN_STATUSES {
+        assert_unavailable(
+            &format!("init_status:{code}"),
+            &format!("failed opening the device: unknown status {code}"),
+        );
+        let reason = format!("failed copying from the device: unknown status {code}");
+        assert_unavailable(&format!("status_at:1:{code}"), &reason);
+    }
+}
+
 #[test]
 fn a_wrong_result_is_caught() {
     let first = count_at_open("downloads") + 1;
@@ -230,6 +254,20 @@ fn a_fleet_that_does_not_fit() {
     let fleet = run.file("fleet.json", &fleet(30_000));
     let run = run.memory(1 << 20).arg(fleet).arg("--jobs").arg(JOBS);
     run.ran().expect(0).says("backend: failure: cuda: out of memory making room for the pools: ").says(BY_ORACLE);
+}
+
+/// With room for half of the groups, each half goes in twice as many parts, for which there is less room still: whatever
+/// is launched then, there was room for it. The launch fails, because the interpreter would take hours for it.
+#[test]
+fn room_for_fewer_jobs_than_wanted() {
+    let first = count_at_open("launches") + 1;
+    for memory in [1_600_000, 1_900_000, 2_200_000] {
+        let run = Run::of(&["place", "--backend", "cuda", "--mode", "independent", "--fleet"]).memory(memory);
+        let fleet = run.file("fleet.json", &fleet(8_192));
+        let jobs = run.file("jobs.jsonl", &jobs(4_096));
+        let run = run.arg(fleet).arg("--jobs").arg(jobs).fault(format!("launch_failure_at:{first}"));
+        run.ran().expect(0).says("backend: failure: cuda: launch failed ").says(BY_ORACLE);
+    }
 }
 
 /// A batch that is large enough for a device, without asking for one.

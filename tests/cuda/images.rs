@@ -27,36 +27,78 @@ fn empty_kernels() -> String {
         let _ = writeln!(text, "st.global.u32 [%rd1+{}], %r1;", 4 * word);
     }
     let _ = writeln!(text, "ret;\n}}");
-    let scans = Ends::ALL.into_iter().flat_map(|ends| [ends.scan_jobs(), ends.scan_pools()]);
-    for name in scans.chain([MERGE_PARTS, PATCH_POOLS, PATCH_VIEWS]) {
-        let _ = writeln!(text, ".visible .entry {name}()\n{{\nret;\n}}");
+    for (name, parameters) in others() {
+        let parameters: Vec<_> = (0..).zip(parameters).map(|(at, kind)| format!(".param .{kind} p{at}")).collect();
+        let _ = writeln!(text, ".visible .entry {name}({})\n{{\nret;\n}}", parameters.join(", "));
     }
     text
 }
 
+/// All kernels but the one that tells the contract, with the types of their arguments.
+fn others() -> impl Iterator<Item = (&'static str, Vec<&'static str>)> {
+    let (address, number) = ("u64", "u32");
+    let [pools, views] = [[address, address, number], [address, address, number]];
+    let jobs = [number, address, number, address, number];
+    let scan = [&pools[..], &views, &jobs, &[number; 4], &[address]].concat();
+    let scans = Ends::ALL.into_iter().flat_map(|ends| [ends.scan_jobs(), ends.scan_pools()]);
+    scans.map(move |name| (name, scan.clone())).chain([
+        (MERGE_PARTS, vec![address, number, number, address]),
+        (PATCH_POOLS, vec![address, number, address, address, number]),
+        (PATCH_VIEWS, vec![address, number, address, address, "u64"]),
+    ])
+}
+
 #[test]
 fn a_file_that_is_not_there() {
-    place().arg("no/such.ptx").ran().expect(2).says("--backend: cuda: the kernel image no/such.ptx cannot be read: ");
+    place()
+        .arg("no/such.ptx")
+        .ran()
+        .expect(2)
+        .says("--kernel-image: cuda: the kernel image no/such.ptx cannot be read: ");
+}
+
+/// An image that is refused, and why.
+fn assert_refused(image: &str, reason: &str) {
+    let run = place();
+    let file = run.file("image.ptx", image);
+    run.arg(file).ran().expect(2).says("--kernel-image: cuda: the kernel image (").says(reason);
 }
 
 #[test]
 fn a_file_that_is_no_image() {
+    assert_refused("no PTX at all\n", "cannot be used: it has no stamp of this program's contract");
+    assert_refused("a\0b", "cannot be used: it has no stamp of this program's contract");
+    assert_refused(&(stamp() + "no PTX at all\n"), "has no kernel `merge_parts`");
+    let image = orchestrator_kernels::IMAGE;
+    assert_refused(&(image.to_owned() + "\0"), "cannot be used: it is no text: it holds a NUL");
+    let broken = image.replace("ret;", "no instruction;");
     let run = place();
-    let file = run.file("unstamped.ptx", "no PTX at all\n");
-    run.arg(file).ran().expect(2).says("cannot be read: it has no stamp of this program's contract");
-    let run = place();
-    // Launched, it would read what nobody wrote.
-    let taker = stamp() + ".visible .entry report(.param .u64 out, .param .u64 more)\n{\nret;\n}\n";
-    let file = run.file("taker.ptx", &taker);
-    run.arg(file).ran().expect(2).says("cannot be read: it has no stamp of this program's contract");
-    let run = place();
-    let file = run.file("wrong.ptx", &(stamp() + "// .entry report(.param .u64 out)\nno PTX at all\n"));
+    let file = run.file("broken.ptx", &broken);
     run.arg(file).ran().expect(2).says("the driver refuses the kernel image (").says("CUDA_ERROR_INVALID_PTX");
     // Read, it would take all memory.
     place().arg("/dev/zero").ran().expect(2).says("cannot be read: it is no file of at most ");
-    let run = place();
-    let file = run.file("nul.ptx", "a\0b");
-    run.arg(file).ran().expect(2).says("cannot be read: it is no text: it holds a NUL");
+}
+
+/// Nobody names a file that shall not matter.
+#[test]
+fn a_file_that_no_device_comes_to() {
+    for backend in ["auto", "simd", "scalar"] {
+        let run = Run::place(backend, JOBS, "sequential").arg("--kernel-image").arg("no/such.ptx");
+        run.ran().expect(2).says("--kernel-image: cuda: the kernel image no/such.ptx cannot be read: ");
+    }
+}
+
+/// Launched, it would read what nobody wrote.
+#[test]
+fn a_kernel_that_takes_something_else() {
+    let image = orchestrator_kernels::IMAGE;
+    for (kernel, _) in others().chain([(REPORT, vec![])]) {
+        let entry = format!(".entry {kernel}(");
+        let more = image.replace(&entry, &format!("{entry}.param .u64 more, "));
+        assert_refused(&more, &format!("cannot be used: its kernel `{kernel}` takes other parameters"));
+        let missing = image.replace(&entry, &format!("// {entry}"));
+        assert_refused(&missing, &format!("has no kernel `{kernel}`"));
+    }
 }
 
 /// Both contracts are in the message.

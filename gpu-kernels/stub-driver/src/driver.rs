@@ -70,6 +70,7 @@ pub(crate) fn begin() -> Result<(), Status> {
     match fault {
         Fault::NoDevice => return Err(status::NO_DEVICE),
         Fault::DriverMismatch => return Err(status::SYSTEM_DRIVER_MISMATCH),
+        Fault::InitStatus(status) => return Err(status),
         _ => {}
     }
     *driver = Some(Driver::new(fault));

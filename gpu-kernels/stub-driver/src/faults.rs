@@ -10,6 +10,7 @@
 //! | `out_of_memory_at:N` | there is no device memory from the N-th allocation on |
 //! | `launch_failure_at:N` | the N-th launch fails, and with it the context |
 //! | `wrong_result_at:N` | a bit of what the N-th copy to the host brings is another |
+//! | `init_status:CODE` | the driver does not begin, and this status says why |
 //! | `status_at:N:CODE` | the N-th launch fails with this status of the driver, whatever it means |
 //! | `device_lost_at:N` | the device is gone from the N-th launch on |
 
@@ -23,6 +24,7 @@ pub(crate) enum Fault {
     NoDevice,
     DriverMismatch,
     DriverVersion(i32),
+    InitStatus(u32),
     BadPtx,
     MissingFunction(String),
     OutOfMemoryAt(u64),
@@ -46,6 +48,7 @@ impl Fault {
             "no_device" => Self::NoDevice,
             "driver_mismatch" => Self::DriverMismatch,
             "driver_version" => Self::DriverVersion(value.parse().ok()?),
+            "init_status" => Self::InitStatus(value.parse().ok()?),
             "bad_ptx" => Self::BadPtx,
             "missing_function" => Self::MissingFunction(value.to_owned()),
             "out_of_memory_at" => Self::OutOfMemoryAt(value.parse().ok()?),

@@ -10,7 +10,7 @@
 //! Invariant: [`BackendChoice::Auto`] always opens: the oracle runs everywhere. All backends decide the same, so what it
 //! opens shows in nothing but time.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::auto::Auto;
 use super::backend::{Backend, BackendName};
@@ -79,4 +79,19 @@ pub fn open(name: BackendName, options: &BackendOptions) -> Result<Box<dyn Backe
         #[cfg(not(feature = "cuda"))]
         BackendName::Cuda => Err(Unavailable::NotBuilt { backend: name }),
     }
+}
+
+/// Whether a file can be the kernels of a device, as far as this program can say without one. O(its length).
+///
+/// # Errors
+/// Why it cannot be.
+pub fn check_kernel_image(file: &Path) -> Result<(), Unavailable> {
+    #[cfg(feature = "cuda")]
+    let checked = Cuda::check_kernel_image(file);
+    #[cfg(not(feature = "cuda"))]
+    let checked = Err(Unavailable::ImageUnusable {
+        image: file.display().to_string(),
+        why: "this build is without cuda (cargo feature `cuda`)".to_owned(),
+    });
+    checked
 }

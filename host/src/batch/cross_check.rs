@@ -131,6 +131,7 @@ pub enum Incident {
 /// A backend under a [`CrossCheck`], with the oracle behind it.
 #[derive(Debug)]
 pub struct Guarded {
+    /// The oracle once it is quarantined: then all that it held is given back.
     backend: Box<dyn Backend>,
     check: CrossCheck,
     /// Jobs of the batches so far.
@@ -169,7 +170,10 @@ impl Guarded {
     /// Asks what is at fault no more: the part that answered wrongly where the backend can do without it, else all.
     fn quarantine(&mut self, incident: Incident) {
         let is_wrong_answer = matches!(incident, Incident::Diverged(_));
-        self.quarantined = !(is_wrong_answer && self.backend.give_up_part(&incident.to_string()));
+        if !(is_wrong_answer && self.backend.give_up_part(&incident.to_string())) {
+            self.quarantined = true;
+            self.backend = Box::new(Scalar);
+        }
         tracing::warn!(%incident, "the {} backend decides from here on", self.name());
         self.incidents.push_back(incident);
     }
@@ -216,23 +220,19 @@ impl Guarded {
 
 impl Backend for Guarded {
     fn name(&self) -> BackendName {
-        if self.quarantined { BackendName::Scalar } else { self.backend.name() }
+        self.backend.name()
     }
 
     fn description(&self) -> String {
-        if self.quarantined { Scalar.description() } else { self.backend.description() }
+        self.backend.description()
     }
 
     fn snapshot_changed(&mut self) {
-        if !self.quarantined {
-            self.backend.snapshot_changed();
-        }
+        self.backend.snapshot_changed();
     }
 
     fn pool_changed(&mut self, rank: u32) {
-        if !self.quarantined {
-            self.backend.pool_changed(rank);
-        }
+        self.backend.pool_changed(rank);
     }
 
     fn shortlists(
@@ -241,20 +241,20 @@ impl Backend for Guarded {
         jobs: &[JobQuery<'_>],
         lists: &mut [Shortlist],
     ) -> Result<(), BackendError> {
-        let mut is_answered = false;
-        if !self.quarantined {
-            match self.ask(world, jobs, lists)? {
-                Some(incident) => self.quarantine(incident),
-                None => is_answered = true,
-            }
-        }
+        let incident = self.ask(world, jobs, lists)?;
         self.jobs += jobs.len() as u64;
-        if is_answered { Ok(()) } else { Scalar.shortlists(world, jobs, lists) }
+        if let Some(incident) = incident {
+            self.quarantine(incident);
+            return Scalar.shortlists(world, jobs, lists);
+        }
+        Ok(())
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use orchestrator_core::rule::key::Key;
     use orchestrator_core::{JobSpec, Policy, PoolSnapshot};
 
@@ -270,6 +270,8 @@ mod tests {
         at: u64,
         fault: Option<Fault>,
         jobs: u64,
+        /// What goes back when it is dropped.
+        held: Arc<()>,
     }
 
     impl Backend for Faulty {
@@ -340,6 +342,7 @@ mod tests {
         let job = JobSpec::new("job", "vllm", "some/model").validate(&policy, None).unwrap().resolve(&fleet);
         let world = World { table: fleet.table(), policy: &policy };
         let jobs = vec![job.query(None); size];
+        let held = Arc::clone(&faulty.held);
         let mut guarded = Guarded::new(Box::new(faulty), check);
         let mut incident = None;
         for _ in 0..batches {
@@ -350,13 +353,15 @@ mod tests {
             if let Some(found) = guarded.take_incident() {
                 assert!(incident.replace(found).is_none(), "said once");
                 assert_eq!((guarded.name(), guarded.is_quarantined()), (BackendName::Scalar, true));
+                // What it held is free for others at once, not when the run ends.
+                assert_eq!(Arc::strong_count(&held), 1);
             }
         }
         incident
     }
 
-    const fn faulty(at: u64, fault: Option<Fault>) -> Faulty {
-        Faulty { at, fault, jobs: 0 }
+    fn faulty(at: u64, fault: Option<Fault>) -> Faulty {
+        Faulty { at, fault, jobs: 0, held: Arc::new(()) }
     }
 
     #[test]

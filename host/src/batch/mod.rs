@@ -48,7 +48,7 @@ mod warm;
 pub(crate) mod words;
 
 pub use backend::{Backend, BackendError, BackendName, DeviceFault, World};
-pub use choice::{BackendChoice, BackendOptions, open};
+pub use choice::{BackendChoice, BackendOptions, check_kernel_image, open};
 pub use cross_check::{CrossCheck, Divergence, Guarded, Incident, UnknownCrossCheck};
 #[cfg(feature = "cuda")]
 pub use cuda::{Cuda, Tiling, Times};

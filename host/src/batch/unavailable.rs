@@ -59,6 +59,14 @@ pub enum Unavailable {
         /// Why not.
         why: String,
     },
+    /// The image is not one that this program can launch.
+    #[error("cuda: the kernel image ({image}) cannot be used: {why}")]
+    ImageUnusable {
+        /// Which image.
+        image: String,
+        /// Why not.
+        why: String,
+    },
     /// The driver refuses the kernels.
     #[error("cuda: the driver refuses the kernel image ({image}): {status}")]
     ImageRefused {

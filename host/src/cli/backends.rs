@@ -29,7 +29,7 @@ enum Format {
 }
 
 pub(super) fn run(args: &BackendsArgs) -> Result<Completion, Failure> {
-    let options = args.kernels.options(load::available_threads());
+    let options = args.kernels.options(load::available_threads())?;
     let states = BackendName::ALL.map(|name| (name, open(name, &options).map(|backend| backend.description())));
     let mut out = io::stdout().lock();
     match args.format {

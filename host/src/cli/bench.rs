@@ -42,7 +42,7 @@ enum Format {
 }
 
 pub(super) fn run(args: &BenchArgs) -> Result<Completion, Failure> {
-    let options = args.kernels.options(args.threads.count());
+    let options = args.kernels.options(args.threads.count())?;
     let progress = terminal::progress_of(args.sizes.len() as u64);
     let mut out = io::stdout().lock();
     for &size in &args.sizes {

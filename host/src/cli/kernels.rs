@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::batch::BackendOptions;
+use super::Failure;
+use crate::batch::{BackendOptions, check_kernel_image};
 
 /// Which kernels a device runs.
 #[derive(Debug, Args)]
@@ -15,8 +16,12 @@ pub(super) struct KernelArgs {
 }
 
 impl KernelArgs {
-    /// What backends are opened with, on so many threads.
-    pub(super) fn options(&self, threads: usize) -> BackendOptions {
-        BackendOptions { threads, kernel_image: self.kernel_image.clone() }
+    /// What backends are opened with, on so many threads. A file that is named can be used, also where no device comes to it.
+    pub(super) fn options(&self, threads: usize) -> Result<BackendOptions, Failure> {
+        let kernel_image = self.kernel_image.clone();
+        if let Some(file) = &kernel_image {
+            check_kernel_image(file).map_err(|why| format!("--kernel-image: {why}"))?;
+        }
+        Ok(BackendOptions { threads, kernel_image })
     }
 }

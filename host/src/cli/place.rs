@@ -120,7 +120,7 @@ pub(super) fn run(args: &PlaceArgs) -> Result<Completion, Failure> {
     }
     let policy = load::policy(args.policy.as_deref())?;
     let models = args.models.as_deref().map(load::models).transpose()?;
-    let options = args.kernels.options(args.threads.count());
+    let options = args.kernels.options(args.threads.count())?;
     let backend = args.backend.choice().open(&options).map_err(|why| format!("--backend: {why}"))?;
     let loaded = load::fleet(&args.fleet)?;
     let (pools, refused_pools) = (loaded.fleet.len(), loaded.refused);

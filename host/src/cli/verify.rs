@@ -108,7 +108,7 @@ pub(super) fn run(args: &VerifyArgs) -> Result<Completion, Failure> {
 
 /// A backend that is asked for by name and is not available is an error, and not left out.
 fn chosen_backends(args: &VerifyArgs) -> Result<Vec<Box<dyn Backend>>, Failure> {
-    let options = args.kernels.options(load::available_threads());
+    let options = args.kernels.options(load::available_threads())?;
     if args.backends.is_empty() {
         return Ok(verify::available_backends(&options)?);
     }

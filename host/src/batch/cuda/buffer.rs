@@ -1,22 +1,24 @@
 //! Records on the device.
 //!
-//! `cudarc` types device memory by types of its own choice; records of another crate go there as bytes, and the type is
-//! kept here. Device memory begins at multiples of 256 bytes, which suits every record.
+//! Device memory is bytes; what they are is kept here. It begins at multiples of 256 bytes, which suits every record.
 
 use std::marker::PhantomData;
 
 use bytemuck::Pod;
-use cudarc::driver::CudaSlice;
 
 use super::device::Device;
+use super::driver::DeviceMemory;
 use super::fault::{Doing, Fault};
 use super::staging::Staging;
 use crate::batch::backend::DeviceFault;
 
+/// Where no record is.
+const NOWHERE: u64 = 0;
+
 /// Room for records on the device: written before it is read, apart from what a kernel leaves as zeros.
 #[derive(Debug)]
 pub(super) struct DeviceVec<T> {
-    memory: Option<CudaSlice<u8>>,
+    memory: Option<DeviceMemory>,
     record: PhantomData<T>,
 }
 
@@ -30,6 +32,11 @@ impl<T: Pod> DeviceVec<T> {
     /// For how many records there is room.
     pub(super) fn capacity(&self) -> usize {
         self.memory.as_ref().map_or(0, |memory| memory.len() / size_of::<T>())
+    }
+
+    /// Whether there is room for a table of so many rows and columns.
+    pub(super) fn has_room_for(&self, rows: usize, columns: usize) -> bool {
+        rows.checked_mul(columns).is_some_and(|records| records <= self.capacity())
     }
 
     pub(super) fn clear(&mut self) {
@@ -46,13 +53,13 @@ impl<T: Pod> DeviceVec<T> {
         self.clear();
         let too_much = || Fault { kind: DeviceFault::OutOfMemory, doing, status: format!("{len} records") };
         let bytes = len.checked_mul(size_of::<T>()).ok_or_else(too_much)?;
-        self.memory = Some(device.stream.alloc_zeros::<u8>(bytes).doing(doing)?);
+        self.memory = Some(DeviceMemory::zeroed(&device.stream, bytes).doing(doing)?);
         Ok(())
     }
 
-    /// The memory, for a kernel that is given a length of at most [`DeviceVec::capacity`].
-    pub(super) fn memory(&self) -> &CudaSlice<u8> {
-        self.memory.as_ref().expect("room was made before a kernel is launched")
+    /// The memory's address, for a kernel that is given a length of at most [`DeviceVec::capacity`].
+    pub(super) fn address(&self) -> &u64 {
+        self.memory.as_ref().map_or(&NOWHERE, DeviceMemory::address)
     }
 
     /// Writes records from the `at`-th on.
@@ -66,12 +73,13 @@ impl<T: Pod> DeviceVec<T> {
         if records.is_empty() {
             return Ok(());
         }
-        let memory = self.memory.as_mut().expect("room was made before records are written");
+        let memory = self.memory.as_ref().ok_or_else(|| Fault::outside("copying to the device"))?;
         staging.upload(device, bytemuck::cast_slice(records), memory, at * size_of::<T>())
     }
 
     /// Reads the first records, after all that the device was asked for before.
     pub(super) fn download(&self, device: &Device, staging: &mut Staging, records: &mut [T]) -> Result<(), Fault> {
-        staging.download(device, self.memory(), bytemuck::cast_slice_mut(records))
+        let memory = self.memory.as_ref().ok_or_else(|| Fault::outside("copying from the device"))?;
+        staging.download(device, memory, bytemuck::cast_slice_mut(records))
     }
 }

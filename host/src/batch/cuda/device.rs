@@ -6,11 +6,10 @@
 use std::fmt;
 use std::sync::Arc;
 
-use cudarc::driver::sys::{CUdevice_attribute, CUresult};
-use cudarc::driver::{CudaContext, CudaModule, CudaStream, DriverError};
-use cudarc::nvrtc::Ptx;
+use cudarc::driver::sys::CUresult;
 
-use super::fault::{Doing, Fault, text_of};
+use super::driver::{Context, Functions, Module, Status, Stream};
+use super::fault::{Doing, Fault};
 use super::image::Image;
 use super::kernels::Kernels;
 use crate::batch::unavailable::Unavailable;
@@ -18,7 +17,7 @@ use crate::batch::unavailable::Unavailable;
 /// An open device.
 pub(super) struct Device {
     pub(super) kernels: Kernels,
-    pub(super) stream: Arc<CudaStream>,
+    pub(super) stream: Arc<Stream>,
     pub(super) multiprocessors: usize,
     name: String,
 }
@@ -26,15 +25,11 @@ pub(super) struct Device {
 impl Device {
     /// Opens the first device and loads the image into it.
     pub(super) fn open(image: &Image) -> Result<Self, Unavailable> {
-        let context = open_context()?;
-        // SAFETY: all memory of this context is used on the one stream below, which keeps its order.
-        unsafe { context.disable_event_tracking() };
-        let stream = context.new_stream().doing("making a stream")?;
+        let context = open_context(Functions::find()?)?;
+        let stream = Stream::new(&context).doing("making a stream")?;
         let kernels = Kernels::find(&load(&context, image)?, image)?;
         let name = context.name().doing("asking for the device's name")?;
-        let count = context.attribute(CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT);
-        let multiprocessors = count.doing("asking for the number of multiprocessors")?;
-        let multiprocessors = usize::try_from(multiprocessors).unwrap_or(1).max(1);
+        let multiprocessors = context.multiprocessors().doing("asking for the number of multiprocessors")?;
         Ok(Self { kernels, stream, multiprocessors, name })
     }
 
@@ -42,14 +37,13 @@ impl Device {
         &self.name
     }
 
-    pub(super) fn context(&self) -> &Arc<CudaContext> {
+    pub(super) fn context(&self) -> &Arc<Context> {
         self.stream.context()
     }
 
     /// Memory that is free now, in bytes.
     pub(super) fn free_bytes(&self) -> Result<usize, Fault> {
-        let (free, _) = self.context().mem_get_info().doing("asking for free memory")?;
-        Ok(free)
+        self.context().free_bytes().doing("asking for free memory")
     }
 
     /// Waits until the device has done all that it was asked for.
@@ -64,33 +58,37 @@ impl fmt::Debug for Device {
     }
 }
 
-fn open_context() -> Result<Arc<CudaContext>, Unavailable> {
-    let count = CudaContext::device_count().map_err(unopened)?;
-    if count == 0 {
-        return Err(Unavailable::NoDevice { status: "the driver shows none".to_owned() });
-    }
-    CudaContext::new(0).map_err(unopened)
+fn open_context(functions: Functions) -> Result<Arc<Context>, Unavailable> {
+    let opened = Context::open(functions).map_err(unopened)?;
+    opened.ok_or_else(|| Unavailable::NoDevice { status: "the driver shows none".to_owned() })
 }
+
+const NO_DEVICE: [CUresult; 3] =
+    [CUresult::CUDA_ERROR_NO_DEVICE, CUresult::CUDA_ERROR_INVALID_DEVICE, CUresult::CUDA_ERROR_DEVICE_UNAVAILABLE];
+
+const DRIVER_MISMATCH: [CUresult; 3] = [
+    CUresult::CUDA_ERROR_SYSTEM_DRIVER_MISMATCH,
+    CUresult::CUDA_ERROR_COMPAT_NOT_SUPPORTED_ON_DEVICE,
+    CUresult::CUDA_ERROR_STUB_LIBRARY,
+];
 
 /// Why a context cannot be had.
-fn unopened(DriverError(status): DriverError) -> Unavailable {
-    match status {
-        CUresult::CUDA_ERROR_NO_DEVICE
-        | CUresult::CUDA_ERROR_INVALID_DEVICE
-        | CUresult::CUDA_ERROR_DEVICE_UNAVAILABLE => Unavailable::NoDevice { status: text_of(status) },
-        CUresult::CUDA_ERROR_SYSTEM_DRIVER_MISMATCH
-        | CUresult::CUDA_ERROR_COMPAT_NOT_SUPPORTED_ON_DEVICE
-        | CUresult::CUDA_ERROR_STUB_LIBRARY => Unavailable::DriverMismatch { status: text_of(status) },
-        _ => Fault::of("opening the device", status).into(),
+fn unopened(status: Status) -> Unavailable {
+    if status.is_one_of(&NO_DEVICE) {
+        Unavailable::NoDevice { status: status.to_string() }
+    } else if status.is_one_of(&DRIVER_MISMATCH) {
+        Unavailable::DriverMismatch { status: status.to_string() }
+    } else {
+        Fault::of("opening the device", status).into()
     }
 }
 
-fn load(context: &Arc<CudaContext>, image: &Image) -> Result<Arc<CudaModule>, Unavailable> {
-    let loaded = context.load_module(Ptx::from_src(&*image.text));
-    loaded.map_err(|DriverError(status)| match status {
-        CUresult::CUDA_ERROR_OUT_OF_MEMORY => {
-            Unavailable::OutOfMemory { doing: "loading the kernels", status: text_of(status) }
+fn load(context: &Arc<Context>, image: &Image) -> Result<Arc<Module>, Unavailable> {
+    Module::load(context, &image.text).map_err(|status| {
+        if status.is_one_of(&[CUresult::CUDA_ERROR_OUT_OF_MEMORY]) {
+            Fault::of("loading the kernels", status).into()
+        } else {
+            Unavailable::ImageRefused { image: image.origin.clone(), status: status.to_string() }
         }
-        _ => Unavailable::ImageRefused { image: image.origin.clone(), status: text_of(status) },
     })
 }

@@ -1,13 +1,13 @@
 //! The kernels as PTX text: the built-in image, or a file in its place.
 
-use std::borrow::Cow;
+use std::ffi::CString;
 use std::fs;
 use std::path::Path;
 
 use orchestrator_kernels::Contract;
 use orchestrator_kernels::image::Stamp;
-use orchestrator_kernels::launch::REPORT;
 
+use super::entries::{Difference, Entries};
 use crate::batch::unavailable::Unavailable;
 
 /// The image of this build. `build.rs` takes it from `orchestrator-kernels` or, where `ORCHESTRATOR_KERNEL_IMAGE` names
@@ -20,41 +20,51 @@ const BYTES_MAX: u64 = 32 << 20;
 /// An image, and where it is from.
 #[derive(Debug, Clone)]
 pub(super) struct Image {
-    pub(super) text: Cow<'static, str>,
+    pub(super) text: CString,
     pub(super) origin: String,
 }
 
 impl Image {
-    /// The image in a file; without one the built-in image.
+    /// The image in a file; without one the built-in image. It is of this program's contract, as far as text says.
     pub(super) fn of(file: Option<&Path>) -> Result<Self, Unavailable> {
-        file.map_or_else(|| Ok(Self { text: Cow::Borrowed(BUILT_IN), origin: "built in".to_owned() }), Self::read)
+        match file {
+            None => Self::checked(BUILT_IN.to_owned(), "built in".to_owned()),
+            Some(path) => Self::checked(read(path)?, path.display().to_string()),
+        }
     }
 
-    fn read(path: &Path) -> Result<Self, Unavailable> {
-        let unreadable = |why: String| Unavailable::ImageUnreadable { path: path.display().to_string(), why };
-        let facts = fs::metadata(path).map_err(|error| unreadable(error.to_string()))?;
-        if !facts.is_file() || facts.len() > BYTES_MAX {
-            return Err(unreadable(format!("it is no file of at most {BYTES_MAX} bytes")));
+    fn checked(text: String, origin: String) -> Result<Self, Unavailable> {
+        let unusable = |why: &str| Unavailable::ImageUnusable { image: origin.clone(), why: why.to_owned() };
+        if !is_stamped(&text) {
+            return Err(unusable("it has no stamp of this program's contract"));
         }
-        let text = fs::read_to_string(path).map_err(|error| unreadable(error.to_string()))?;
+        // Launched, a kernel of other parameters would read what nobody wrote.
+        match Entries::of(&text).first_difference(&Entries::of(orchestrator_kernels::IMAGE)) {
+            None => {}
+            Some(Difference::Missing(kernel)) => {
+                return Err(Unavailable::KernelMissing { image: origin, kernel: kernel.to_owned() });
+            }
+            Some(Difference::Parameters(kernel)) => {
+                return Err(unusable(&format!("its kernel `{kernel}` takes other parameters")));
+            }
+        }
         // The driver takes text up to the first NUL.
-        if text.contains('\0') {
-            return Err(unreadable("it is no text: it holds a NUL".to_owned()));
-        }
-        // A kernel of other arguments would be launched before it could say so.
-        let is_ours = Stamp::of(&text).is_some_and(|stamp| {
-            let Contract { contract_version, semantics_version, .. } = Contract::CURRENT;
-            (stamp.contract_version, stamp.semantics_version) == (contract_version, semantics_version)
-        });
-        if !is_ours || !reports_to_one_address(&text) {
-            return Err(unreadable("it has no stamp of this program's contract".to_owned()));
-        }
-        Ok(Self { text: Cow::Owned(text), origin: path.display().to_string() })
+        let text = CString::new(text).map_err(|_| unusable("it is no text: it holds a NUL"))?;
+        Ok(Self { text, origin })
     }
 }
 
-/// Whether the kernel that tells the contract takes what it is given: the others are launched only if it tells the same.
-fn reports_to_one_address(text: &str) -> bool {
-    let arguments = text.split_once(&format!(".entry {REPORT}(")).and_then(|(_, rest)| rest.split_once(')'));
-    arguments.is_some_and(|(arguments, _)| arguments.matches(".param").count() == 1 && arguments.contains("64"))
+fn is_stamped(text: &str) -> bool {
+    let Contract { contract_version, semantics_version, .. } = Contract::CURRENT;
+    Stamp::of(text)
+        .is_some_and(|stamp| (stamp.contract_version, stamp.semantics_version) == (contract_version, semantics_version))
+}
+
+fn read(path: &Path) -> Result<String, Unavailable> {
+    let unreadable = |why: String| Unavailable::ImageUnreadable { path: path.display().to_string(), why };
+    let facts = fs::metadata(path).map_err(|error| unreadable(error.to_string()))?;
+    if !facts.is_file() || facts.len() > BYTES_MAX {
+        return Err(unreadable(format!("it is no file of at most {BYTES_MAX} bytes")));
+    }
+    fs::read_to_string(path).map_err(|error| unreadable(error.to_string()))
 }

@@ -9,29 +9,19 @@ use super::answer::FIRST;
 use super::buffer::DeviceVec;
 use super::device::Device;
 use super::fault::Fault;
+use super::room::{Limits, Size, Wanted};
 use super::staging::Staging;
-use crate::batch::backend::DeviceFault;
 use crate::batch::segments;
 
-/// Jobs of a launch, while there is memory for their records.
-const JOBS_MAX: usize = 1 << 16;
-/// Parts of a launch, while there is memory for what each of them finds: more than any device has blocks at work.
-const PARTS_MAX: usize = 1 << 12;
-/// With memory for fewer jobs there is none for a launch.
-const JOBS_MIN: usize = JOBS_PER_BLOCK as usize;
-
 /// Buffers of a launch: kept for their memory.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Jobs {
     pub(super) records: DeviceVec<JobLanes>,
     pub(super) segments: DeviceVec<Segment>,
     pub(super) parts_found: DeviceVec<Found>,
     pub(super) found: DeviceVec<Found>,
     pub(super) host: HostJobs,
-    /// Jobs that a launch takes at most, in whole groups.
-    jobs_max: usize,
-    /// Parts of a launch at most.
-    parts_max: usize,
+    limits: Limits,
 }
 
 /// The same on the host.
@@ -42,65 +32,50 @@ pub(super) struct HostJobs {
     pub(super) found: Vec<Found>,
 }
 
-impl Default for Jobs {
-    fn default() -> Self {
-        Self {
-            records: DeviceVec::default(),
-            segments: DeviceVec::default(),
-            parts_found: DeviceVec::default(),
-            found: DeviceVec::default(),
-            host: HostJobs::default(),
-            jobs_max: JOBS_MAX,
-            parts_max: PARTS_MAX,
-        }
-    }
-}
-
 impl Jobs {
-    pub(super) const fn jobs_max(&self) -> usize {
-        self.jobs_max
+    /// Gives all room back, and begins again with as much as ever goes into a launch: there will be other memory.
+    pub(super) fn clear(&mut self) {
+        self.give_back();
+        self.limits = Limits::default();
     }
 
-    pub(super) const fn parts_max(&self) -> usize {
-        self.parts_max
+    /// Makes room for a launch, or for a smaller one where memory is short. `segments` are those of so many blocks.
+    pub(super) fn make_room(
+        &mut self,
+        device: &Device,
+        wanted: Wanted,
+        segments: impl Fn(usize) -> usize,
+    ) -> Result<Size, Fault> {
+        let mut limits = self.limits;
+        let size = limits.fit(wanted, |size| {
+            let reserved = self.reserve(device, size, segments(size.blocks));
+            // What fitted in part must not stand in the way of less.
+            reserved.inspect_err(|_| self.give_back())
+        });
+        self.limits = limits;
+        size
     }
 
-    /// Makes room for a launch of so many jobs over so many parts; where memory is short, for fewer jobs and then for
-    /// fewer parts.
-    pub(super) fn reserve(&mut self, device: &Device, jobs: usize, parts: usize) -> Result<(), Fault> {
-        loop {
-            // Powers of two, so that a little more is not made room for again and again.
-            let jobs = jobs.min(self.jobs_max).next_power_of_two();
-            let done = self.allocate(device, jobs, parts.min(self.parts_max));
-            match done {
-                Err(fault) if fault.kind != DeviceFault::OutOfMemory => return Err(fault),
-                Err(_) if self.jobs_max > JOBS_MIN => self.jobs_max /= 2,
-                Err(_) if self.parts_max > 1 => self.parts_max = parts.min(self.parts_max) / 2,
-                done => return done,
-            }
-            self.clear();
-        }
-    }
-
-    /// What fitted in part must not stand in the way of less.
-    fn clear(&mut self) {
-        self.records.clear();
-        self.found.clear();
-        self.parts_found.clear();
-    }
-
-    fn allocate(&mut self, device: &Device, jobs: usize, parts: usize) -> Result<(), Fault> {
+    fn reserve(&mut self, device: &Device, size: Size, segments: usize) -> Result<(), Fault> {
         let doing = "making room for jobs";
+        // Powers of two, so that a little more is not made room for again and again.
+        let jobs = size.jobs.next_power_of_two();
         self.records.reserve(device, jobs, doing)?;
         self.found.reserve(device, jobs, doing)?;
-        if parts > 1 { self.parts_found.reserve(device, jobs * parts, doing) } else { Ok(()) }
+        self.segments.reserve(device, segments.next_power_of_two(), "making room for segments")?;
+        if size.parts > 1 { self.parts_found.reserve(device, jobs * size.parts, doing) } else { Ok(()) }
+    }
+
+    fn give_back(&mut self) {
+        self.records.clear();
+        self.found.clear();
+        self.segments.clear();
+        self.parts_found.clear();
     }
 
     /// Uploads the records of the host.
     pub(super) fn upload(&mut self, device: &Device, staging: &mut Staging) -> Result<(), Fault> {
-        let segments = &self.host.segments;
-        self.segments.reserve(device, segments.len().next_power_of_two(), "making room for segments")?;
-        self.segments.upload(device, staging, 0, segments)?;
+        self.segments.upload(device, staging, 0, &self.host.segments)?;
         self.records.upload(device, staging, 0, &self.host.records)
     }
 
@@ -142,7 +117,7 @@ impl HostJobs {
 
     /// Fills up the last group with jobs that fit nowhere.
     pub(super) fn fill_group(&mut self, view: u32) {
-        let len = self.records.len().next_multiple_of(JOBS_MIN);
+        let len = self.records.len().next_multiple_of(JOBS_PER_BLOCK as usize);
         self.records.resize(
             len,
             JobLanes {

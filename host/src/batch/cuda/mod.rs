@@ -24,12 +24,14 @@
 mod answer;
 mod buffer;
 mod device;
+mod driver;
+mod entries;
 mod fault;
 mod image;
 mod jobs;
 mod kernels;
 mod pools;
-mod probe;
+mod room;
 mod round;
 mod self_test;
 mod session;
@@ -75,13 +77,15 @@ impl Cuda {
     /// Why there is none that can be trusted.
     pub fn open(kernel_image: Option<&Path>) -> Result<Self, Unavailable> {
         let image = Image::of(kernel_image)?;
-        probe::find_driver()?;
-        probe::without_panic(|| {
-            let session = Session::open(&image)?;
-            let mut cuda = Self::of(session, image.origin);
-            self_test::run(&mut cuda)?;
-            Ok(cuda)
-        })
+        let session = Session::open(&image)?;
+        let mut cuda = Self::of(session, image.origin);
+        self_test::run(&mut cuda)?;
+        Ok(cuda)
+    }
+
+    /// Whether a file has kernels of this program's contract, as far as its text says.
+    pub(super) fn check_kernel_image(file: &Path) -> Result<(), Unavailable> {
+        Image::of(Some(file)).map(drop)
     }
 
     fn of(session: Session, image: String) -> Self {

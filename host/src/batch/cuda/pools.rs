@@ -31,6 +31,11 @@ impl Pools {
         self.len
     }
 
+    /// Whether the tables can be those of so many pools.
+    pub(super) fn has_room_for(&self, len: usize) -> bool {
+        self.hot.capacity().min(self.cold.capacity()) >= len
+    }
+
     /// Notes that a pool changed.
     pub(super) fn mark(&mut self, rank: u32) {
         self.changed.mark(rank);

@@ -21,6 +21,7 @@ use super::fault::Fault;
 use super::jobs::Jobs;
 use super::kernels::{Scan, Tiled};
 use super::pools::Pools;
+use super::room::Wanted;
 use super::staging::Staging;
 use super::views::ViewTables;
 use crate::batch::backend::World;
@@ -88,8 +89,8 @@ impl<'a> Round<'a> {
     fn run_groups(&mut self, groups: &[Vec<usize>], ends: launch::Ends, lists: &mut [Shortlist]) -> Result<(), Fault> {
         let mut rest = groups;
         while !rest.is_empty() {
-            let parts = self.make_room(rest.len(), GROUP)?;
-            let (now, later) = rest.split_at(rest.len().min(self.buffers.jobs_max() / GROUP));
+            let (blocks, parts) = self.make_room(rest.len(), GROUP, |_| 0)?;
+            let (now, later) = rest.split_at(blocks);
             self.buffers.host.clear();
             for group in now {
                 group.iter().for_each(|&place| self.add(place, FIRST, false));
@@ -114,8 +115,10 @@ impl<'a> Round<'a> {
         lists: &mut [Shortlist],
     ) -> Result<(), Fault> {
         while !waiting.is_empty() {
-            let parts = self.make_room(waiting.len(), 1)?;
-            let later = waiting.split_off(waiting.len().min(self.buffers.jobs_max()));
+            let segments = self.segments;
+            let segments_of = |jobs| waiting[..jobs].iter().map(|&(place, _)| segments.of(place).len()).sum();
+            let (jobs, parts) = self.make_room(waiting.len(), 1, segments_of)?;
+            let later = waiting.split_off(jobs);
             self.buffers.host.clear();
             waiting.iter().for_each(|&(place, from)| self.add(place, from, true));
             self.scan(Tiled::Pools, ends, parts)?;
@@ -129,13 +132,19 @@ impl<'a> Round<'a> {
         Ok(())
     }
 
-    /// Makes room for a launch of so many blocks of jobs, or fewer, and says in how many parts it goes.
-    fn make_room(&mut self, blocks: usize, jobs_per_block: usize) -> Result<Parts, Fault> {
-        let launched = |round: &Self| blocks.min(round.buffers.jobs_max() / jobs_per_block);
-        let wanted = self.parts(launched(self));
-        self.buffers.reserve(self.device, blocks * jobs_per_block, wanted.count)?;
-        // There may be room for fewer jobs and parts than were wanted.
-        Ok(self.parts(launched(self)))
+    /// Makes room for a launch of so many blocks, or of fewer where memory is short. Says of how many, and in which parts
+    /// the pools go.
+    fn make_room(
+        &mut self,
+        blocks: usize,
+        jobs_per_block: usize,
+        segments: impl Fn(usize) -> usize,
+    ) -> Result<(usize, Parts), Fault> {
+        let parts_max = (self.pools.len() as usize).div_ceil(self.tiling.part_pools_min);
+        let grid = self.device.multiprocessors * BLOCKS_PER_MULTIPROCESSOR;
+        let wanted = Wanted { blocks, jobs_per_block, grid, parts_max };
+        let size = self.buffers.make_room(self.device, wanted, segments)?;
+        Ok((size.blocks, Parts::of(self.pools.len() as usize, size.parts)))
     }
 
     /// Scans for the jobs whose records are ready, and reads what was found.
@@ -203,16 +212,6 @@ impl<'a> Round<'a> {
         cut.others.extend(scanned.chain(too_few).map(|place| (place, FIRST)));
     }
 
-    /// As many parts as keep the device busy with so many groups or jobs, none of them small.
-    fn parts(&self, blocks: usize) -> Parts {
-        let pools = self.pools.len() as usize;
-        let wanted = (self.device.multiprocessors * BLOCKS_PER_MULTIPROCESSOR).div_ceil(blocks.max(1));
-        let parts_max = pools.div_ceil(self.tiling.part_pools_min).min(self.buffers.parts_max());
-        let count = wanted.min(parts_max).max(1);
-        let pools_per_part = pools.div_ceil(count).next_multiple_of(THREADS as usize);
-        Parts { count: pools.div_ceil(pools_per_part), pools: pools_per_part }
-    }
-
     /// The cheapest arithmetic that is exact for all jobs of the round.
     fn ends(&self, places: Range<usize>) -> launch::Ends {
         let base_max = places.clone().map(|place| self.views.base_max(self.view(place) as usize)).max();
@@ -241,4 +240,12 @@ impl<'a> Round<'a> {
 struct Parts {
     count: usize,
     pools: usize,
+}
+
+impl Parts {
+    /// At most `count` of them, of whole rounds of a block's threads.
+    const fn of(pools: usize, count: usize) -> Self {
+        let pools_per_part = pools.div_ceil(count).next_multiple_of(THREADS as usize);
+        Self { count: pools.div_ceil(pools_per_part), pools: pools_per_part }
+    }
 }

@@ -58,8 +58,12 @@ impl Session {
         &mut self.staging
     }
 
-    /// Makes the pool tables anew.
+    /// Makes the pool tables anew. Those of a larger fleet may need the room of what was made for the smaller one.
     pub(super) fn fill(&mut self, world: &World<'_>) -> Result<(), Fault> {
+        if !self.pools.has_room_for(world.table.len()) {
+            self.views.clear();
+            self.jobs.clear();
+        }
         self.pools.fill(&self.device, &mut self.staging, world)
     }
 
@@ -81,7 +85,10 @@ impl Session {
         let Sorted { jobs, order, segments } = sorted;
         // Of all classes that are known: those of other calls come again.
         let wanted = classes.len().min(VIEWS_MAX);
-        if views.reserve(device, pools.len() as usize, wanted)? {
+        if !views.is_enough(pools.len() as usize, wanted) {
+            // Views come first: what is left of the memory is for launches.
+            buffers.clear();
+            views.reserve(device, pools.len() as usize, wanted)?;
             classes.forget_views();
         }
         let mut start = 0;

@@ -6,9 +6,8 @@
 
 use std::time::{Duration, Instant};
 
-use cudarc::driver::{CudaEvent, CudaSlice, PinnedHostSlice};
-
 use super::device::Device;
+use super::driver::{DeviceMemory, Event, PinnedMemory, Timing};
 use super::fault::{Doing, Fault};
 use super::timer::Timer;
 
@@ -33,9 +32,9 @@ pub struct Times {
 /// One piece of pinned memory.
 #[derive(Debug)]
 struct Piece {
-    memory: PinnedHostSlice<u8>,
-    /// After the last copy from it.
-    travelled: CudaEvent,
+    memory: PinnedMemory,
+    /// After the last copy from it. Copies to it are waited for at once.
+    travelled: Event,
 }
 
 /// Two pieces, used by turns.
@@ -49,20 +48,23 @@ pub(super) struct Staging {
 
 impl Piece {
     fn new(device: &Device) -> Result<Self, Fault> {
-        let doing = "making pinned memory";
-        let context = device.context();
-        // SAFETY: the memory is unset, and set to zeros right below, before anybody reads it.
-        let mut memory = unsafe { context.alloc_pinned_with_flags::<u8>(PIECE_BYTES, 0) }.doing(doing)?;
-        let start = memory.as_mut_ptr().doing(doing)?;
-        // SAFETY: the driver gave this many bytes at this address, and nobody else knows of them yet.
-        unsafe { start.write_bytes(0, PIECE_BYTES) };
-        Ok(Self { memory, travelled: context.new_event(None).doing(doing)? })
+        let (context, doing) = (device.context(), "making pinned memory");
+        let memory = PinnedMemory::zeroed(context, PIECE_BYTES).doing(doing)?;
+        Ok(Self { memory, travelled: Event::new(context, Timing::Left).doing(doing)? })
     }
 
     /// The memory, once no copy from it is under way.
     fn bytes(&mut self, doing: &'static str) -> Result<&mut [u8], Fault> {
         self.travelled.synchronize().doing(doing)?;
-        self.memory.as_mut_slice().doing(doing)
+        // SAFETY: the last copy from it has happened, and every copy to it was waited for.
+        Ok(unsafe { self.memory.bytes() })
+    }
+}
+
+impl Drop for Piece {
+    fn drop(&mut self) {
+        // A driver that refuses has given up what was under way.
+        let _ = self.travelled.synchronize();
     }
 }
 
@@ -90,25 +92,19 @@ impl Staging {
     }
 
     /// Copies bytes to the device, from its byte `at` on. They have left `bytes` on return.
-    pub(super) fn upload(
-        &mut self,
-        device: &Device,
-        bytes: &[u8],
-        to: &mut CudaSlice<u8>,
-        at: usize,
-    ) -> Result<(), Fault> {
+    pub(super) fn upload(&mut self, device: &Device, bytes: &[u8], to: &DeviceMemory, at: usize) -> Result<(), Fault> {
         let doing = "copying to the device";
         let start = self.start_of_copy(device, doing)?;
         let mut at = at;
         for part in bytes.chunks(PIECE_BYTES) {
             self.turn ^= 1;
             let piece = &mut self.pieces[self.turn];
-            let stop = at + part.len();
-            let pinned = &mut piece.bytes(doing)?[..part.len()];
-            pinned.copy_from_slice(part);
-            device.stream.memcpy_htod(&*pinned, &mut to.slice_mut(at..stop)).doing(doing)?;
+            piece.bytes(doing)?[..part.len()].copy_from_slice(part);
+            // SAFETY: nobody touches the piece before the event behind the copy has happened; device memory is used on this
+            // one stream.
+            unsafe { device.stream.upload(&piece.memory, to, at, part.len()) }.doing(doing)?;
             piece.travelled.record(&device.stream).doing(doing)?;
-            at = stop;
+            at += part.len();
         }
         if let (Some(start), Some(times)) = (start, &mut self.times) {
             device.finish(doing)?;
@@ -119,18 +115,20 @@ impl Staging {
     }
 
     /// Copies the first bytes from the device, after all that it was asked for before.
-    pub(super) fn download(&mut self, device: &Device, from: &CudaSlice<u8>, bytes: &mut [u8]) -> Result<(), Fault> {
+    pub(super) fn download(&mut self, device: &Device, from: &DeviceMemory, bytes: &mut [u8]) -> Result<(), Fault> {
         let doing = "copying from the device";
         let start = self.start_of_copy(device, doing)?;
         let mut at = 0;
         for part in bytes.chunks_mut(PIECE_BYTES) {
             self.turn ^= 1;
-            let stop = at + part.len();
-            let pinned = &mut self.pieces[self.turn].bytes(doing)?[..part.len()];
-            device.stream.memcpy_dtoh(&from.slice(at..stop), &mut *pinned).doing(doing)?;
-            device.finish(doing)?;
-            part.copy_from_slice(pinned);
-            at = stop;
+            let piece = &mut self.pieces[self.turn];
+            piece.travelled.synchronize().doing(doing)?;
+            // SAFETY: no copy from the piece is under way, and this one is waited for right below; device memory is used on
+            // this one stream.
+            unsafe { device.stream.download(from, at, &mut piece.memory, part.len()) }.doing(doing)?;
+            piece.travelled.record(&device.stream).doing(doing)?;
+            part.copy_from_slice(&piece.bytes(doing)?[..part.len()]);
+            at += part.len();
         }
         if let (Some(start), Some(times)) = (start, &mut self.times) {
             times.download += start.elapsed();

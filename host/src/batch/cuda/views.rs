@@ -43,15 +43,22 @@ impl ViewTables {
         self.base_max.get(at).copied().unwrap_or(TIME_MAX_US)
     }
 
-    /// Makes room for `wanted` views of `stride` pools, or for as many as there is memory for. Says whether the views
-    /// that were there are lost.
-    pub(super) fn reserve(&mut self, device: &Device, stride: usize, wanted: usize) -> Result<bool, Fault> {
-        let is_new = self.stride != stride;
-        if !is_new && (self.room >= wanted || self.is_full) {
-            return Ok(false);
-        }
+    /// Whether `wanted` views of `stride` pools have room, or as many as there is memory for.
+    pub(super) const fn is_enough(&self, stride: usize, wanted: usize) -> bool {
+        self.stride == stride && (self.room >= wanted || self.is_full)
+    }
+
+    /// Gives all room back.
+    pub(super) fn clear(&mut self) {
         self.hot.clear();
         self.cold.clear();
+        (self.room, self.is_full) = (0, false);
+    }
+
+    /// Makes room for `wanted` views of `stride` pools, or for as many as there is memory for. Those that were there are
+    /// lost.
+    pub(super) fn reserve(&mut self, device: &Device, stride: usize, wanted: usize) -> Result<(), Fault> {
+        self.clear();
         self.stride = stride;
         // What was given back is free once the device has come to it.
         device.finish("giving views back")?;
@@ -70,7 +77,7 @@ impl ViewTables {
         }
         self.is_full = self.room < wanted;
         self.base_max = vec![0; self.room];
-        Ok(true)
+        Ok(())
     }
 
     fn allocate(&mut self, device: &Device) -> Result<(), Fault> {
