@@ -215,6 +215,35 @@ fn nothing_is_lost_and_everything_repeats() {
     }
 }
 
+/// A night without requests, a user who comes back after hours, a pool that comes back, an answer that takes hours: the run
+/// goes on for what is still to come.
+#[test]
+fn a_long_quiet_time_ends_no_run() {
+    const HOUR_US: u64 = 3_600_000_000;
+    let mut trace = poisson(0, 1.0, |_| 0);
+    trace.requests = [0, 3 * HOUR_US].map(|at_us| request(at_us, 1001)).to_vec();
+    trace.requests.push(Request { arrival: Arrival::After { request: 1, think_us: 2 * HOUR_US }, ..request(0, 1001) });
+    // Nearly three hours of answer, at 1000 tokens a second.
+    trace.requests.push(request(9 * HOUR_US, 10_000_001));
+    trace.requests.push(request(20 * HOUR_US, 1001));
+    let fault = |hour, fault| ScheduledFault { at_us: hour * HOUR_US, pool: 0, fault };
+    let faults = vec![fault(15, Fault::Vanish), fault(18, Fault::Return)];
+    let options = RunOptions { faults, report_every_us: 10_000_000, ..RunOptions::default() };
+    for policy in PolicyName::ALL {
+        let run = simulate(&[2], UNDISTURBED, &trace, policy, &options);
+        for (index, outcome) in run.outcomes.iter().enumerate() {
+            // Ours ends what takes too long (LEASE-5): the lease's wall limit.
+            let end = if (policy, index) == (PolicyName::Ours, 3) {
+                End::Expired { cause: "wall_limit" }
+            } else {
+                End::Finished
+            };
+            assert_eq!(outcome.end, end, "{policy} {index}");
+        }
+        assert_eq!(run.outcomes[2].arrived_us, run.outcomes[1].ended_us + 2 * HOUR_US);
+    }
+}
+
 fn mean_end_to_end_us(run: &Run) -> f64 {
     let times = run.outcomes.iter().map(|outcome| (outcome.ended_us - outcome.arrived_us) as f64);
     times.sum::<f64>() / run.outcomes.len() as f64

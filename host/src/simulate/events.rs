@@ -66,12 +66,18 @@ impl<E> Events<E> {
         Self { known: Vec::new(), heap: BinaryHeap::new(), timers: Timers::new(count), said: 0 }
     }
 
-    /// These will happen, said in this order, and are all that is known. O(events), if their times ascend.
-    pub(super) fn know(&mut self, events: impl IntoIterator<Item = (u64, E)>) {
+    /// These will happen, said in this order, and are all that is known. Says how many. O(events), if their times ascend.
+    pub(super) fn know(&mut self, events: impl IntoIterator<Item = (u64, E)>) -> u64 {
         let entries = events.into_iter().map(|(at_us, event)| Entry { at: self.say(at_us), event });
         self.known = entries.collect();
         self.known.sort();
         self.known.reverse();
+        self.known.len() as u64
+    }
+
+    /// Whether any timer is on. O(1).
+    pub(super) fn has_timer(&self) -> bool {
+        self.timers.first().is_some()
     }
 
     /// Something will happen. O(log events).

@@ -20,7 +20,7 @@ use super::policy::{Order, Policy, Report, Told, World};
 use super::prefix_cache::Prefix;
 use super::request::{Arrival, End, Outcome, Request, Run, Sample};
 
-/// With nothing but reports for so long, what is left never ends.
+/// With nothing but reports for so long, and nothing else to come, what is left never ends.
 const STUCK_AFTER_US: u64 = 3_600_000_000;
 
 /// An engine says so often that its requests go on, as a stream of tokens does.
@@ -93,7 +93,7 @@ pub fn run(
             progress(ended);
             told_at = ended;
         }
-        if now_us.saturating_sub(simulation.moved_us) > STUCK_AFTER_US {
+        if simulation.is_stuck() {
             break;
         }
     }
@@ -145,6 +145,8 @@ struct Simulation<'s, 'w> {
     now_us: u64,
     /// When something other than a report happened last.
     moved_us: u64,
+    /// Arrivals and faults that are known and still to come.
+    coming: u64,
     /// The timer of a pool's number is that of its engine.
     events: Events<Event>,
     pools: Vec<Pool>,
@@ -177,6 +179,7 @@ impl<'s, 'w> Simulation<'s, 'w> {
             options,
             now_us: 0,
             moved_us: 0,
+            coming: 0,
             events: Events::with_timers(world.fleet.pools.len()),
             pools: pools.collect(),
             lives: vec![Life::default(); requests.len()],
@@ -202,13 +205,14 @@ impl<'s, 'w> Simulation<'s, 'w> {
         }
         for (index, fault) in self.options.faults.iter().enumerate() {
             self.events.push(fault.at_us, Event::Fault(index));
+            self.coming += 1;
         }
         let (world, load_permille) = (self.world, self.options.load_permille);
         let arrivals = (0u32..).zip(&world.trace.requests).filter_map(|(request, asked)| match asked.arrival {
             Arrival::At { at_us } => Some((at_load(at_us, load_permille), Event::Arrive(request))),
             Arrival::After { .. } => None,
         });
-        self.events.know(arrivals);
+        self.coming += self.events.know(arrivals);
         self.events.push(0, Event::Sample);
     }
 
@@ -216,6 +220,7 @@ impl<'s, 'w> Simulation<'s, 'w> {
         match event {
             Event::Arrive(request) => {
                 self.moved_us = self.now_us;
+                self.coming -= 1;
                 self.lives[request as usize].arrived_us = Some(self.now_us);
                 self.arrived_waiting += 1;
                 self.telling.push_back(Told::Arrived { request });
@@ -247,9 +252,18 @@ impl<'s, 'w> Simulation<'s, 'w> {
                     self.telling.push_back(Told::Tick);
                 }
             }
-            Event::Fault(index) => self.fail(index)?,
+            Event::Fault(index) => {
+                self.moved_us = self.now_us;
+                self.coming -= 1;
+                self.fail(index)?;
+            }
         }
         Ok(())
+    }
+
+    /// Whether nothing will happen any more but reports and what the policy makes of them.
+    fn is_stuck(&self) -> bool {
+        self.coming == 0 && !self.events.has_timer() && self.now_us.saturating_sub(self.moved_us) > STUCK_AFTER_US
     }
 
     /// Tells the policy everything, and does what it orders, until there is nothing more to say.
@@ -369,6 +383,7 @@ impl<'s, 'w> Simulation<'s, 'w> {
             let think_us = if let Arrival::After { think_us, .. } = arrival { think_us } else { 0 };
             let arrives_us = self.now_us.saturating_add(at_load(think_us, self.options.load_permille));
             self.events.push(arrives_us, Event::Arrive(successor));
+            self.coming += 1;
         }
         Ok(())
     }
