@@ -14,7 +14,7 @@ use super::submit::{decision_facts, facts_of};
 use super::work::{RunningJob, WaitingJob, Work};
 use crate::fleet::{PoolHandle, PoolRegistry};
 use crate::input::{JobSpec, Priority, ValidJob};
-use crate::placement::{Assignment, PlacementDecision};
+use crate::placement::{Assignment, Explanation, PlacementDecision};
 use crate::policy::Policy;
 use crate::rows::SessionEntry;
 use crate::rule::rejection::Rejection;
@@ -28,17 +28,19 @@ struct Committed<L> {
     prefill_us: u64,
 }
 
-/// Decides, says so, and commits; the headline where no pool can take the job now.
+/// Decides, where that was not `decided` ahead, says so, and commits; the headline where no pool can take the job now.
 fn place<F: PoolRegistry>(
     fleet: &mut F,
     job: &ValidJob<'_>,
     policy: &Policy,
     session: Option<SessionEntry>,
-    decided: impl FnOnce(Event<'_>),
+    decided: Option<Assignment>,
+    say: impl FnOnce(Event<'_>),
 ) -> Result<Committed<F::Lease>, Option<Rejection>> {
-    let decision = fleet.decide(job, policy, session);
+    debug_assert!(decided.is_none_or(|decided| is_explained(&decided, &fleet.explain(job, policy, session))));
+    let decision = decided.map_or_else(|| fleet.decide(job, policy, session), PlacementDecision::Assigned);
     let facts = job.facts();
-    decided(Event::PlacementDecided {
+    say(Event::PlacementDecided {
         job: facts_of(job.spec(), facts.prompt_tokens, facts.output_tokens),
         decision: decision_facts(&decision, job, fleet.len()),
     });
@@ -50,6 +52,14 @@ fn place<F: PoolRegistry>(
     let prefill_us = fleet.row(pool).map_or(0, |row| prefill_us(row, policy, &assignment, facts.output_tokens));
     let held = fleet.commit(job, assignment.rank).map_err(|_| None)?;
     Ok(Committed { pool, held, assignment, prefill_us })
+}
+
+/// Whether an explanation that is made now finds the same winner, and the same of it.
+fn is_explained(decided: &Assignment, explanation: &Explanation) -> bool {
+    let Assignment { rank, devices, start_us, end_us, .. } = *decided;
+    explanation.winner.is_some_and(|winner| {
+        (winner.parts.rank, winner.devices, winner.start_us, winner.end_us) == (rank, devices, start_us, end_us)
+    })
 }
 
 impl<F: PoolRegistry> Scheduler<'_, F> {
@@ -112,10 +122,11 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
     ) -> Option<Action> {
         let session = work.session.and_then(|session| self.session_entry(session));
         let policy = self.deciding_policy();
+        let decided = self.todo.decided.of(ticket);
         let Self { fleet, now_us, .. } = self;
         // It was valid when it came; another policy changes no more than its default of output tokens.
         let job = spec.validate(&policy, None).ok()?;
-        let committed = match place(fleet, &job, &policy, session, |event| observer.observe(*now_us, &event)) {
+        let committed = match place(fleet, &job, &policy, session, decided, |event| observer.observe(*now_us, &event)) {
             Ok(committed) => committed,
             Err(headline) => {
                 self.note_refusal(ticket, &job, headline);
@@ -174,15 +185,16 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
     pub(super) fn dispatch_at_once(
         &mut self,
         job: &ValidJob<'_>,
+        decided: Assignment,
         observer: &mut impl Observer,
     ) -> Result<WaitForecast, Refusal> {
         let work = self.begin_work(job, observer)?;
         let session = work.session.and_then(|session| self.session_entry(session));
         let policy = self.deciding_policy();
         let Self { fleet, now_us, .. } = self;
-        let placed = place(fleet, job, &policy, session, |event| observer.observe(*now_us, &event));
+        let placed = place(fleet, job, &policy, session, Some(decided), |event| observer.observe(*now_us, &event));
         let Ok(committed) = placed else {
-            // The same question was answered otherwise a moment ago.
+            // What is decided can be committed: this answers a disagreement that cannot be.
             self.settle(&work, &UsageFacts::default());
             return Err(self.no_storage(work.priority));
         };
@@ -205,6 +217,7 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
     ) -> Option<Action> {
         let Committed { pool, held, mut assignment, prefill_us } = committed;
         let now_us = self.now_us;
+        self.todo.decided.forget();
         let waits = self.fleet.export_lease(&held).waits;
         // LEASE-8: where it waits for a slot, the service times of WAIT-2 have them.
         let untold_us = if waits { self.counted_prefills_us(pool) } else { 0 };
