@@ -7,7 +7,9 @@ use std::cell::Cell;
 use orchestrator_core::commit::{CommitError, Taken};
 use orchestrator_core::rows::{PoolRow, SessionEntry};
 use orchestrator_core::scheduler::Input::{FirstToken, Snapshot, Submit};
-use orchestrator_core::scheduler::{FullPolicy, Input, Scheduler, SchedulerBuffers, SchedulerPolicySpec, WaitLimit};
+use orchestrator_core::scheduler::{
+    CancelCause, FullPolicy, Input, Scheduler, SchedulerBuffers, SchedulerPolicySpec, WaitLimit,
+};
 use orchestrator_core::{
     Explanation, FleetError, JobSpec, PlacementDecision, Policy, PoolFacts, PoolHandle, PoolRegistry, PoolSnapshot,
     ValidJob,
@@ -15,7 +17,7 @@ use orchestrator_core::{
 
 use crate::table::{Fleet, action_text, batch, pool};
 
-/// A pool that is faster than the others of these tables.
+/// A pool that others are slower than.
 fn fast(id: &str, slots: i64) -> PoolSnapshot<'_> {
     PoolSnapshot { perf_tokens_per_s: Some(200.0), first_token_ms: Some(10.0), ..pool(id, slots) }
 }
@@ -106,6 +108,24 @@ fn the_end_of_a_lease_in_between_makes_it_decided_anew() {
             (0, Submit(&batch("a")), 1, "DISPATCH a p"),
             (0, FirstToken { job_id: "a" }, 0, ""),
             (100, Submit(&batch("b")), 2, "ABORT a p expired wall_limit; DISPATCH b p"),
+        ],
+    );
+}
+
+/// REFRESH-3: what comes before the pass comes to it may close its pool.
+#[test]
+fn another_input_in_between_makes_it_decided_anew() {
+    check(
+        SchedulerPolicySpec { overtakes_max: 1, ..SchedulerPolicySpec::default() },
+        &[
+            (0, Snapshot(&fast("p", 2)), 0, ""),
+            (0, Snapshot(&slow("q", 1)), 0, ""),
+            (1, Submit(&huge("a")), 1, ""),
+            (2, Submit(&batch("b")), 1, "DISPATCH b p"),
+            // Nobody may overtake the first any more.
+            (3, Submit(&batch("c")), 1, ""),
+            (4, Input::Drain { id: "p", replica_id: "", draining: true }, 0, ""),
+            (5, Input::Cancel { job_id: "a", cause: CancelCause::Admin }, 1, "DISPATCH c q"),
         ],
     );
 }
