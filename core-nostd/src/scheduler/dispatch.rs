@@ -65,6 +65,7 @@ fn is_explained(decided: &Assignment, explanation: &Explanation) -> bool {
 impl<F: PoolRegistry> Scheduler<'_, F> {
     /// Starts a pass where something changed that could help a waiting job.
     pub(super) fn begin_pass(&mut self) {
+        self.todo.pass &= !self.queue.is_empty();
         if self.todo.pass {
             self.queue.begin_pass(self.now_us);
         }
@@ -76,7 +77,7 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
         let has_room = self.todo.pass && !self.leases.is_full() && self.fleet.takes_jobs(&self.placement);
         let action = if has_room { self.dispatch_in_pass(observer) } else { None };
         // Without room the next end of a lease begins another pass.
-        self.todo.pass = action.is_some();
+        self.todo.pass = action.is_some() && !self.queue.is_empty();
         action
     }
 
@@ -129,7 +130,8 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
         let committed = match place(fleet, &job, &policy, session, decided, |event| observer.observe(*now_us, &event)) {
             Ok(committed) => committed,
             Err(headline) => {
-                self.note_refusal(ticket, &job, headline);
+                let queued = self.queue.facts(ticket)?;
+                self.note_refusal(ticket, &job, Wants::of(&job, queued.tokens), headline);
                 return None;
             }
         };
@@ -145,9 +147,13 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
     }
 
     /// No pool can take a waiting job now. QUEUE-13.
-    pub(super) fn note_refusal(&mut self, ticket: Ticket, job: &ValidJob<'_>, headline: Option<Rejection>) {
-        let Some(queued) = self.queue.facts(ticket) else { return };
-        let wants = Wants::of(job, queued.tokens);
+    pub(super) fn note_refusal(
+        &mut self,
+        ticket: Ticket,
+        job: &ValidJob<'_>,
+        wants: Wants,
+        headline: Option<Rejection>,
+    ) {
         // It waits behind the first of its like.
         let is_first = !self.refusals.include(&wants);
         if is_first {

@@ -186,8 +186,8 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
         if self.queue.is_empty() {
             self.drain.ran_empty();
         }
-        let waiting = WaitingJob::new(&work, &Wants::of(job, arrival.tokens));
-        let Ok(enqueued) = self.queue.enqueue(&arrival, waiting, self.now_us) else {
+        let wants = Wants::of(job, arrival.tokens);
+        let Ok(enqueued) = self.queue.enqueue(&arrival, WaitingJob::new(&work, &wants), self.now_us) else {
             // The queue does what its admission said: this answers a disagreement that cannot be.
             self.settle(&work, &UsageFacts::default());
             return Err(self.no_storage(work.priority));
@@ -201,7 +201,7 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
                 self.todo.decided.remember(enqueued.ticket, assignment);
                 self.todo.pass = true;
             }
-            Outlook::Later(headline) => self.note_refusal(enqueued.ticket, job, headline),
+            Outlook::Later(headline) => self.note_refusal(enqueued.ticket, job, wants, headline),
         }
         let position = self.queue.position(enqueued.ticket, self.now_us);
         let (total, in_class) = position.map_or((0, 0), |position| (position.total, position.in_class));
