@@ -21,8 +21,8 @@ impl DecidedAhead {
     }
 
     /// What was decided for this job, if that is known.
-    pub(super) fn of(&self, job: Ticket) -> Option<Assignment> {
-        self.0.filter(|&(decided_for, _)| decided_for == job).map(|(_, assignment)| assignment)
+    pub(super) fn of(&self, job: Ticket) -> Option<&Assignment> {
+        self.0.as_ref().filter(|(decided_for, _)| *decided_for == job).map(|(_, assignment)| assignment)
     }
 
     /// Something changed that a decision reads.

@@ -34,11 +34,12 @@ fn place<F: PoolRegistry>(
     job: &ValidJob<'_>,
     policy: &Policy,
     session: Option<SessionEntry>,
-    decided: Option<Assignment>,
+    decided: Option<&Assignment>,
     say: impl FnOnce(Event<'_>),
 ) -> Result<Committed<F::Lease>, Option<Rejection>> {
-    debug_assert!(decided.is_none_or(|decided| is_explained(&decided, &fleet.explain(job, policy, session))));
-    let decision = decided.map_or_else(|| fleet.decide(job, policy, session), PlacementDecision::Assigned);
+    debug_assert!(decided.is_none_or(|decided| is_explained(decided, &fleet.explain(job, policy, session))));
+    let decision =
+        decided.map_or_else(|| fleet.decide(job, policy, session), |decided| PlacementDecision::Assigned(*decided));
     let facts = job.facts();
     say(Event::PlacementDecided {
         job: facts_of(job.spec(), facts.prompt_tokens, facts.output_tokens),
@@ -123,8 +124,8 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
     ) -> Option<Action> {
         let session = work.session.and_then(|session| self.session_entry(session));
         let policy = self.deciding_policy();
-        let decided = self.todo.decided.of(ticket);
-        let Self { fleet, now_us, .. } = self;
+        let Self { fleet, now_us, todo, .. } = self;
+        let decided = todo.decided.of(ticket);
         // It was valid when it came; another policy changes no more than its default of output tokens.
         let job = spec.validate(&policy, None).ok()?;
         let committed = match place(fleet, &job, &policy, session, decided, |event| observer.observe(*now_us, &event)) {
@@ -191,7 +192,7 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
     pub(super) fn dispatch_at_once(
         &mut self,
         job: &ValidJob<'_>,
-        decided: Assignment,
+        decided: &Assignment,
         observer: &mut impl Observer,
     ) -> Result<WaitForecast, Refusal> {
         let work = self.begin_work(job, observer)?;

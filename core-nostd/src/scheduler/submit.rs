@@ -98,7 +98,7 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
         let admission = self.queue.admission(class, tokens, self.drain.interval_us(), &self.rules.admission);
         // QUEUE-14: where a pool takes it at once, it needs no room, and nobody has to go for it.
         if admission != Admission::Accept
-            && let Outlook::Now(assignment) = outlook
+            && let Outlook::Now(assignment) = &outlook
             && !self.leases.is_full()
             && self.queue.may_overtake_first(self.now_us)
         {
