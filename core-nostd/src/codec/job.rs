@@ -36,14 +36,22 @@ pub fn job_bytes(job: &JobSpec<'_>) -> usize {
 /// # Errors
 /// The bytes are no job, or its lists have more entries.
 pub fn with_job<R>(bytes: &[u8], read: impl FnOnce(&JobSpec<'_>) -> R) -> Result<R, DecodeError> {
+    // Most jobs have no lists, and room for those of the fullest takes longer to lay out than such a job to read.
+    if let Ok(job) = decode_whole_job(bytes, &mut Scratch::default()) {
+        return Ok(read(&job));
+    }
     // One by one: a pair of them would stand on the stack twice.
     let mut texts = [""; JOB_TEXTS_MAX];
     let mut labels = [("", ""); HINTS_MAX];
     let mut scratch = Scratch { texts: &mut texts, labels: &mut labels, ..Scratch::default() };
+    decode_whole_job(bytes, &mut scratch).map(|job| read(&job))
+}
+
+fn decode_whole_job<'s, 'a>(bytes: &'a [u8], scratch: &mut Scratch<'s, 'a>) -> Result<JobSpec<'s>, DecodeError> {
     let mut reader = Reader::new(bytes);
-    let job = decode_job(&mut reader, &mut scratch)?;
+    let job = decode_job(&mut reader, scratch)?;
     reader.finish()?;
-    Ok(read(&job))
+    Ok(job)
 }
 
 /// Reads who a job is and how much it asks for, of bytes that begin with one: all but its requirements, its determinism,

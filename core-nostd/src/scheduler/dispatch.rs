@@ -14,7 +14,7 @@ use super::submit::{decision_facts, facts_of};
 use super::work::{RunningJob, WaitingJob, Work};
 use crate::fleet::{PoolHandle, PoolRegistry};
 use crate::input::{JobSpec, Priority, ValidJob};
-use crate::placement::{Assignment, PlacementDecision};
+use crate::placement::{Assignment, Explanation, PlacementDecision};
 use crate::policy::Policy;
 use crate::rows::SessionEntry;
 use crate::rule::rejection::Rejection;
@@ -28,17 +28,20 @@ struct Committed<L> {
     prefill_us: u64,
 }
 
-/// Decides, says so, and commits; the headline where no pool can take the job now.
+/// Decides, where that was not `decided` ahead, says so, and commits; the headline where no pool can take the job now.
 fn place<F: PoolRegistry>(
     fleet: &mut F,
     job: &ValidJob<'_>,
     policy: &Policy,
     session: Option<SessionEntry>,
-    decided: impl FnOnce(Event<'_>),
+    decided: Option<&Assignment>,
+    say: impl FnOnce(Event<'_>),
 ) -> Result<Committed<F::Lease>, Option<Rejection>> {
-    let decision = fleet.decide(job, policy, session);
+    debug_assert!(decided.is_none_or(|decided| is_explained(decided, &fleet.explain(job, policy, session))));
+    let decision =
+        decided.map_or_else(|| fleet.decide(job, policy, session), |decided| PlacementDecision::Assigned(*decided));
     let facts = job.facts();
-    decided(Event::PlacementDecided {
+    say(Event::PlacementDecided {
         job: facts_of(job.spec(), facts.prompt_tokens, facts.output_tokens),
         decision: decision_facts(&decision, job, fleet.len()),
     });
@@ -52,9 +55,18 @@ fn place<F: PoolRegistry>(
     Ok(Committed { pool, held, assignment, prefill_us })
 }
 
+/// Whether an explanation that is made now finds the same winner, and the same of it.
+fn is_explained(decided: &Assignment, explanation: &Explanation) -> bool {
+    let Assignment { rank, devices, start_us, end_us, .. } = *decided;
+    explanation.winner.is_some_and(|winner| {
+        (winner.parts.rank, winner.devices, winner.start_us, winner.end_us) == (rank, devices, start_us, end_us)
+    })
+}
+
 impl<F: PoolRegistry> Scheduler<'_, F> {
     /// Starts a pass where something changed that could help a waiting job.
     pub(super) fn begin_pass(&mut self) {
+        self.todo.pass &= !self.queue.is_empty();
         if self.todo.pass {
             self.queue.begin_pass(self.now_us);
         }
@@ -66,7 +78,7 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
         let has_room = self.todo.pass && !self.leases.is_full() && self.fleet.takes_jobs(&self.placement);
         let action = if has_room { self.dispatch_in_pass(observer) } else { None };
         // Without room the next end of a lease begins another pass.
-        self.todo.pass = action.is_some();
+        self.todo.pass = action.is_some() && !self.queue.is_empty();
         action
     }
 
@@ -112,13 +124,15 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
     ) -> Option<Action> {
         let session = work.session.and_then(|session| self.session_entry(session));
         let policy = self.deciding_policy();
-        let Self { fleet, now_us, .. } = self;
+        let Self { fleet, now_us, todo, .. } = self;
+        let decided = todo.decided.of(ticket);
         // It was valid when it came; another policy changes no more than its default of output tokens.
         let job = spec.validate(&policy, None).ok()?;
-        let committed = match place(fleet, &job, &policy, session, |event| observer.observe(*now_us, &event)) {
+        let committed = match place(fleet, &job, &policy, session, decided, |event| observer.observe(*now_us, &event)) {
             Ok(committed) => committed,
             Err(headline) => {
-                self.note_refusal(ticket, &job, headline);
+                let queued = self.queue.facts(ticket)?;
+                self.note_refusal(ticket, &job, Wants::of(&job, queued.tokens), headline);
                 return None;
             }
         };
@@ -134,9 +148,13 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
     }
 
     /// No pool can take a waiting job now. QUEUE-13.
-    pub(super) fn note_refusal(&mut self, ticket: Ticket, job: &ValidJob<'_>, headline: Option<Rejection>) {
-        let Some(queued) = self.queue.facts(ticket) else { return };
-        let wants = Wants::of(job, queued.tokens);
+    pub(super) fn note_refusal(
+        &mut self,
+        ticket: Ticket,
+        job: &ValidJob<'_>,
+        wants: Wants,
+        headline: Option<Rejection>,
+    ) {
         // It waits behind the first of its like.
         let is_first = !self.refusals.include(&wants);
         if is_first {
@@ -174,15 +192,16 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
     pub(super) fn dispatch_at_once(
         &mut self,
         job: &ValidJob<'_>,
+        decided: &Assignment,
         observer: &mut impl Observer,
     ) -> Result<WaitForecast, Refusal> {
         let work = self.begin_work(job, observer)?;
         let session = work.session.and_then(|session| self.session_entry(session));
         let policy = self.deciding_policy();
         let Self { fleet, now_us, .. } = self;
-        let placed = place(fleet, job, &policy, session, |event| observer.observe(*now_us, &event));
+        let placed = place(fleet, job, &policy, session, Some(decided), |event| observer.observe(*now_us, &event));
         let Ok(committed) = placed else {
-            // The same question was answered otherwise a moment ago.
+            // What is decided can be committed: this answers a disagreement that cannot be.
             self.settle(&work, &UsageFacts::default());
             return Err(self.no_storage(work.priority));
         };
@@ -205,6 +224,7 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
     ) -> Option<Action> {
         let Committed { pool, held, mut assignment, prefill_us } = committed;
         let now_us = self.now_us;
+        self.todo.decided.forget();
         let waits = self.fleet.export_lease(&held).waits;
         // LEASE-8: where it waits for a slot, the service times of WAIT-2 have them.
         let untold_us = if waits { self.counted_prefills_us(pool) } else { 0 };

@@ -9,6 +9,7 @@
 
 use super::action::{Action, Answer};
 use super::admission::QueueState;
+use super::decided::DecidedAhead;
 use super::drain_rate::DrainRate;
 use super::event::Event;
 use super::forecast::Forecast;
@@ -91,6 +92,8 @@ pub(super) struct Todo {
     pub(super) leaving: Option<PoolHandle>,
     /// Whether a pass over the queue may find a place for a job.
     pub(super) pass: bool,
+    /// What the pass need not decide.
+    pub(super) decided: DecidedAhead,
 }
 
 /// The parts of the work after an input, in their order.
@@ -184,6 +187,7 @@ impl<'a, F: PoolRegistry> Scheduler<'a, F> {
         }
         self.now_us = now_us;
         self.todo.step = Step::Held;
+        self.todo.decided.forget();
         self.mark_stale_pools();
         self.expire_sessions(observer);
         match *input {
@@ -344,6 +348,7 @@ impl<'a, F: PoolRegistry> Scheduler<'a, F> {
     pub(super) fn capacity_may_have_grown(&mut self) {
         self.epoch = self.epoch.checked_add(1).unwrap_or(1);
         self.refusals.forget();
+        self.todo.decided.forget();
         self.todo.pass = true;
     }
 }

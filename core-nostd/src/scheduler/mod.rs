@@ -12,6 +12,7 @@ mod action;
 mod admission;
 mod budget;
 mod counters;
+mod decided;
 mod dispatch;
 mod drain_rate;
 mod event;

@@ -14,7 +14,7 @@ use super::work::{WaitingJob, Work};
 use crate::error::{FieldError, Problem};
 use crate::fleet::PoolRegistry;
 use crate::input::{JobSpec, PlacementMode, Priority, ValidJob};
-use crate::placement::{PlacementDecision, WireCode};
+use crate::placement::{Assignment, PlacementDecision, WireCode};
 use crate::rows::JobRow;
 use crate::rule::rejection::Rejection;
 use crate::values::index::index;
@@ -62,7 +62,8 @@ pub(super) const fn facts_of<'a>(spec: &JobSpec<'a>, prompt_tokens: u32, output_
 /// Whether a pool can take a job now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Outlook {
-    Now,
+    /// Where it goes.
+    Now(Assignment),
     /// Why not now.
     Later(Option<Rejection>),
 }
@@ -96,12 +97,14 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
         let (class, tokens) = (job.spec().priority, whole_tokens(job.facts()));
         let admission = self.queue.admission(class, tokens, self.drain.interval_us(), &self.rules.admission);
         // QUEUE-14: where a pool takes it at once, it needs no room, and nobody has to go for it.
-        let may_pass = admission != Admission::Accept
-            && outlook == Outlook::Now
+        if admission != Admission::Accept
+            && let Outlook::Now(assignment) = &outlook
             && !self.leases.is_full()
-            && self.queue.may_overtake_first(self.now_us);
+            && self.queue.may_overtake_first(self.now_us)
+        {
+            return self.dispatch_at_once(job, assignment, observer);
+        }
         match admission {
-            _ if may_pass => self.dispatch_at_once(job, observer),
             Admission::Accept | Admission::AcceptAfterEviction { .. } => self.enqueue(job, outlook, observer),
             Admission::Reject { policy_label, retry_after_ms } => {
                 let is_lru = policy_label == FullPolicy::DropLru.label();
@@ -155,7 +158,7 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
             observer.observe(self.now_us, &event);
         }
         match decision {
-            PlacementDecision::Assigned(_) => Ok(Outlook::Now),
+            PlacementDecision::Assigned(assignment) => Ok(Outlook::Now(assignment)),
             PlacementDecision::NoCapacity { reason, headline, .. } if reason.is_retryable() => {
                 Ok(Outlook::Later(headline))
             }
@@ -183,8 +186,8 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
         if self.queue.is_empty() {
             self.drain.ran_empty();
         }
-        let waiting = WaitingJob::new(&work, &Wants::of(job, arrival.tokens));
-        let Ok(enqueued) = self.queue.enqueue(&arrival, waiting, self.now_us) else {
+        let wants = Wants::of(job, arrival.tokens);
+        let Ok(enqueued) = self.queue.enqueue(&arrival, WaitingJob::new(&work, &wants), self.now_us) else {
             // The queue does what its admission said: this answers a disagreement that cannot be.
             self.settle(&work, &UsageFacts::default());
             return Err(self.no_storage(work.priority));
@@ -194,8 +197,11 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
         }
         self.jobs.put(enqueued.ticket.slot(), spec);
         match outlook {
-            Outlook::Now => self.todo.pass = true,
-            Outlook::Later(headline) => self.note_refusal(enqueued.ticket, job, headline),
+            Outlook::Now(assignment) => {
+                self.todo.decided.remember(enqueued.ticket, assignment);
+                self.todo.pass = true;
+            }
+            Outlook::Later(headline) => self.note_refusal(enqueued.ticket, job, wants, headline),
         }
         let position = self.queue.position(enqueued.ticket, self.now_us);
         let (total, in_class) = position.map_or((0, 0), |position| (position.total, position.in_class));

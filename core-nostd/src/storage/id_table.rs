@@ -27,7 +27,7 @@ use core::mem::replace;
 use super::texts::Texts;
 use crate::error::Problem;
 use crate::limits::ID_BYTES_MAX;
-use crate::values::hash::spread_job_hash;
+use crate::values::hash::xxh64;
 use crate::values::index::{index, position};
 
 /// Positions are stored plus one, so that zeroed storage links nowhere.
@@ -175,7 +175,11 @@ impl<'a, T> IdTable<'a, T> {
     /// The entry with this id. O(1) expected.
     #[must_use]
     pub fn find(&self, id: &str) -> Option<Ticket> {
-        let mut link = *self.buckets.get(self.bucket_of(id)?)?;
+        self.find_in(self.bucket_of(id.as_bytes())?, id)
+    }
+
+    fn find_in(&self, bucket: usize, id: &str) -> Option<Ticket> {
+        let mut link = *self.buckets.get(bucket)?;
         while let Some(slot) = self.slot(link) {
             let at = link.saturating_sub(1);
             if self.ids.is(at, id) {
@@ -242,11 +246,13 @@ impl<'a, T> IdTable<'a, T> {
         if id.is_empty() || self.check_fits(id).is_err() {
             return Err((InsertError::BadId, value));
         }
-        if let Some(ticket) = self.find(id) {
+        // Without buckets there is no room.
+        let Some(bucket) = self.bucket_of(id.as_bytes()) else { return Err((InsertError::Full, value)) };
+        if let Some(ticket) = self.find_in(bucket, id) {
             return Err((InsertError::Duplicate(ticket), value));
         }
         let Some(link) = self.take_free_slot() else { return Err((InsertError::Full, value)) };
-        let chained = self.bucket_mut(id).map_or(END, |bucket| replace(bucket, link));
+        let chained = self.buckets.get_mut(bucket).map_or(END, |head| replace(head, link));
         let Some(slot) = self.slot_mut(link) else { return Err((InsertError::Full, value)) };
         slot.next = chained;
         slot.value = Some(value);
@@ -288,9 +294,6 @@ impl<'a, T> IdTable<'a, T> {
 
     /// A slot that was given back, else one that was never used.
     fn take_free_slot(&mut self) -> Option<Link> {
-        if self.buckets.is_empty() {
-            return None;
-        }
         if let Some(slot) = self.slot(self.free) {
             let next = slot.next;
             return Some(replace(&mut self.free, next));
@@ -305,7 +308,7 @@ impl<'a, T> IdTable<'a, T> {
     /// Takes a used slot out of its bucket's chain.
     fn unchain(&mut self, link: Link) {
         let Some(next) = self.slot(link).map(|slot| slot.next) else { return };
-        let bucket = self.bucket_of(self.ids.get(link.saturating_sub(1)));
+        let bucket = self.bucket_of(self.ids.bytes_of(link.saturating_sub(1)));
         let Some(head) = bucket.and_then(|bucket| self.buckets.get_mut(bucket)) else { return };
         if *head == link {
             *head = next;
@@ -321,14 +324,9 @@ impl<'a, T> IdTable<'a, T> {
         }
     }
 
-    fn bucket_of(&self, id: &str) -> Option<usize> {
-        let bucket = spread_job_hash(self.hash_seed, id).checked_rem(u64::from(position(self.buckets.len())))?;
+    fn bucket_of(&self, id: &[u8]) -> Option<usize> {
+        let bucket = xxh64(self.hash_seed, id).checked_rem(u64::from(position(self.buckets.len())))?;
         usize::try_from(bucket).ok()
-    }
-
-    fn bucket_mut(&mut self, id: &str) -> Option<&mut u32> {
-        let bucket = self.bucket_of(id)?;
-        self.buckets.get_mut(bucket)
     }
 
     fn slot(&self, link: Link) -> Option<&IdSlot<T>> {

@@ -115,9 +115,7 @@ pub fn spread_pool_hash(seed: u64, pool_id: &str, replica_id: &str) -> u64 {
 /// `H(job)` of KEY-8: XXH64 with the policy's spread seed over the job's id.
 #[must_use]
 pub fn spread_job_hash(seed: u64, job_id: &str) -> u64 {
-    let mut hasher = Xxh64::new(seed);
-    hasher.update(job_id.as_bytes());
-    hasher.digest()
+    xxh64(seed, job_id.as_bytes())
 }
 
 /// The key's part `spread` for a pool and a job, from their hashes: `mix(pool ^ job) >> 32`. Lower wins. KEY-8.
@@ -140,10 +138,20 @@ const fn length(bytes: &[u8]) -> u64 {
     bytes.len() as u64
 }
 
-/// XXH64 of a stream. All its arithmetic is modulo 2^64 by definition, so it wraps.
+/// XXH64 of bytes that are all there: nothing of them is kept, so it is faster than a stream of them.
+pub(crate) fn xxh64(seed: u64, bytes: &[u8]) -> u64 {
+    let mut lanes = Lanes::new(seed);
+    let (blocks, tail) = bytes.as_chunks();
+    for block in blocks {
+        lanes.absorb(block);
+    }
+    lanes.finish(length(bytes), tail)
+}
+
+/// XXH64 of a stream.
 #[derive(Debug, Clone)]
 pub(crate) struct Xxh64 {
-    lanes: [u64; 4],
+    lanes: Lanes,
     /// Bytes that do not fill a block yet: the first `filled` count.
     pending: [u8; BLOCK_BYTES],
     /// Below `BLOCK_BYTES` between calls.
@@ -153,13 +161,7 @@ pub(crate) struct Xxh64 {
 
 impl Xxh64 {
     pub(crate) const fn new(seed: u64) -> Self {
-        let lanes = [
-            seed.wrapping_add(PRIME_1).wrapping_add(PRIME_2),
-            seed.wrapping_add(PRIME_2),
-            seed,
-            seed.wrapping_sub(PRIME_1),
-        ];
-        Self { lanes, pending: [0; BLOCK_BYTES], filled: 0, total_bytes: 0 }
+        Self { lanes: Lanes::new(seed), pending: [0; BLOCK_BYTES], filled: 0, total_bytes: 0 }
     }
 
     pub(crate) fn update(&mut self, bytes: &[u8]) {
@@ -170,13 +172,12 @@ impl Xxh64 {
             if self.filled < BLOCK_BYTES {
                 return;
             }
-            let block = self.pending;
-            self.absorb(&block);
+            self.lanes.absorb(&self.pending);
             self.filled = 0;
         }
         let (blocks, tail) = rest.as_chunks();
         for block in blocks {
-            self.absorb(block);
+            self.lanes.absorb(block);
         }
         self.fill(tail);
     }
@@ -193,26 +194,46 @@ impl Xxh64 {
         rest
     }
 
+    pub(crate) fn digest(&self) -> u64 {
+        self.lanes.finish(self.total_bytes, self.pending.get(..self.filled).unwrap_or_default())
+    }
+}
+
+/// The state of XXH64 between blocks. All its arithmetic is modulo 2^64 by definition, so it wraps.
+#[derive(Debug, Clone)]
+struct Lanes([u64; 4]);
+
+impl Lanes {
+    const fn new(seed: u64) -> Self {
+        Self([
+            seed.wrapping_add(PRIME_1).wrapping_add(PRIME_2),
+            seed.wrapping_add(PRIME_2),
+            seed,
+            seed.wrapping_sub(PRIME_1),
+        ])
+    }
+
     fn absorb(&mut self, block: &[u8; BLOCK_BYTES]) {
-        for (lane, word) in self.lanes.iter_mut().zip(block.as_chunks().0) {
+        for (lane, word) in self.0.iter_mut().zip(block.as_chunks().0) {
             *lane = round(*lane, u64::from_le_bytes(*word));
         }
     }
 
-    pub(crate) fn digest(&self) -> u64 {
-        let [a, b, c, d] = self.lanes;
+    /// The hash of `total_bytes`, of which `tail` is what follows the last whole block.
+    fn finish(&self, total_bytes: u64, tail: &[u8]) -> u64 {
+        let [a, b, c, d] = self.0;
         // Without a whole block the third lane is still the seed.
         let mut hash = c.wrapping_add(PRIME_5);
-        if self.total_bytes >= length(&self.pending) {
+        if total_bytes >= length(&[0; BLOCK_BYTES]) {
             hash = a.rotate_left(1).wrapping_add(b.rotate_left(7));
             hash = hash.wrapping_add(c.rotate_left(12)).wrapping_add(d.rotate_left(18));
-            for lane in self.lanes {
+            for lane in self.0 {
                 hash = (hash ^ round(0, lane)).wrapping_mul(PRIME_1).wrapping_add(PRIME_4);
             }
         }
-        hash = hash.wrapping_add(self.total_bytes);
+        hash = hash.wrapping_add(total_bytes);
 
-        let (words, tail) = self.pending.get(..self.filled).unwrap_or_default().as_chunks();
+        let (words, tail) = tail.as_chunks();
         for word in words {
             hash ^= round(0, u64::from_le_bytes(*word));
             hash = hash.rotate_left(27).wrapping_mul(PRIME_1).wrapping_add(PRIME_4);
@@ -247,7 +268,7 @@ mod tests {
     use std::vec::Vec;
 
     use proptest::prelude::*;
-    use xxhash_rust::xxh64::xxh64;
+    use xxhash_rust::xxh64::xxh64 as reference;
 
     use super::*;
 
@@ -266,7 +287,9 @@ mod tests {
         let bytes: Vec<u8> = (0..=255).cycle().take(400).collect();
         for length in 0..=bytes.len() {
             for seed in [0, 1, 0x9e37_79b1, u64::MAX] {
-                assert_eq!(hash(seed, &bytes[..length]), xxh64(&bytes[..length], seed), "{length} bytes, seed {seed}");
+                let expected = reference(&bytes[..length], seed);
+                assert_eq!(hash(seed, &bytes[..length]), expected, "{length} bytes, seed {seed}");
+                assert_eq!(xxh64(seed, &bytes[..length]), expected, "{length} bytes at once, seed {seed}");
             }
         }
     }
@@ -298,7 +321,7 @@ mod tests {
         bytes.extend(b"\x01\x01\0\0\0\0\0\0\0x");
         if crate::SEMANTICS_VERSION == 1 {
             assert_eq!(bytes.len(), 85);
-            assert_eq!(hasher.finish(), xxh64(&bytes, 0));
+            assert_eq!(hasher.finish(), reference(&bytes, 0));
             assert_eq!(hasher.finish(), 0x2a15_d170_ee7c_ab63);
             assert_eq!(ContentHasher::new("snapshot").finish(), 0x60cd_dc82_4ced_571a);
         }
@@ -345,15 +368,15 @@ mod tests {
             for piece in &pieces {
                 hasher.update(piece);
             }
-            prop_assert_eq!(hasher.digest(), xxh64(&pieces.concat(), seed));
+            prop_assert_eq!(hasher.digest(), reference(&pieces.concat(), seed));
         }
 
         // KEY-8
         #[test]
         fn spread_hashes_are_xxh64(seed in any::<u64>(), pool in "\\PC{0,64}", replica in "\\PC{0,64}") {
             let bytes = [pool.as_bytes(), &[0], replica.as_bytes()].concat();
-            prop_assert_eq!(spread_pool_hash(seed, &pool, &replica), xxh64(&bytes, seed));
-            prop_assert_eq!(spread_job_hash(seed, &pool), xxh64(pool.as_bytes(), seed));
+            prop_assert_eq!(spread_pool_hash(seed, &pool, &replica), reference(&bytes, seed));
+            prop_assert_eq!(spread_job_hash(seed, &pool), reference(pool.as_bytes(), seed));
         }
     }
 }

@@ -20,6 +20,7 @@
 
 mod account;
 mod admission;
+mod decisions;
 mod ids;
 mod leases;
 mod model;
