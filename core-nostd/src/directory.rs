@@ -38,18 +38,19 @@ pub trait Directory {
     fn ranks_of(&self, pool_id: &str) -> RankRange;
 }
 
-/// A job whose names are numbers of one fleet, with storage for its hints.
+/// A job whose names are numbers of one fleet, with storage for its hints: as many pools as the fleet has ids, and as many
+/// labels as its pools have.
 #[derive(Debug, Clone)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct ResolvedJob {
+pub struct ResolvedJob<const POOLS: usize = HINTS_MAX, const LABELS: usize = HINTS_MAX> {
     row: JobRow,
     pin: RankRange,
-    prefer: Vec<RankRange, HINTS_MAX>,
-    avoid: Vec<RankRange, HINTS_MAX>,
-    labels: Vec<LabelRow, HINTS_MAX>,
+    prefer: Vec<RankRange, POOLS>,
+    avoid: Vec<RankRange, POOLS>,
+    labels: Vec<LabelRow, LABELS>,
 }
 
-impl ResolvedJob {
+impl<const POOLS: usize, const LABELS: usize> ResolvedJob<POOLS, LABELS> {
     /// Room for a job.
     #[inline(always)] // Made where it stays.
     pub(crate) const fn new() -> Self {
@@ -86,7 +87,11 @@ impl ValidJob<'_> {
     }
 
     /// The same where `job` stays: its lists are large, and to move them costs more than all else here.
-    pub(crate) fn resolve_into(&self, fleet: &impl Directory, job: &mut ResolvedJob) {
+    pub(crate) fn resolve_into<const POOLS: usize, const LABELS: usize>(
+        &self,
+        fleet: &impl Directory,
+        job: &mut ResolvedJob<POOLS, LABELS>,
+    ) {
         let hints = &self.spec().placement;
         let pinned = hints.pin_pool_id.filter(|_| self.mode() == PlacementMode::Pin);
         job.row = self.resolve_row(fleet);
@@ -139,26 +144,28 @@ fn bit(fleet: &impl Directory, kind: NameKind, name: &str) -> Option<u64> {
 }
 
 /// The replicas of all pools named, in ascending order, each once; an id that no pool has names none. JOB-5.
-fn resolve_pools(fleet: &impl Directory, ids: &[&str], ranges: &mut Vec<RankRange, HINTS_MAX>) {
+fn resolve_pools<const POOLS: usize>(fleet: &impl Directory, ids: &[&str], ranges: &mut Vec<RankRange, POOLS>) {
     for id in ids {
         let range = fleet.ranks_of(id);
         if !range.is_empty() {
-            // Validation bounds the number of ids by the capacity.
+            // Validation bounds the number of ids by the capacity, or the fleet has no more ids.
             let _ = insert_sorted(ranges, range);
         }
     }
 }
 
-/// The labels in ascending order; says whether one of them is on no pool of the fleet.
-fn resolve_labels(fleet: &impl Directory, labels: &[(&str, &str)], rows: &mut Vec<LabelRow, HINTS_MAX>) -> bool {
+/// The labels in ascending order; says whether no pool of the fleet has all of them, as far as their names tell.
+fn resolve_labels<const LABELS: usize>(
+    fleet: &impl Directory,
+    labels: &[(&str, &str)],
+    rows: &mut Vec<LabelRow, LABELS>,
+) -> bool {
     let mut foreign = false;
     for (key, value) in labels {
-        match (fleet.find(NameKind::Text, key), fleet.find(NameKind::Text, value)) {
-            (Some(key), Some(value)) => {
-                // Validation bounds the number of labels by the capacity.
-                let _ = insert_sorted(rows, LabelRow { key, value });
-            }
-            _ => foreign = true,
+        foreign |= match (fleet.find(NameKind::Text, key), fleet.find(NameKind::Text, value)) {
+            // Validation bounds the number of labels by the capacity, or no pool of the fleet has so many.
+            (Some(key), Some(value)) => insert_sorted(rows, LabelRow { key, value }).is_err(),
+            _ => true,
         }
     }
     foreign

@@ -97,7 +97,8 @@ impl<'a> Agent<'a> {
     pub fn poll_one(&mut self) -> bool {
         let Some(message) = self.ingress.dequeue() else { return false };
         self.messages += 1;
-        self.take(&message);
+        self.hear(&message);
+        self.act(message.at_us);
         true
     }
 
@@ -121,12 +122,14 @@ impl<'a> Agent<'a> {
         }
     }
 
-    fn take(&mut self, message: &Message) {
+    /// Hears what a message says.
+    #[inline(never)] // A request's fields are not on the stack while what came of it is done.
+    fn hear(&mut self, message: &Message) {
         let now_us = message.at_us;
         match message.what {
             What::Pool { number, slots_free, speed } => {
                 let id = Name::new(b'p', number.into());
-                self.drive(&Input::Snapshot(&pool(id.as_str(), slots_free, speed)), now_us);
+                self.tell(&Input::Snapshot(&pool(id.as_str(), slots_free, speed)), now_us);
             }
             What::Request { job, session, prompt_tokens, batch } => {
                 let (id, session) = (Name::new(b'j', job), session.map(|number| Name::new(b's', number.into())));
@@ -137,27 +140,33 @@ impl<'a> Agent<'a> {
                     session_id: session.as_ref().map(Name::as_str),
                     ..JobSpec::new(id.as_str(), ENGINE, MODEL)
                 };
-                self.drive(&Input::Submit(&spec), now_us);
+                self.tell(&Input::Submit(&spec), now_us);
             }
-            What::Started(job) => self.drive(&Input::Started { job_id: Name::new(b'j', job).as_str() }, now_us),
-            What::FirstToken(job) => self.drive(&Input::FirstToken { job_id: Name::new(b'j', job).as_str() }, now_us),
+            What::Started(job) => self.tell(&Input::Started { job_id: Name::new(b'j', job).as_str() }, now_us),
+            What::FirstToken(job) => self.tell(&Input::FirstToken { job_id: Name::new(b'j', job).as_str() }, now_us),
             What::Finished(job) => {
-                self.drive(&Input::Finished { job_id: Name::new(b'j', job).as_str(), tokens_out: 64 }, now_us);
+                self.tell(&Input::Finished { job_id: Name::new(b'j', job).as_str(), tokens_out: 64 }, now_us);
             }
             What::Canceled(job) => {
                 let cause = CancelCause::Disconnect;
-                self.drive(&Input::Cancel { job_id: Name::new(b'j', job).as_str(), cause }, now_us);
+                self.tell(&Input::Cancel { job_id: Name::new(b'j', job).as_str(), cause }, now_us);
             }
-            What::Tick => self.drive(&Input::Tick, now_us),
+            What::Tick => self.tell(&Input::Tick, now_us),
         }
     }
 
-    fn drive(&mut self, input: &Input<'_>, now_us: u64) {
+    fn tell(&mut self, input: &Input<'_>, now_us: u64) {
         let mut observer = (&mut self.log, &mut self.ends);
         let answer = self.scheduler.handle(input, now_us, &mut observer);
         observer.0.answer(&answer);
         log::answer(now_us, input, &answer);
         self.accepted += u32::from(matches!(answer, Answer::Accepted(_)));
+    }
+
+    /// Sends the orders that the last message calls for.
+    #[inline(never)] // As above.
+    fn act(&mut self, now_us: u64) {
+        let mut observer = (&mut self.log, &mut self.ends);
         while let Some(action) = self.scheduler.next_action(&mut observer) {
             observer.0.action(&action);
             log::action(now_us, &action);
