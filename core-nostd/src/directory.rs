@@ -94,7 +94,7 @@ impl ValidJob<'_> {
     ) {
         let hints = &self.spec().placement;
         let pinned = hints.pin_pool_id.filter(|_| self.mode() == PlacementMode::Pin);
-        job.row = self.resolve_row(fleet);
+        self.resolve_row_into(fleet, &mut job.row);
         job.pin = pinned.map_or(RankRange::default(), |id| fleet.ranks_of(id));
         resolve_pools(fleet, hints.prefer_pools, &mut job.prefer);
         resolve_pools(fleet, hints.avoid_pools, &mut job.avoid);
@@ -105,7 +105,14 @@ impl ValidJob<'_> {
     /// Looks up all names but those of the hints' lists: what a commit needs to know.
     #[must_use]
     pub fn resolve_row(&self, fleet: &impl Directory) -> JobRow {
-        let (spec, mut row) = (self.spec(), *self.facts());
+        let mut row = JobRow::UNNAMED;
+        self.resolve_row_into(fleet, &mut row);
+        row
+    }
+
+    fn resolve_row_into(&self, fleet: &impl Directory, row: &mut JobRow) {
+        let spec = self.spec();
+        *row = *self.facts();
         let text = |name: Option<&str>| asked(fleet, NameKind::Text, name);
         row.engine = asked(fleet, NameKind::Engine, Some(spec.engine));
         row.model = asked(fleet, NameKind::Model, Some(spec.model_id));
@@ -114,8 +121,7 @@ impl ValidJob<'_> {
         row.digest = text(spec.determinism.model_digest);
         row.session = spec.session_id.and_then(|id| fleet.find(NameKind::Session, id)).unwrap_or(NameId::NONE);
         row.flags.set_mode(self.mode(), spec.placement.allow_fallback);
-        self.resolve_bits(fleet, &mut row);
-        row
+        self.resolve_bits(fleet, row);
     }
 
     fn resolve_bits(&self, fleet: &impl Directory, row: &mut JobRow) {

@@ -61,9 +61,11 @@ fn with_room<const TEXTS: usize, const LABELS: usize, R>(
     let mut labels = [("", ""); LABELS];
     let mut scratch = Scratch { texts: &mut texts, labels: &mut labels, ..Scratch::default() };
     let mut reader = Reader::new(bytes);
-    let job = decode_job(&mut reader, &mut scratch)?;
+    let decoded = decode_job(&mut reader, &mut scratch);
+    // By reference: a job is large, and moved it would stand on the stack twice.
+    let job = decoded.as_ref().map_err(|error| *error)?;
     reader.finish()?;
-    Ok(read(&job))
+    Ok(read(job))
 }
 
 /// Reads who a job is and how much it asks for, of bytes that begin with one: all but its requirements, its determinism,

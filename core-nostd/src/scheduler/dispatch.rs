@@ -99,7 +99,7 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
         let jobs = core::mem::take(&mut self.jobs);
         // Written here by the innermost: an action is large, and each that hands it on would have a copy on the stack.
         let mut action = None;
-        let _ = jobs.with(ticket.slot(), |spec| action = self.serve(ticket, spec, &work, observer));
+        let _ = jobs.with(ticket.slot(), |spec| self.serve(ticket, spec, &work, observer, &mut action));
         self.jobs = jobs;
         action
     }
@@ -112,7 +112,8 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
         spec: &JobSpec<'_>,
         work: &Work,
         observer: &mut impl Observer,
-    ) -> Option<Action> {
+        action: &mut Option<Action>,
+    ) -> Option<()> {
         let session = work.session.and_then(|session| self.session_entry(session));
         let policy = self.deciding_policy();
         let Self { fleet, now_us, .. } = self;
@@ -133,9 +134,9 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
             self.drain.served(self.now_us);
         }
         self.class_left(work.priority);
-        let action = self.lease(spec, *work, committed, observer);
+        *action = self.lease(spec, *work, committed, observer);
         self.observe_depth(spec.engine, work.priority, observer);
-        action
+        Some(())
     }
 
     /// No pool can take a waiting job now. QUEUE-13.

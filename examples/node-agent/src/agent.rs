@@ -167,10 +167,13 @@ impl<'a> Agent<'a> {
     #[inline(never)] // As above.
     fn act(&mut self, now_us: u64) {
         let mut observer = (&mut self.log, &mut self.ends);
-        while let Some(action) = self.scheduler.next_action(&mut observer) {
-            observer.0.action(&action);
-            log::action(now_us, &action);
-            let order = match &action {
+        loop {
+            let next = self.scheduler.next_action(&mut observer);
+            // By reference: an action is large, and moved it would stand on the stack twice.
+            let Some(action) = &next else { break };
+            observer.0.action(action);
+            log::action(now_us, action);
+            let order = match action {
                 Action::Dispatch { job_id, pool_id, .. } => {
                     self.dispatched += 1;
                     Order::Run { job: Name::number(job_id), pool: Name::number(pool_id) as u8 }
