@@ -69,6 +69,7 @@ pub const SCHEMA_VERSION: u32 = 1;
 
 pub use directory::{Directory, NameKind, ResolvedJob};
 pub use error::{FieldError, Problem};
+pub use commit::HeldRoom;
 pub use fleet::{FleetError, HeldLease, PoolFacts, PoolHandle, PoolRegistry, SmallFleet};
 pub use input::{
     Budget, BudgetLimits, DeterminismSpec, DeviceSnapshot, JobSpec, KvHint, ModelRequirements, PlacementHints,

@@ -6,7 +6,7 @@ use heapless::{String, Vec};
 
 use super::names::NameTable;
 use super::registry::{PoolFacts, PoolHandle, PoolRegistry};
-use crate::commit::{CommitError, Lease, Taken, commit, release, retake};
+use crate::commit::{CommitError, HeldRoom, Lease, Taken, commit, give_back, release, take_again};
 use crate::directory::{Directory, NameKind, ResolvedJob};
 use crate::error::{FieldError, Problem};
 use crate::input::{PoolSnapshot, ValidJob, ValidPool};
@@ -318,15 +318,19 @@ impl<
     /// # Errors
     /// When the pool's state no longer allows it.
     pub fn commit(&mut self, job: &ValidJob<'_>, rank: u32) -> Result<HeldLease<DEVICES>, CommitError> {
+        let lease = self.take(job, rank)?;
+        let slot = self.slots.get(index(rank)).copied().unwrap_or(0);
+        Ok(HeldLease { lease, pool: self.handle_of(slot) })
+    }
+
+    fn take(&mut self, job: &ValidJob<'_>, rank: u32) -> Result<Lease<DEVICES>, CommitError> {
         self.names.begin();
         if self.names.intern(NameKind::Model, job.spec().model_id).is_err() {
             self.forget_unused_names();
             let _ = self.names.intern(NameKind::Model, job.spec().model_id);
         }
         let row = job.resolve_row(self);
-        let lease = commit(&mut self.table_mut(), &row, rank)?;
-        let slot = self.slots.get(index(rank)).copied().unwrap_or(0);
-        Ok(HeldLease { lease, pool: self.handle_of(slot) })
+        commit(&mut self.table_mut(), &row, rank)
     }
 
     /// Gives back a lease's slot and KV bytes; says whether its pool is still there. O(devices).
@@ -584,7 +588,7 @@ impl<
     const NAME_BYTES: usize,
 > PoolRegistry for SmallFleet<POOLS, LISTS, NAMES, DEVICES, ID_BYTES, NAME_BYTES>
 {
-    type Lease = HeldLease<DEVICES>;
+    type Lease = HeldRoom<DEVICES>;
 
     fn capacity(&self) -> u32 {
         position(POOLS)
@@ -666,27 +670,28 @@ impl<
         Self::explain(self, job, policy, session)
     }
 
-    fn commit(&mut self, job: &ValidJob<'_>, rank: u32) -> Result<HeldLease<DEVICES>, CommitError> {
-        Self::commit(self, job, rank)
+    fn commit(&mut self, job: &ValidJob<'_>, rank: u32) -> Result<HeldRoom<DEVICES>, CommitError> {
+        self.take(job, rank).map(HeldRoom::from)
     }
 
-    fn retake(&mut self, pool: PoolHandle, held: &HeldLease<DEVICES>) -> bool {
-        // LEASE-2: a lease never changes its pool.
-        let Some(place) = self.place_of_handle(pool).filter(|_| held.pool == pool) else { return false };
-        retake(&mut self.table_mut(), &held.lease, position(place))
+    fn retake(&mut self, pool: PoolHandle, held: &HeldRoom<DEVICES>) -> bool {
+        let Some(place) = self.place_of_handle(pool) else { return false };
+        take_again(&mut self.table_mut(), &held.taken(), position(place))
     }
 
-    fn export_lease<'l>(&self, held: &'l HeldLease<DEVICES>) -> Taken<'l> {
-        held.lease.taken()
+    fn export_lease<'l>(&self, held: &'l HeldRoom<DEVICES>) -> Taken<'l> {
+        held.taken()
     }
 
-    fn import_lease(&self, pool: PoolHandle, taken: Taken<'_>) -> Option<HeldLease<DEVICES>> {
-        let place = self.place_of_handle(pool)?;
-        Some(HeldLease { lease: Lease::of(taken, position(place))?, pool })
+    fn import_lease(&self, pool: PoolHandle, taken: Taken<'_>) -> Option<HeldRoom<DEVICES>> {
+        self.place_of_handle(pool)?;
+        HeldRoom::of(&taken)
     }
 
-    fn release(&mut self, _pool: PoolHandle, held: HeldLease<DEVICES>) -> bool {
-        Self::release(self, held)
+    fn release(&mut self, pool: PoolHandle, held: HeldRoom<DEVICES>) -> bool {
+        let Some(place) = self.place_of_handle(pool) else { return false };
+        give_back(&mut self.table_mut(), &held.taken(), position(place));
+        true
     }
 }
 
