@@ -17,8 +17,14 @@ const COLUMN: usize = if cfg!(feature = "small_tables") { 2 } else { 1 };
 const BUCKET: usize = size_of::<u32>();
 
 /// A fleet with names of up to 14 bytes.
-type Pools<const POOLS: usize, const LISTS: usize, const NAMES: usize, const DEVICES: usize, const ID_BYTES: usize> =
-    SmallFleet<POOLS, LISTS, NAMES, DEVICES, ID_BYTES, 14>;
+type Pools<
+    const POOLS: usize,
+    const LISTS: usize,
+    const NAMES: usize,
+    const DEVICES: usize,
+    const ID_BYTES: usize,
+    const CLASSES: usize = 4,
+> = SmallFleet<POOLS, LISTS, NAMES, DEVICES, ID_BYTES, 14, CLASSES>;
 
 /// What one more device of its pool costs a lease.
 const fn share_bytes() -> usize {
@@ -26,17 +32,21 @@ const fn share_bytes() -> usize {
 }
 
 /// What one more of a kind costs in a fleet.
-fn fleet_costs() -> [(&'static str, usize); 5] {
+fn fleet_costs() -> [(&'static str, usize); 7] {
     // Over many, so that padding at the ends does not count.
     let pool = (size_of::<Pools<128, 0, 32, 0, 0>>() - size_of::<Pools<64, 0, 32, 0, 0>>()) / 64;
     let id_byte = (size_of::<Pools<64, 0, 32, 0, 64>>() - size_of::<Pools<64, 0, 32, 0, 0>>()) / 64 / 64;
-    let entry = (size_of::<Pools<64, 5, 32, 0, 0>>() - size_of::<Pools<64, 4, 32, 0, 0>>()) / 64;
+    let class = (size_of::<Pools<64, 0, 32, 0, 0, 68>>() - size_of::<Pools<64, 0, 32, 0, 0>>()) / 64;
+    let class_entry = (size_of::<Pools<0, 5, 32, 0, 0, 64>>() - size_of::<Pools<0, 4, 32, 0, 0, 64>>()) / 64;
+    let entry = (size_of::<Pools<64, 5, 32, 0, 0, 0>>() - size_of::<Pools<64, 4, 32, 0, 0, 0>>()) / 64;
     let device = (size_of::<Pools<64, 4, 32, 5, 0>>() - size_of::<Pools<64, 4, 32, 4, 0>>()) / 64;
     let name = (size_of::<Pools<64, 4, 64, 4, 0>>() - size_of::<Pools<64, 4, 32, 4, 0>>()) / 32;
     [
         ("pool", pool),
         ("byte of a pool's ids", id_byte),
+        ("class of pools", class),
         ("entry of a pool's lists", entry),
+        ("entry of a class's lists", class_entry),
         ("device of a pool", device),
         ("name", name),
     ]

@@ -2,9 +2,9 @@
 
 use heapless::spsc::{Consumer, Producer};
 use orchestrator_core::scheduler::{
-    Action, Answer, CancelCause, Input, Observer, OutcomeLog, SchedulerPolicy, SchedulerPolicySpec, SchedulerStorage,
+    Action, Answer, CancelCause, Input, Observer, OutcomeLog, SchedulerPolicy, SchedulerStorage,
 };
-use orchestrator_core::{JobSpec, Policy, PolicySpec, PoolSnapshot, Priority};
+use orchestrator_core::{JobSpec, Policy, PoolSnapshot, Priority};
 
 use crate::capacities::{Fleet, Lease, NodeScheduler};
 use crate::log;
@@ -194,16 +194,15 @@ fn pool(id: &str, slots_free: u8, speed: u8) -> PoolSnapshot<'_> {
     }
 }
 
-/// Limits small enough that a run of seconds meets them.
+/// Limits small enough that a run of seconds meets them. Integers as the scheduler has them: firmware has no policy file, and
+/// need not bring the check of one.
 fn policies() -> (Policy, SchedulerPolicy) {
-    let placement = PolicySpec { stale_after_ms: 20_000.0, ..PolicySpec::default() };
-    let rules = SchedulerPolicySpec {
-        queue_ttl_ms: 2_000.0,
-        start_timeout_ms: 400.0,
-        idle_limit_ms: 1_000.0,
-        session_ttl_ms: 3_000.0,
-        refresh_after_ms: 5_000.0,
-        ..SchedulerPolicySpec::default()
-    };
-    (placement.validate().unwrap_or_default(), rules.validate().unwrap_or_default())
+    let placement = Policy::default().with_stale_after_us(20_000_000).unwrap_or_default();
+    let mut rules = SchedulerPolicy::default();
+    rules.queue.ttl_us = 2_000_000;
+    rules.watchdog.start_timeout_us = 400_000;
+    rules.watchdog.idle_limit_us = 1_000_000;
+    rules.session_ttl_us = 3_000_000;
+    rules.refresh.after_us = 5_000_000;
+    (placement, rules)
 }

@@ -11,6 +11,8 @@ pub const JOB_BYTES: usize = 40;
 const LISTS: usize = 0;
 /// The engine and the model.
 const NAMES: usize = 2;
+/// Pools are alike but for what changes with each snapshot.
+const CLASSES: usize = 1;
 /// Bytes of a name.
 const NAME_BYTES: usize = 4;
 
@@ -39,7 +41,7 @@ mod sizes {
 pub use sizes::*;
 
 /// The pools.
-pub type Fleet = SmallFleet<POOLS, LISTS, NAMES, LISTS, { crate::names::ID_BYTES_MAX }, NAME_BYTES>;
+pub type Fleet = SmallFleet<POOLS, LISTS, NAMES, LISTS, { crate::names::ID_BYTES_MAX }, NAME_BYTES, CLASSES>;
 /// What a job takes from a pool.
 pub type Lease = <Fleet as PoolRegistry>::Lease;
 /// All else that the scheduler keeps.
