@@ -51,16 +51,10 @@ pub struct ResolvedJob<const POOLS: usize = HINTS_MAX, const LABELS: usize = HIN
 }
 
 impl<const POOLS: usize, const LABELS: usize> ResolvedJob<POOLS, LABELS> {
-    /// Room for a job.
+    /// Room for a job with these numbers, its names still unset.
     #[inline(always)] // Made where it stays.
-    pub(crate) const fn new() -> Self {
-        Self {
-            row: JobRow::UNNAMED,
-            pin: RankRange { start: 0, end: 0 },
-            prefer: Vec::new(),
-            avoid: Vec::new(),
-            labels: Vec::new(),
-        }
+    pub(crate) const fn new(row: JobRow) -> Self {
+        Self { row, pin: RankRange { start: 0, end: 0 }, prefer: Vec::new(), avoid: Vec::new(), labels: Vec::new() }
     }
 
     /// The job's numbers.
@@ -81,12 +75,12 @@ impl ValidJob<'_> {
     /// Looks the job's names up in a fleet. O(hints²) at worst for hints out of order, with at most 64 of a kind.
     #[must_use]
     pub fn resolve(&self, fleet: &impl Directory) -> ResolvedJob {
-        let mut resolved = ResolvedJob::new();
+        let mut resolved = ResolvedJob::new(*self.facts());
         self.resolve_into(fleet, &mut resolved);
         resolved
     }
 
-    /// The same where `job` stays: its lists are large, and to move them costs more than all else here.
+    /// The same where `job` stays, which has its numbers: its lists are large, and to move them costs more than all else here.
     pub(crate) fn resolve_into<const POOLS: usize, const LABELS: usize>(
         &self,
         fleet: &impl Directory,
@@ -94,7 +88,7 @@ impl ValidJob<'_> {
     ) {
         let hints = &self.spec().placement;
         let pinned = hints.pin_pool_id.filter(|_| self.mode() == PlacementMode::Pin);
-        self.resolve_row_into(fleet, &mut job.row);
+        self.resolve_names(fleet, &mut job.row);
         job.pin = pinned.map_or(RankRange::default(), |id| fleet.ranks_of(id));
         resolve_pools(fleet, hints.prefer_pools, &mut job.prefer);
         resolve_pools(fleet, hints.avoid_pools, &mut job.avoid);
@@ -105,14 +99,13 @@ impl ValidJob<'_> {
     /// Looks up all names but those of the hints' lists: what a commit needs to know.
     #[must_use]
     pub fn resolve_row(&self, fleet: &impl Directory) -> JobRow {
-        let mut row = JobRow::UNNAMED;
-        self.resolve_row_into(fleet, &mut row);
+        let mut row = *self.facts();
+        self.resolve_names(fleet, &mut row);
         row
     }
 
-    fn resolve_row_into(&self, fleet: &impl Directory, row: &mut JobRow) {
+    fn resolve_names(&self, fleet: &impl Directory, row: &mut JobRow) {
         let spec = self.spec();
-        *row = *self.facts();
         let text = |name: Option<&str>| asked(fleet, NameKind::Text, name);
         row.engine = asked(fleet, NameKind::Engine, Some(spec.engine));
         row.model = asked(fleet, NameKind::Model, Some(spec.model_id));

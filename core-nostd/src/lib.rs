@@ -67,9 +67,9 @@ pub const SEMANTICS_VERSION: u32 = 1;
 /// The version of the wire shapes: fleet files, job lines and decision lines. FR-DV-002.
 pub const SCHEMA_VERSION: u32 = 1;
 
+pub use commit::HeldRoom;
 pub use directory::{Directory, NameKind, ResolvedJob};
 pub use error::{FieldError, Problem};
-pub use commit::HeldRoom;
 pub use fleet::{FleetError, HeldLease, PoolFacts, PoolHandle, PoolRegistry, SmallFleet};
 pub use input::{
     Budget, BudgetLimits, DeterminismSpec, DeviceSnapshot, JobSpec, KvHint, ModelRequirements, PlacementHints,

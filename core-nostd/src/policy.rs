@@ -15,7 +15,9 @@
 //! ```
 
 use crate::error::{FieldError, Problem};
-use crate::limits::{POOL_BACKLOG_MAX, QUANTUM_SHIFT_MAX, SESSION_CAPACITY_MAX, TIME_MAX_US, TOKENS_MAX, WEIGHT_256_ONE};
+use crate::limits::{
+    POOL_BACKLOG_MAX, QUANTUM_SHIFT_MAX, SESSION_CAPACITY_MAX, TIME_MAX_US, TOKENS_MAX, WEIGHT_256_ONE,
+};
 use crate::values::edge::{Rate, micros_from_millis, weight_256_from};
 use crate::values::hash::ContentHasher;
 

@@ -368,7 +368,7 @@ impl<
         answer: impl FnOnce(&PlacementInput<'_>) -> R,
     ) -> R {
         // Filled where they stay: each copy of them would stand on the stack.
-        let mut resolved: ResolvedJob<POOLS, LISTS> = ResolvedJob::new();
+        let mut resolved: ResolvedJob<POOLS, LISTS> = ResolvedJob::new(*job.facts());
         job.resolve_into(self, &mut resolved);
         let mut hashes: Vec<u64, POOLS> = Vec::new();
         if let Some(seed) = policy.spread_seed() {

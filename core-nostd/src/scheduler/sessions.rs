@@ -81,15 +81,7 @@ pub struct Session {
 impl Session {
     /// A session without jobs and turns, last used at this time.
     pub(super) const fn new(ledger: Ledger, last_used_us: u64) -> Self {
-        Self {
-            pool: NO_POOL,
-            cached_tokens: 0,
-            turns: 0,
-            last_used_us,
-            jobs: 0,
-            ledger,
-            idle: Links::OUT,
-        }
+        Self { pool: NO_POOL, cached_tokens: 0, turns: 0, last_used_us, jobs: 0, ledger, idle: Links::OUT }
     }
 
     /// The pool that holds its KV cache, once one does. SESSION-2.

@@ -54,7 +54,7 @@ mod tests {
         for number in [0, 1, ROWS_MAX, ROWS_MAX * 2 + 2, NONE] {
             assert_eq!(SlotNumber::from(number).get(), number);
         }
-        assert!(ROWS_MAX * 2 + 2 < NONE);
+        const { assert!(ROWS_MAX * 2 + 2 < NONE) };
         assert_eq!((SlotNumber::ZERO.get(), SlotNumber::NONE.get()), (0, NONE));
     }
 }

@@ -46,6 +46,7 @@ impl Account {
         self.round.saturating_add(self.turns_for(cost, quantum))
     }
 
+    #[inline(never)] // On machines of 32 bits a division is large.
     fn turns_for(self, cost: u64, quantum: u64) -> u64 {
         cost.saturating_sub(self.deficit).div_ceil(quantum.max(1))
     }
@@ -299,7 +300,9 @@ impl<'a> Tenants<'a> {
 
     /// Takes a job out; one that was served in its tenant's turn is paid for.
     pub(super) fn leave<T>(&mut self, jobs: &mut Jobs<'_, T>, at: u32, is_paid: bool) {
-        let Some((number, class, cost)) = jobs.in_slot(at).map(|job| (job.lane.get(), job.class, cost(job))) else { return };
+        let Some((number, class, cost)) = jobs.in_slot(at).map(|job| (job.lane.get(), job.class, cost(job))) else {
+            return;
+        };
         let Some(lane) = self.lanes.get_mut(number) else { return };
         lane.jobs.unlink(jobs, at);
         if is_paid {

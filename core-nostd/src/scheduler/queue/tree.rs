@@ -132,7 +132,8 @@ impl<K> Tree<K> {
         } else {
             // The next node takes its place: it has nothing on its left.
             let heir = leftmost::<S, K>(store, right);
-            let (heir_parent, heir_right) = K::node(store, heir).map_or((at, NONE), |node| (node.parent(), node.right()));
+            let (heir_parent, heir_right) =
+                K::node(store, heir).map_or((at, NONE), |node| (node.parent(), node.right()));
             changed = heir;
             if heir_parent != at {
                 changed = heir_parent;
