@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use orchestrator_core::commit::Lease;
 use orchestrator_core::rows::{PoolRow, SessionEntry};
 use orchestrator_core::{
-    DeviceSnapshot, HeldLease, JobSpec, Policy, PolicySpec, PoolHandle, PoolRegistry, PoolSnapshot, SmallFleet,
+    DeviceSnapshot, HeldRoom, JobSpec, Policy, PolicySpec, PoolHandle, PoolRegistry, PoolSnapshot, SmallFleet,
     WarmSession,
 };
 use orchestrator_host::fleet::{Fleet, FleetBuilder, LiveFleet, PoolName};
@@ -284,7 +284,7 @@ struct Fleets {
     /// In the order of ranks.
     known: BTreeMap<(&'static str, &'static str), Known>,
     dead: Vec<PoolHandle>,
-    leases: Vec<(PoolHandle, Lease, HeldLease<16>)>,
+    leases: Vec<(PoolHandle, Lease, HeldRoom<16>)>,
     policy: Policy,
 }
 
@@ -408,7 +408,7 @@ impl Fleets {
         let pool = self.live.at_rank(rank);
         match (self.live.commit(&valid, rank), PoolRegistry::commit(&mut self.small, &valid, rank)) {
             (Ok(lease), Ok(held)) => {
-                assert_eq!(lease, *held);
+                assert_eq!(lease.taken(), held.taken());
                 let pool = pool.expect("a commit has a pool");
                 self.known.values_mut().filter(|known| known.handle == pool).for_each(|known| known.leased = true);
                 self.leases.push((pool, lease, held));

@@ -28,11 +28,14 @@ run_budgets() {
 }
 
 measure_sizes() {
-    local triple=$1 sections section
+    local triple=$1 sections section size
     build_firmware "$triple" agent
     sections=$(size -A "$(firmware_path "$triple" agent)")
+    statics=0
     for section in text rodata data bss; do
-        budget "$triple" "$section" "$(awk -v name=".$section" '$1 == name { print $2 }' <<<"$sections")"
+        size=$(awk -v name=".$section" '$1 == name { print $2 }' <<<"$sections")
+        budget "$triple" "$section" "$size"
+        case $section in data | bss) statics=$((statics + size)) ;; esac
     done
 }
 
@@ -43,6 +46,7 @@ measure_run() {
     for cost in start_stack run_stack worst_message; do
         budget "$triple" "$cost" "$(value_of "$cost" "$output")"
     done
+    budget "$triple" ram $((statics + $(value_of run_stack "$output")))
 }
 
 measure_decisions() {

@@ -38,28 +38,23 @@ pub trait Directory {
     fn ranks_of(&self, pool_id: &str) -> RankRange;
 }
 
-/// A job whose names are numbers of one fleet, with storage for its hints.
+/// A job whose names are numbers of one fleet, with storage for its hints: as many pools as the fleet has ids, and as many
+/// labels as its pools have.
 #[derive(Debug, Clone)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct ResolvedJob {
+pub struct ResolvedJob<const POOLS: usize = HINTS_MAX, const LABELS: usize = HINTS_MAX> {
     row: JobRow,
     pin: RankRange,
-    prefer: Vec<RankRange, HINTS_MAX>,
-    avoid: Vec<RankRange, HINTS_MAX>,
-    labels: Vec<LabelRow, HINTS_MAX>,
+    prefer: Vec<RankRange, POOLS>,
+    avoid: Vec<RankRange, POOLS>,
+    labels: Vec<LabelRow, LABELS>,
 }
 
-impl ResolvedJob {
-    /// Room for a job.
+impl<const POOLS: usize, const LABELS: usize> ResolvedJob<POOLS, LABELS> {
+    /// Room for a job with these numbers, its names still unset.
     #[inline(always)] // Made where it stays.
-    pub(crate) const fn new() -> Self {
-        Self {
-            row: JobRow::UNNAMED,
-            pin: RankRange { start: 0, end: 0 },
-            prefer: Vec::new(),
-            avoid: Vec::new(),
-            labels: Vec::new(),
-        }
+    pub(crate) const fn new(row: JobRow) -> Self {
+        Self { row, pin: RankRange { start: 0, end: 0 }, prefer: Vec::new(), avoid: Vec::new(), labels: Vec::new() }
     }
 
     /// The job's numbers.
@@ -80,16 +75,20 @@ impl ValidJob<'_> {
     /// Looks the job's names up in a fleet. O(hints²) at worst for hints out of order, with at most 64 of a kind.
     #[must_use]
     pub fn resolve(&self, fleet: &impl Directory) -> ResolvedJob {
-        let mut resolved = ResolvedJob::new();
+        let mut resolved = ResolvedJob::new(*self.facts());
         self.resolve_into(fleet, &mut resolved);
         resolved
     }
 
-    /// The same where `job` stays: its lists are large, and to move them costs more than all else here.
-    pub(crate) fn resolve_into(&self, fleet: &impl Directory, job: &mut ResolvedJob) {
+    /// The same where `job` stays, which has its numbers: its lists are large, and to move them costs more than all else here.
+    pub(crate) fn resolve_into<const POOLS: usize, const LABELS: usize>(
+        &self,
+        fleet: &impl Directory,
+        job: &mut ResolvedJob<POOLS, LABELS>,
+    ) {
         let hints = &self.spec().placement;
         let pinned = hints.pin_pool_id.filter(|_| self.mode() == PlacementMode::Pin);
-        job.row = self.resolve_row(fleet);
+        self.resolve_names(fleet, &mut job.row);
         job.pin = pinned.map_or(RankRange::default(), |id| fleet.ranks_of(id));
         resolve_pools(fleet, hints.prefer_pools, &mut job.prefer);
         resolve_pools(fleet, hints.avoid_pools, &mut job.avoid);
@@ -100,7 +99,13 @@ impl ValidJob<'_> {
     /// Looks up all names but those of the hints' lists: what a commit needs to know.
     #[must_use]
     pub fn resolve_row(&self, fleet: &impl Directory) -> JobRow {
-        let (spec, mut row) = (self.spec(), *self.facts());
+        let mut row = *self.facts();
+        self.resolve_names(fleet, &mut row);
+        row
+    }
+
+    fn resolve_names(&self, fleet: &impl Directory, row: &mut JobRow) {
+        let spec = self.spec();
         let text = |name: Option<&str>| asked(fleet, NameKind::Text, name);
         row.engine = asked(fleet, NameKind::Engine, Some(spec.engine));
         row.model = asked(fleet, NameKind::Model, Some(spec.model_id));
@@ -109,8 +114,7 @@ impl ValidJob<'_> {
         row.digest = text(spec.determinism.model_digest);
         row.session = spec.session_id.and_then(|id| fleet.find(NameKind::Session, id)).unwrap_or(NameId::NONE);
         row.flags.set_mode(self.mode(), spec.placement.allow_fallback);
-        self.resolve_bits(fleet, &mut row);
-        row
+        self.resolve_bits(fleet, row);
     }
 
     fn resolve_bits(&self, fleet: &impl Directory, row: &mut JobRow) {
@@ -139,26 +143,28 @@ fn bit(fleet: &impl Directory, kind: NameKind, name: &str) -> Option<u64> {
 }
 
 /// The replicas of all pools named, in ascending order, each once; an id that no pool has names none. JOB-5.
-fn resolve_pools(fleet: &impl Directory, ids: &[&str], ranges: &mut Vec<RankRange, HINTS_MAX>) {
+fn resolve_pools<const POOLS: usize>(fleet: &impl Directory, ids: &[&str], ranges: &mut Vec<RankRange, POOLS>) {
     for id in ids {
         let range = fleet.ranks_of(id);
         if !range.is_empty() {
-            // Validation bounds the number of ids by the capacity.
+            // Validation bounds the number of ids by the capacity, or the fleet has no more ids.
             let _ = insert_sorted(ranges, range);
         }
     }
 }
 
-/// The labels in ascending order; says whether one of them is on no pool of the fleet.
-fn resolve_labels(fleet: &impl Directory, labels: &[(&str, &str)], rows: &mut Vec<LabelRow, HINTS_MAX>) -> bool {
+/// The labels in ascending order; says whether no pool of the fleet has all of them, as far as their names tell.
+fn resolve_labels<const LABELS: usize>(
+    fleet: &impl Directory,
+    labels: &[(&str, &str)],
+    rows: &mut Vec<LabelRow, LABELS>,
+) -> bool {
     let mut foreign = false;
     for (key, value) in labels {
-        match (fleet.find(NameKind::Text, key), fleet.find(NameKind::Text, value)) {
-            (Some(key), Some(value)) => {
-                // Validation bounds the number of labels by the capacity.
-                let _ = insert_sorted(rows, LabelRow { key, value });
-            }
-            _ => foreign = true,
+        foreign |= match (fleet.find(NameKind::Text, key), fleet.find(NameKind::Text, value)) {
+            // Validation bounds the number of labels by the capacity, or no pool of the fleet has so many.
+            (Some(key), Some(value)) => insert_sorted(rows, LabelRow { key, value }).is_err(),
+            _ => true,
         }
     }
     foreign

@@ -67,6 +67,7 @@ pub const SEMANTICS_VERSION: u32 = 1;
 /// The version of the wire shapes: fleet files, job lines and decision lines. FR-DV-002.
 pub const SCHEMA_VERSION: u32 = 1;
 
+pub use commit::HeldRoom;
 pub use directory::{Directory, NameKind, ResolvedJob};
 pub use error::{FieldError, Problem};
 pub use fleet::{FleetError, HeldLease, PoolFacts, PoolHandle, PoolRegistry, SmallFleet};

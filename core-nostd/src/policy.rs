@@ -15,7 +15,9 @@
 //! ```
 
 use crate::error::{FieldError, Problem};
-use crate::limits::{POOL_BACKLOG_MAX, QUANTUM_SHIFT_MAX, SESSION_CAPACITY_MAX, TOKENS_MAX, WEIGHT_256_ONE};
+use crate::limits::{
+    POOL_BACKLOG_MAX, QUANTUM_SHIFT_MAX, SESSION_CAPACITY_MAX, TIME_MAX_US, TOKENS_MAX, WEIGHT_256_ONE,
+};
 use crate::values::edge::{Rate, micros_from_millis, weight_256_from};
 use crate::values::hash::ContentHasher;
 
@@ -228,6 +230,14 @@ impl Default for Policy {
 }
 
 impl Policy {
+    /// The same with another age limit of snapshots, in µs; none above the largest time. FEAS-19.
+    ///
+    /// Firmware that starts from [`Policy::default`] needs no check of floats for it.
+    #[must_use]
+    pub fn with_stale_after_us(self, stale_after_us: u64) -> Option<Self> {
+        if stale_after_us > TIME_MAX_US { None } else { Some(Self { stale_after_us, ..self }) }
+    }
+
     /// Which order ranks the pools.
     #[must_use]
     pub const fn order(&self) -> Order {

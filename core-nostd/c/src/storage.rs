@@ -16,7 +16,7 @@ use orchestrator_core::scheduler::{
     SessionStorage, TenantSlot, WaitingJob, WaitingSlot,
 };
 use orchestrator_core::storage::IdSlot;
-use orchestrator_core::{HeldLease, SmallFleet};
+use orchestrator_core::{HeldRoom, SmallFleet};
 
 use crate::engine::OC_MEMORY_ALIGN;
 use crate::prices::PriceList;
@@ -138,7 +138,7 @@ pub(crate) struct Plan {
     tenants: Table<TenantSlot>,
     tenant_buckets: Table<u32>,
     tenant_ids: Table<u8>,
-    leases: Table<IdSlot<Leased<HeldLease<DEVICES>, RunningJob>>>,
+    leases: Table<IdSlot<Leased<HeldRoom<DEVICES>, RunningJob>>>,
     lease_buckets: Table<u32>,
     lease_ids: Table<u8>,
     pool_leases: Table<PoolLeases>,
@@ -194,7 +194,7 @@ impl Plan {
         memory: *mut u8,
         prices: &PriceList<'_>,
         hash_seed: u64,
-    ) -> (&'a mut Fleet, SchedulerStorage<'a, HeldLease<DEVICES>>) {
+    ) -> (&'a mut Fleet, SchedulerStorage<'a, HeldRoom<DEVICES>>) {
         // SAFETY: the caller's promise; each table is cut out once, because `self` is used up.
         unsafe {
             let fleet = self.fleet.cut_out_one(memory, Fleet::new);

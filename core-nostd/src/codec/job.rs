@@ -11,6 +11,14 @@ use crate::limits::{EXTENSIONS_MAX, HINTS_MAX};
 
 /// Names and ids that [`with_job`] has room for: those of the fullest job inside every limit.
 const JOB_TEXTS_MAX: usize = 2 * HINTS_MAX + EXTENSIONS_MAX;
+/// Jobs as most are: their lists have no more entries than bytes are left beside those of an empty job.
+const SHORT_JOB_BYTES: usize = 48;
+/// Bytes of a job with empty texts and without all that may be absent.
+const EMPTY_JOB_BYTES: usize = 16;
+/// A text takes at least the byte of its length.
+const SHORT_JOB_TEXTS: usize = SHORT_JOB_BYTES - EMPTY_JOB_BYTES;
+/// A label takes two texts.
+const SHORT_JOB_LABELS: usize = SHORT_JOB_TEXTS / 2;
 
 coded_enum!(Priority { 0 => Interactive, 1 => Batch });
 coded_enum!(PlacementMode { 0 => Auto, 1 => Pin, 2 => Prefer });
@@ -31,27 +39,34 @@ pub fn job_bytes(job: &JobSpec<'_>) -> usize {
 
 /// Reads a job that is all of `bytes`, with room for 64 labels and 192 other list entries, as many as a valid job has.
 ///
-/// Takes about 5 KiB of stack on a machine of 64 bits.
+/// `read` is called once, if at all. Takes about 5 KiB of stack on a machine of 64 bits for a job with lists of more than 48
+/// bytes, and a fifth of that for others.
 ///
 /// # Errors
 /// The bytes are no job, or its lists have more entries.
-pub fn with_job<R>(bytes: &[u8], read: impl FnOnce(&JobSpec<'_>) -> R) -> Result<R, DecodeError> {
-    // Most jobs have no lists, and room for those of the fullest takes longer to lay out than such a job to read.
-    if let Ok(job) = decode_whole_job(bytes, &mut Scratch::default()) {
-        return Ok(read(&job));
+pub fn with_job<R>(bytes: &[u8], mut read: impl FnMut(&JobSpec<'_>) -> R) -> Result<R, DecodeError> {
+    if bytes.len() <= SHORT_JOB_BYTES {
+        return with_room::<SHORT_JOB_TEXTS, SHORT_JOB_LABELS, R>(bytes, &mut read);
     }
-    // One by one: a pair of them would stand on the stack twice.
-    let mut texts = [""; JOB_TEXTS_MAX];
-    let mut labels = [("", ""); HINTS_MAX];
-    let mut scratch = Scratch { texts: &mut texts, labels: &mut labels, ..Scratch::default() };
-    decode_whole_job(bytes, &mut scratch).map(|job| read(&job))
+    // Most jobs have no lists, and room for those of the fullest takes longer to lay out than such a job to read.
+    with_room::<0, 0, R>(bytes, &mut read).or_else(|_| with_room::<JOB_TEXTS_MAX, HINTS_MAX, R>(bytes, &mut read))
 }
 
-fn decode_whole_job<'s, 'a>(bytes: &'a [u8], scratch: &mut Scratch<'s, 'a>) -> Result<JobSpec<'s>, DecodeError> {
+#[inline(never)] // The frame of the longest jobs stays off the stack of the others.
+fn with_room<const TEXTS: usize, const LABELS: usize, R>(
+    bytes: &[u8],
+    read: &mut impl FnMut(&JobSpec<'_>) -> R,
+) -> Result<R, DecodeError> {
+    // One by one: a pair of them would stand on the stack twice.
+    let mut texts = [""; TEXTS];
+    let mut labels = [("", ""); LABELS];
+    let mut scratch = Scratch { texts: &mut texts, labels: &mut labels, ..Scratch::default() };
     let mut reader = Reader::new(bytes);
-    let job = decode_job(&mut reader, scratch)?;
+    let decoded = decode_job(&mut reader, &mut scratch);
+    // By reference: a job is large, and moved it would stand on the stack twice.
+    let job = decoded.as_ref().map_err(|error| *error)?;
     reader.finish()?;
-    Ok(job)
+    Ok(read(job))
 }
 
 /// Reads who a job is and how much it asks for, of bytes that begin with one: all but its requirements, its determinism,

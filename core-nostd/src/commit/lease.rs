@@ -135,7 +135,7 @@ pub fn release<const SHARES: usize>(table: &mut PoolTableMut<'_>, lease: &Lease<
     give_back(table, &lease.taken(), lease.rank);
 }
 
-fn give_back(table: &mut PoolTableMut<'_>, lease: &Taken<'_>, rank: u32) {
+pub(crate) fn give_back(table: &mut PoolTableMut<'_>, lease: &Taken<'_>, rank: u32) {
     let (Some(row), Some(lists)) = (table.rows.get_mut(index(rank)), table.lists.get(index(rank))) else { return };
     give_slot_back(row);
     let devices = lists.devices.of_mut(table.devices);
@@ -162,7 +162,7 @@ pub fn retake<const SHARES: usize>(table: &mut PoolTableMut<'_>, lease: &Lease<S
     take_again(table, &lease.taken(), rank)
 }
 
-fn take_again(table: &mut PoolTableMut<'_>, lease: &Taken<'_>, rank: u32) -> bool {
+pub(crate) fn take_again(table: &mut PoolTableMut<'_>, lease: &Taken<'_>, rank: u32) -> bool {
     let (Some(row), Some(lists)) = (table.rows.get_mut(index(rank)), table.lists.get(index(rank))) else {
         return false;
     };

@@ -14,9 +14,12 @@
 //! total. Rules: COMMIT-1 to COMMIT-6.
 
 mod lease;
+mod room;
 mod sessions;
 mod share;
 
 pub use lease::{CommitError, Lease, Taken, commit, committed_tokens, release, retake};
+pub(crate) use lease::{give_back, take_again};
+pub use room::HeldRoom;
 pub use sessions::{SessionSlot, SessionTable};
 pub use share::DeviceShare;

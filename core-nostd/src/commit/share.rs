@@ -3,6 +3,7 @@
 //! Invariant: byte counts are at most 2^48 - 1, as those of devices are (UNIT-3), so that 6 bytes hold each.
 
 use crate::limits::BYTES_MAX;
+use crate::values::bytes6::{packed, unpacked};
 
 /// What one device gave to a lease.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,16 +40,6 @@ impl DeviceShare {
     pub(super) const fn taken_bytes(&self) -> u64 {
         self.kv_bytes().saturating_add(self.weight_bytes())
     }
-}
-
-const fn packed(bytes: u64) -> [u8; 6] {
-    let [a, b, c, d, e, f, _, _] = bytes.to_le_bytes();
-    [a, b, c, d, e, f]
-}
-
-const fn unpacked(packed: [u8; 6]) -> u64 {
-    let [a, b, c, d, e, f] = packed;
-    u64::from_le_bytes([a, b, c, d, e, f, 0, 0])
 }
 
 #[cfg(test)]

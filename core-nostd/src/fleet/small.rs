@@ -6,7 +6,7 @@ use heapless::{String, Vec};
 
 use super::names::NameTable;
 use super::registry::{PoolFacts, PoolHandle, PoolRegistry};
-use crate::commit::{CommitError, Lease, Taken, commit, release, retake};
+use crate::commit::{CommitError, HeldRoom, Lease, Taken, commit, give_back, release, take_again};
 use crate::directory::{Directory, NameKind, ResolvedJob};
 use crate::error::{FieldError, Problem};
 use crate::input::{PoolSnapshot, ValidJob, ValidPool};
@@ -61,7 +61,8 @@ struct PoolName<const ID_BYTES: usize> {
 
 /// At most `POOLS` pools with at most `LISTS` entries in each of their lists, and `NAMES` names in all; `DEVICES` is the
 /// limit for devices, where it is another than that of other lists: each is also room for a share in every lease. Ids of
-/// pools and replicas have at most `ID_BYTES`, names at most `NAME_BYTES`. What does not fit is refused with its field.
+/// pools and replicas have at most `ID_BYTES`, names at most `NAME_BYTES`. Pools that are alike in what rarely changes (engine,
+/// models, VRAM, …) share a class, of which there are at most `CLASSES`. What does not fit is refused with its field.
 ///
 /// ```
 /// use orchestrator_core::{PoolSnapshot, SmallFleet};
@@ -82,23 +83,24 @@ pub struct SmallFleet<
     const DEVICES: usize = LISTS,
     const ID_BYTES: usize = ID_BYTES_MAX,
     const NAME_BYTES: usize = NAME_BYTES_MAX,
+    const CLASSES: usize = POOLS,
 > {
     names: NameTable<NAMES, NAME_BYTES>,
     /// Sorted; rows and lists have the same order.
     pools: Vec<PoolName<ID_BYTES>, POOLS>,
     rows: Vec<PoolRow, POOLS>,
     lists: Vec<PoolLists, POOLS>,
-    /// Every pool has a slot: a class of its own, and a stride of the arenas. In the same order as the rows.
+    /// Every pool has a slot: a stride of the arenas. In the same order as the rows.
     slots: Vec<u32, POOLS>,
-    /// By slot. The rows of pools whose classes are equal name the slot of one of them, so that a decision asks a class
-    /// once for all of its pools.
-    classes: [PoolClass; POOLS],
+    /// The rows of pools whose classes are equal name one, so that a decision asks a class once for all of its pools. One
+    /// that no row names is free.
+    classes: [PoolClass; CLASSES],
     /// Where the pool of each slot stands; of a slot without a pool, where its last one stood.
     places: [u32; POOLS],
     /// How many pools had each slot before: leases of an earlier one are void.
     generations: [u32; POOLS],
-    models: [[NameId; LISTS]; POOLS],
-    digests: [[NameId; LISTS]; POOLS],
+    models: [[NameId; LISTS]; CLASSES],
+    digests: [[NameId; LISTS]; CLASSES],
     labels: [[LabelRow; LISTS]; POOLS],
     devices: [[DeviceRow; DEVICES]; POOLS],
     residents: [[NameId; LISTS]; POOLS],
@@ -143,7 +145,8 @@ impl<
     const DEVICES: usize,
     const ID_BYTES: usize,
     const NAME_BYTES: usize,
-> Default for SmallFleet<POOLS, LISTS, NAMES, DEVICES, ID_BYTES, NAME_BYTES>
+    const CLASSES: usize,
+> Default for SmallFleet<POOLS, LISTS, NAMES, DEVICES, ID_BYTES, NAME_BYTES, CLASSES>
 {
     fn default() -> Self {
         Self::new()
@@ -157,7 +160,8 @@ impl<
     const DEVICES: usize,
     const ID_BYTES: usize,
     const NAME_BYTES: usize,
-> SmallFleet<POOLS, LISTS, NAMES, DEVICES, ID_BYTES, NAME_BYTES>
+    const CLASSES: usize,
+> SmallFleet<POOLS, LISTS, NAMES, DEVICES, ID_BYTES, NAME_BYTES, CLASSES>
 {
     /// A fleet without pools.
     #[must_use]
@@ -170,11 +174,11 @@ impl<
             rows: Vec::new(),
             lists: Vec::new(),
             slots: Vec::new(),
-            classes: [PoolClass::UNNAMED; POOLS],
+            classes: [PoolClass::UNNAMED; CLASSES],
             places: [0; POOLS],
             generations: [0; POOLS],
-            models: [[NameId::NONE; LISTS]; POOLS],
-            digests: [[NameId::NONE; LISTS]; POOLS],
+            models: [[NameId::NONE; LISTS]; CLASSES],
+            digests: [[NameId::NONE; LISTS]; CLASSES],
             labels: [[NO_LABEL; LISTS]; POOLS],
             devices: [[DeviceRow::new(0, 0, None); DEVICES]; POOLS],
             residents: [[NameId::NONE; LISTS]; POOLS],
@@ -230,11 +234,12 @@ impl<
             }
             staged => staged?,
         };
+        let class = self.class_for(&staged, place.ok()).ok_or_else(|| storage_full("supports", CLASSES))?;
         let place = match place {
             Ok(place) => place,
             Err(place) => self.open_place(place, snapshot)?,
         };
-        self.write(place, &staged, valid.devices());
+        self.write(place, class, &staged, valid.devices());
         Ok(())
     }
 
@@ -244,7 +249,6 @@ impl<
     }
 
     fn remove_place(&mut self, place: usize) -> bool {
-        self.leave_class(place);
         remove_at(&mut self.pools, place);
         remove_at(&mut self.lists, place);
         remove_at(&mut self.rows, place);
@@ -318,15 +322,19 @@ impl<
     /// # Errors
     /// When the pool's state no longer allows it.
     pub fn commit(&mut self, job: &ValidJob<'_>, rank: u32) -> Result<HeldLease<DEVICES>, CommitError> {
+        let lease = self.take(job, rank)?;
+        let slot = self.slots.get(index(rank)).copied().unwrap_or(0);
+        Ok(HeldLease { lease, pool: self.handle_of(slot) })
+    }
+
+    fn take(&mut self, job: &ValidJob<'_>, rank: u32) -> Result<Lease<DEVICES>, CommitError> {
         self.names.begin();
         if self.names.intern(NameKind::Model, job.spec().model_id).is_err() {
             self.forget_unused_names();
             let _ = self.names.intern(NameKind::Model, job.spec().model_id);
         }
         let row = job.resolve_row(self);
-        let lease = commit(&mut self.table_mut(), &row, rank)?;
-        let slot = self.slots.get(index(rank)).copied().unwrap_or(0);
-        Ok(HeldLease { lease, pool: self.handle_of(slot) })
+        commit(&mut self.table_mut(), &row, rank)
     }
 
     /// Gives back a lease's slot and KV bytes; says whether its pool is still there. O(devices).
@@ -360,7 +368,7 @@ impl<
         answer: impl FnOnce(&PlacementInput<'_>) -> R,
     ) -> R {
         // Filled where they stay: each copy of them would stand on the stack.
-        let mut resolved = ResolvedJob::new();
+        let mut resolved: ResolvedJob<POOLS, LISTS> = ResolvedJob::new(*job.facts());
         job.resolve_into(self, &mut resolved);
         let mut hashes: Vec<u64, POOLS> = Vec::new();
         if let Some(seed) = policy.spread_seed() {
@@ -456,7 +464,7 @@ impl<
         let replica_id = stored_id("replica_id", snapshot.replica_id)?;
         let slot = (0..position(POOLS)).find(|slot| !self.slots.contains(slot)).ok_or(full)?;
         insert_at(&mut self.pools, place, PoolName { id, replica_id }).map_err(|_| full)?;
-        insert_at(&mut self.rows, place, PoolRow { class: slot, ..PoolRow::EMPTY }).map_err(|_| full)?;
+        insert_at(&mut self.rows, place, PoolRow::EMPTY).map_err(|_| full)?;
         insert_at(&mut self.slots, place, slot).map_err(|_| full)?;
         insert_at(&mut self.lists, place, PoolLists::default()).map_err(|_| full)?;
         self.note_places();
@@ -473,13 +481,12 @@ impl<
     }
 
     /// Puts a staged pool into its place, its class and its stride.
-    fn write(&mut self, place: usize, staged: &Staged<LISTS>, devices: &[DeviceRow]) {
+    fn write(&mut self, place: usize, class: u32, staged: &Staged<LISTS>, devices: &[DeviceRow]) {
         let Some(&slot) = self.slots.get(place) else { return };
-        self.leave_class(place);
-        let start = slot.saturating_mul(position(LISTS));
-        let span = |len: usize| Span { start, len: position(len) };
+        let stride = |of: u32, len: usize| Span { start: of.saturating_mul(position(LISTS)), len: position(len) };
+        let span = |len: usize| stride(slot, len);
         let devices_start = slot.saturating_mul(position(DEVICES));
-        let (models, digests) = (span(staged.models.len()), span(staged.digests.len()));
+        let (models, digests) = (stride(class, staged.models.len()), stride(class, staged.digests.len()));
         let lists = PoolLists {
             labels: span(staged.labels.len()),
             devices: Span { start: devices_start, len: position(devices.len()) },
@@ -494,40 +501,33 @@ impl<
         copy_into(lists.devices.of_mut(self.devices.as_flattened_mut()), devices);
         copy_into(lists.residents.of_mut(self.residents.as_flattened_mut()), &staged.residents);
         copy_into(lists.warm.of_mut(self.warm.as_flattened_mut()), &staged.warm);
-        if let Some(class) = self.classes.get_mut(index(slot)) {
+        if let Some(class) = self.classes.get_mut(index(class)) {
             *class = PoolClass { models, digests, ..staged.class };
         }
-        let class = self.class_like(slot).unwrap_or(slot);
         if let (Some(row), Some(own)) = (self.rows.get_mut(place), self.lists.get_mut(place)) {
             *row = PoolRow { class, ..staged.row };
             *own = lists;
         }
     }
 
-    /// The slot that other pools name as theirs and whose class equals that of `slot`. O(pools).
-    fn class_like(&self, slot: u32) -> Option<u32> {
-        let named = |(row, own): (&PoolRow, &u32)| (row.class == *own && *own != slot).then_some(*own);
-        self.rows.iter().zip(&self.slots).filter_map(named).find(|&other| self.has_equal_classes(slot, other))
-    }
-
-    fn has_equal_classes(&self, one: u32, other: u32) -> bool {
-        let (Some(one), Some(other)) = (self.classes.get(index(one)), self.classes.get(index(other))) else {
-            return false;
+    /// The class for a staged pool: one of its like, else its own where no other pool names that, else a free one. O(pools),
+    /// and O(pools * classes) for one more.
+    fn class_for(&self, staged: &Staged<LISTS>, place: Option<usize>) -> Option<u32> {
+        let is_named = |class: u32, except: Option<usize>| {
+            let mut rows = self.rows.iter().enumerate();
+            rows.any(|(other, row)| row.class == class && Some(other) != except)
         };
-        let (models, digests) = (self.models.as_flattened(), self.digests.as_flattened());
-        PoolClass { models: other.models, digests: other.digests, ..*one } == *other
-            && one.models.of(models) == other.models.of(models)
-            && one.digests.of(digests) == other.digests.of(digests)
+        let alike = self.rows.iter().map(|row| row.class).find(|&class| self.has_class(class, staged));
+        let own = || Some(self.rows.get(place?)?.class).filter(|&class| !is_named(class, place));
+        alike.or_else(own).or_else(|| (0..position(CLASSES)).find(|&class| !is_named(class, None)))
     }
 
-    /// Before the class of a pool changes: others that name its slot name that of one of themselves. O(pools).
-    fn leave_class(&mut self, place: usize) {
-        let Some(&slot) = self.slots.get(place) else { return };
-        let mut heir = None;
-        let others = self.rows.iter_mut().zip(&self.slots).filter(|(row, own)| row.class == slot && **own != slot);
-        for (row, &own) in others {
-            row.class = *heir.get_or_insert(own);
-        }
+    fn has_class(&self, class: u32, staged: &Staged<LISTS>) -> bool {
+        let Some(class) = self.classes.get(index(class)) else { return false };
+        let Staged { class: own, models, digests, .. } = staged;
+        PoolClass { models: own.models, digests: own.digests, ..*class } == *own
+            && class.models.of(self.models.as_flattened()) == models.as_slice()
+            && class.digests.of(self.digests.as_flattened()) == digests.as_slice()
     }
 
     fn forget_unused_names(&mut self) {
@@ -582,9 +582,10 @@ impl<
     const DEVICES: usize,
     const ID_BYTES: usize,
     const NAME_BYTES: usize,
-> PoolRegistry for SmallFleet<POOLS, LISTS, NAMES, DEVICES, ID_BYTES, NAME_BYTES>
+    const CLASSES: usize,
+> PoolRegistry for SmallFleet<POOLS, LISTS, NAMES, DEVICES, ID_BYTES, NAME_BYTES, CLASSES>
 {
-    type Lease = HeldLease<DEVICES>;
+    type Lease = HeldRoom<DEVICES>;
 
     fn capacity(&self) -> u32 {
         position(POOLS)
@@ -619,8 +620,9 @@ impl<
     }
 
     fn facts(&self, pool: PoolHandle) -> Option<PoolFacts<'_>> {
-        let name = self.pools.get(self.place_of_handle(pool)?)?;
-        let class = self.classes.get(index(pool.slot))?;
+        let place = self.place_of_handle(pool)?;
+        let (name, row) = (self.pools.get(place)?, self.rows.get(place)?);
+        let class = self.classes.get(index(row.class))?;
         Some(PoolFacts {
             id: &name.id,
             replica_id: &name.replica_id,
@@ -634,8 +636,8 @@ impl<
     }
 
     fn vram_used_bytes(&self, pool: PoolHandle) -> Option<u64> {
-        let free = PoolRegistry::row(self, pool)?.vram_free_bytes;
-        self.classes.get(index(pool.slot)).map(|class| class.vram_total_bytes.saturating_sub(free))
+        let row = PoolRegistry::row(self, pool)?;
+        self.classes.get(index(row.class)).map(|class| class.vram_total_bytes.saturating_sub(row.vram_free_bytes))
     }
 
     fn set_draining(&mut self, pool: PoolHandle, draining: bool) -> bool {
@@ -666,27 +668,28 @@ impl<
         Self::explain(self, job, policy, session)
     }
 
-    fn commit(&mut self, job: &ValidJob<'_>, rank: u32) -> Result<HeldLease<DEVICES>, CommitError> {
-        Self::commit(self, job, rank)
+    fn commit(&mut self, job: &ValidJob<'_>, rank: u32) -> Result<HeldRoom<DEVICES>, CommitError> {
+        self.take(job, rank).map(HeldRoom::from)
     }
 
-    fn retake(&mut self, pool: PoolHandle, held: &HeldLease<DEVICES>) -> bool {
-        // LEASE-2: a lease never changes its pool.
-        let Some(place) = self.place_of_handle(pool).filter(|_| held.pool == pool) else { return false };
-        retake(&mut self.table_mut(), &held.lease, position(place))
+    fn retake(&mut self, pool: PoolHandle, held: &HeldRoom<DEVICES>) -> bool {
+        let Some(place) = self.place_of_handle(pool) else { return false };
+        take_again(&mut self.table_mut(), &held.taken(), position(place))
     }
 
-    fn export_lease<'l>(&self, held: &'l HeldLease<DEVICES>) -> Taken<'l> {
-        held.lease.taken()
+    fn export_lease<'l>(&self, held: &'l HeldRoom<DEVICES>) -> Taken<'l> {
+        held.taken()
     }
 
-    fn import_lease(&self, pool: PoolHandle, taken: Taken<'_>) -> Option<HeldLease<DEVICES>> {
-        let place = self.place_of_handle(pool)?;
-        Some(HeldLease { lease: Lease::of(taken, position(place))?, pool })
+    fn import_lease(&self, pool: PoolHandle, taken: Taken<'_>) -> Option<HeldRoom<DEVICES>> {
+        self.place_of_handle(pool)?;
+        HeldRoom::of(&taken)
     }
 
-    fn release(&mut self, _pool: PoolHandle, held: HeldLease<DEVICES>) -> bool {
-        Self::release(self, held)
+    fn release(&mut self, pool: PoolHandle, held: HeldRoom<DEVICES>) -> bool {
+        let Some(place) = self.place_of_handle(pool) else { return false };
+        give_back(&mut self.table_mut(), &held.taken(), position(place));
+        true
     }
 }
 
@@ -697,7 +700,8 @@ impl<
     const DEVICES: usize,
     const ID_BYTES: usize,
     const NAME_BYTES: usize,
-> Directory for SmallFleet<POOLS, LISTS, NAMES, DEVICES, ID_BYTES, NAME_BYTES>
+    const CLASSES: usize,
+> Directory for SmallFleet<POOLS, LISTS, NAMES, DEVICES, ID_BYTES, NAME_BYTES, CLASSES>
 {
     fn find(&self, kind: NameKind, name: &str) -> Option<NameId> {
         self.names.find(kind, name)

@@ -60,6 +60,7 @@ impl<'a> PlacementInput<'a> {
 ///
 /// One pass when a pool can take it; a second one finds the headline when none can.
 #[must_use]
+#[inline(never)] // A caller that is built for size leaves the scan as fast as this crate is built.
 pub fn decide(input: &PlacementInput<'_>) -> PlacementDecision {
     let scorer = input.scorer();
     match best_key(input, &scorer).and_then(|key| input.pools.pool(key.rank())) {

@@ -109,30 +109,36 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
         let work = self.queue.get(ticket)?.work(&self.queue.facts(ticket)?);
         // The job is read once. Its bytes stay as they are: its slot is used again by the next arrival at the earliest.
         let jobs = core::mem::take(&mut self.jobs);
-        let action = jobs.with(ticket.slot(), |spec| self.serve(ticket, spec, work, observer));
+        // Written here by the innermost: an action is large, and each that hands it on would have a copy on the stack.
+        let mut action = None;
+        let _ = jobs.with(ticket.slot(), |spec| self.serve(ticket, spec, &work, observer, &mut action));
         self.jobs = jobs;
-        action.flatten()
+        action
     }
 
     /// Places a waiting job, takes it out of the queue and leases; or notes that no pool can take it now.
+    #[inline(never)] // Short jobs and long ones come here from different frames.
     fn serve(
         &mut self,
         ticket: Ticket,
         spec: &JobSpec<'_>,
-        work: Work,
+        work: &Work,
         observer: &mut impl Observer,
-    ) -> Option<Action> {
+        action: &mut Option<Action>,
+    ) -> Option<()> {
         let session = work.session.and_then(|session| self.session_entry(session));
         let policy = self.deciding_policy();
         let Self { fleet, now_us, todo, .. } = self;
         let decided = todo.decided.of(ticket);
         // It was valid when it came; another policy changes no more than its default of output tokens.
-        let job = spec.validate(&policy, None).ok()?;
-        let committed = match place(fleet, &job, &policy, session, decided, |event| observer.observe(*now_us, &event)) {
+        let valid = spec.validate(&policy, None);
+        // A job is large: it stays where its check put it.
+        let job = valid.as_ref().ok()?;
+        let committed = match place(fleet, job, &policy, session, decided, |event| observer.observe(*now_us, &event)) {
             Ok(committed) => committed,
             Err(headline) => {
                 let queued = self.queue.facts(ticket)?;
-                self.note_refusal(ticket, &job, Wants::of(&job, queued.tokens), headline);
+                self.note_refusal(ticket, job, Wants::of(job, queued.tokens), headline);
                 return None;
             }
         };
@@ -142,9 +148,9 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
             self.drain.served(self.now_us);
         }
         self.class_left(work.priority);
-        let action = self.lease(spec, work, committed, observer);
+        *action = self.lease(spec, *work, committed, observer);
         self.observe_depth(spec.engine, work.priority, observer);
-        action
+        Some(())
     }
 
     /// No pool can take a waiting job now. QUEUE-13.
@@ -184,7 +190,8 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
         let mut spec = *job.spec();
         (spec.est_kv_bytes, spec.requirements.min_vram_bytes) = (Some(0), 0);
         let weightless = spec.validate(&self.placement, None);
-        weightless.is_ok_and(|job| self.fleet.decide(&job, &self.placement, None).assignment().is_some())
+        let job = weightless.as_ref();
+        job.is_ok_and(|job| self.fleet.decide(job, &self.placement, None).assignment().is_some())
     }
 
     /// A newcomer that needs no place in the queue. QUEUE-14.
@@ -274,6 +281,7 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
     }
 
     /// The next job that waited too long. QUEUE-12.
+    #[inline(never)] // As above: an action is large.
     pub(super) fn expire_waiting(&mut self, observer: &mut impl Observer) -> Option<Action> {
         let departed = self.queue.expire(self.now_us)?;
         let retry_after_ms = self.retry_after_ms(departed.facts.class);

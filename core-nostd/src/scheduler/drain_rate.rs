@@ -84,6 +84,7 @@ fn nearer(mean_us: u64, sample_us: u64) -> u64 {
 
 /// What a caller with so many jobs ahead is told to wait, in ms: never less when there are more. ADMIT-4.
 #[must_use]
+#[inline(never)] // On machines of 32 bits a division is large.
 pub fn retry_after_ms(drain_interval_us: Option<u64>, jobs_ahead: u32, rules: &AdmissionRules) -> u64 {
     // The product of an interval below 2^41 and a count of at most 2^32 may saturate: that is far above any cap.
     let services = u64::from(jobs_ahead).saturating_add(1);

@@ -111,6 +111,7 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
     }
 
     /// The next lease that ends by itself. LEASE-5.
+    #[inline(never)] // An action is large, and stays off the stack of the other ways through its caller.
     pub(super) fn expire_lease(&mut self, observer: &mut impl Observer) -> Option<Action> {
         let (ticket, cause) = self.leases.next_expired(self.now_us, &self.rules.watchdog)?;
         self.expire(ticket, cause, observer)

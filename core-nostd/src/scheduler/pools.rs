@@ -38,7 +38,9 @@
 //! a lower bound of the next due time: nothing due costs O(1), and one sweep finds all that are due.
 
 use crate::fleet::PoolHandle;
+use crate::limits::TIME_MAX_US;
 use crate::scheduler::policy::RefreshRules;
+use crate::values::bytes6::{packed, unpacked};
 use crate::values::index::index;
 
 /// What is remembered of one pool.
@@ -51,14 +53,36 @@ pub struct PoolRecord {
     observed_at_us: u64,
     /// When the next attempt is due, if one was made.
     retry_at_us: u64,
-    /// As its snapshot says. LEASE-8.
-    admission_latency_us: u64,
+    /// As its snapshot says: below 2^46. LEASE-8.
+    admission_latency_us: [u8; 6],
     /// Whether a pool has the slot.
     is_there: bool,
-    /// Whether its row has an age above the limit.
-    is_stale: bool,
-    /// Whether somebody asked to drain it. REFRESH-3.
-    is_drained: bool,
+    marks: Marks,
+}
+
+/// What is so of a pool that is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+struct Marks(u8);
+
+impl Marks {
+    const NONE: Self = Self(0);
+    /// Its row has an age above the limit.
+    const STALE: Self = Self(1);
+    /// Somebody asked to drain it. REFRESH-3.
+    const DRAINED: Self = Self(2);
+
+    const fn has(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+
+    const fn set(&mut self, other: Self, value: bool) {
+        if value {
+            self.0 |= other.0;
+        } else {
+            self.0 &= !other.0;
+        }
+    }
 }
 
 impl PoolRecord {
@@ -68,10 +92,9 @@ impl PoolRecord {
         attempts: 0,
         observed_at_us: 0,
         retry_at_us: 0,
-        admission_latency_us: 0,
+        admission_latency_us: [0; 6],
         is_there: false,
-        is_stale: false,
-        is_drained: false,
+        marks: Marks::NONE,
     };
 
     const fn observed_at_us(&self) -> Option<u64> {
@@ -90,7 +113,7 @@ impl PoolRecord {
     }
 
     fn stale_due_us(&self, stale_after_us: u64) -> Option<u64> {
-        let observed_at_us = self.observed_at_us().filter(|_| !self.is_stale)?;
+        let observed_at_us = self.observed_at_us().filter(|_| !self.marks.has(Marks::STALE))?;
         // FEAS-19: stale is above the limit, not at it.
         Some(observed_at_us.saturating_add(stale_after_us).saturating_add(1))
     }
@@ -129,10 +152,11 @@ impl<'a> PoolRecords<'a> {
 
     /// A snapshot stands, observed at `observed_at_us`: arrival less age. It ends a series of attempts. O(1).
     pub fn snapshot_taken(&mut self, pool: PoolHandle, observed_at_us: u64) {
-        let is_drained = self.is_drained(pool);
+        let mut marks = Marks::NONE;
+        marks.set(Marks::DRAINED, self.is_drained(pool));
         let Some(record) = self.records.get_mut(index(pool.slot)) else { return };
         *record =
-            PoolRecord { generation: pool.generation, observed_at_us, is_there: true, is_drained, ..PoolRecord::EMPTY };
+            PoolRecord { generation: pool.generation, observed_at_us, is_there: true, marks, ..PoolRecord::EMPTY };
         self.refreshes.arm(record.refresh_due_us(self.refreshes.limit_us));
         self.ageing.arm(record.stale_due_us(self.ageing.limit_us));
     }
@@ -150,28 +174,28 @@ impl<'a> PoolRecords<'a> {
     pub fn set_drained(&mut self, pool: PoolHandle, is_drained: bool) {
         let record = self.records.get_mut(index(pool.slot));
         if let Some(record) = record.filter(|record| record.is_of(pool)) {
-            record.is_drained = is_drained;
+            record.marks.set(Marks::DRAINED, is_drained);
         }
     }
 
     /// Whether somebody asked to drain a pool, and did not take it back: its snapshots do not. REFRESH-3. O(1).
     #[must_use]
     pub fn is_drained(&self, pool: PoolHandle) -> bool {
-        self.record(pool).is_some_and(|record| record.is_drained)
+        self.record(pool).is_some_and(|record| record.marks.has(Marks::DRAINED))
     }
 
     /// What a pool publishes as its admission latency, in µs. LEASE-8. O(1).
     pub fn set_admission_latency(&mut self, pool: PoolHandle, admission_latency_us: u64) {
         let record = self.records.get_mut(index(pool.slot));
         if let Some(record) = record.filter(|record| record.is_of(pool)) {
-            record.admission_latency_us = admission_latency_us;
+            record.admission_latency_us = packed(admission_latency_us.min(TIME_MAX_US));
         }
     }
 
     /// The admission latency that a pool publishes, in µs. O(1).
     #[must_use]
     pub fn admission_latency_us(&self, pool: PoolHandle) -> Option<u64> {
-        self.record(pool).map(|record| record.admission_latency_us)
+        self.record(pool).map(|record| unpacked(record.admission_latency_us))
     }
 
     /// When a pool's state was observed, in µs. O(1).
@@ -228,12 +252,12 @@ impl<'a> PoolRecords<'a> {
     pub fn next_stale(&mut self, now_us: u64, stale_after_us: u64) -> Option<(PoolHandle, u64)> {
         if self.ageing.set_limit(stale_after_us) {
             for record in self.records.iter_mut() {
-                record.is_stale = false;
+                record.marks.set(Marks::STALE, false);
             }
         }
         let (slot, _) = self.ageing.next_due(self.records, now_us, |record| record.stale_due_us(stale_after_us))?;
         let record = self.records.get_mut(index(slot))?;
-        record.is_stale = true;
+        record.marks.set(Marks::STALE, true);
         let age_us = now_us.saturating_sub(record.observed_at_us);
         Some((PoolHandle { slot, generation: record.generation }, age_us))
     }

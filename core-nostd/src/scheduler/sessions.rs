@@ -55,10 +55,14 @@ pub struct SessionStorage<'a> {
     pub ids: &'a mut [u8],
 }
 
+/// No fleet has as many slots.
+const NO_POOL: PoolHandle = PoolHandle { slot: u32::MAX, generation: 0 };
+
 /// What is remembered of one session. SESSION-1.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Session {
+    /// [`NO_POOL`] until one holds its KV cache.
     pool: PoolHandle,
     /// Tokens that this pool holds: below 2^24.
     pub cached_tokens: u32,
@@ -70,7 +74,6 @@ pub struct Session {
     pub jobs: u32,
     /// Its budget.
     pub ledger: Ledger,
-    has_pool: bool,
     /// Among the idle sessions, in the order of their last uses.
     idle: Links,
 }
@@ -78,27 +81,18 @@ pub struct Session {
 impl Session {
     /// A session without jobs and turns, last used at this time.
     pub(super) const fn new(ledger: Ledger, last_used_us: u64) -> Self {
-        Self {
-            pool: PoolHandle { slot: 0, generation: 0 },
-            cached_tokens: 0,
-            turns: 0,
-            last_used_us,
-            jobs: 0,
-            ledger,
-            has_pool: false,
-            idle: Links::OUT,
-        }
+        Self { pool: NO_POOL, cached_tokens: 0, turns: 0, last_used_us, jobs: 0, ledger, idle: Links::OUT }
     }
 
     /// The pool that holds its KV cache, once one does. SESSION-2.
     #[must_use]
     pub const fn pool(&self) -> Option<PoolHandle> {
-        if self.has_pool { Some(self.pool) } else { None }
+        if self.pool.slot == NO_POOL.slot { None } else { Some(self.pool) }
     }
 
     /// Its KV cache is in this pool: so many tokens, of which at most 2^24 - 1 count. SESSION-2.
     pub(super) fn keep_cache(&mut self, pool: PoolHandle, cached_tokens: u32) {
-        (self.has_pool, self.pool) = (true, pool);
+        self.pool = pool;
         self.cached_tokens = cached_tokens.min(TOKENS_MAX);
     }
 }
@@ -383,7 +377,7 @@ impl<'a> Sessions<'a> {
 
     /// Whether a session is in the list of idle ones.
     fn is_idle(&self, session: Ticket) -> bool {
-        let is_behind_another = self.get(session).is_some_and(|session| session.idle.previous != NONE);
+        let is_behind_another = self.get(session).is_some_and(|session| session.idle.previous() != NONE);
         is_behind_another || self.table.at(self.idle.first) == Some(session)
     }
 

@@ -55,6 +55,7 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
     }
 
     /// Ends the next lease of the pool that goes; the pool itself after the last.
+    #[inline(never)] // An action is large, and stays off the stack of the other ways through its caller.
     pub(super) fn lose_lease(&mut self, observer: &mut impl Observer) -> Option<Action> {
         let pool = self.todo.leaving?;
         let lost = self.leases.of_pool(pool).next();
@@ -94,6 +95,7 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
     }
 
     /// The next pool to ask for its state. REFRESH-1.
+    #[inline(never)] // As above.
     pub(super) fn refresh_pool(&mut self, observer: &mut impl Observer) -> Option<Action> {
         let RefreshDue { pool, attempt, not_before_us } = self.pools.next_refresh(self.now_us, &self.rules.refresh)?;
         self.observe_pool(pool, observer, |pool| Event::RefreshRequested { pool, attempt });

@@ -73,11 +73,13 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
         if self.queue.find(spec.id).is_some() || self.leases.find(spec.id).is_some() {
             return Answer::DuplicateJob;
         }
-        let job = match spec.validate(&self.placement, None) {
+        let valid = spec.validate(&self.placement, None);
+        // A job is large: it stays where its check put it.
+        let job = match &valid {
             Ok(job) => job,
-            Err(field) => return self.refuse(facts_of(spec, 0, 0), Refusal::invalid(field), observer),
+            Err(field) => return self.refuse(facts_of(spec, 0, 0), Refusal::invalid(*field), observer),
         };
-        match self.admit(&job, observer) {
+        match self.admit(job, observer) {
             Ok(forecast) => Answer::Accepted(forecast),
             Err(refusal) => {
                 let JobRow { prompt_tokens, output_tokens, .. } = *job.facts();

@@ -39,7 +39,7 @@ impl<'a> JobStore<'a> {
         *length = u16::try_from(written.unwrap_or(0)).unwrap_or(0).to_le_bytes();
     }
 
-    pub(super) fn with<R>(&self, slot: u32, read: impl FnOnce(&JobSpec<'_>) -> R) -> Option<R> {
+    pub(super) fn with<R>(&self, slot: u32, read: impl FnMut(&JobSpec<'_>) -> R) -> Option<R> {
         with_job(self.get(slot)?, read).ok()
     }
 

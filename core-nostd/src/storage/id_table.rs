@@ -24,6 +24,7 @@
 
 use core::mem::replace;
 
+use super::slot_number::{NONE, ROWS_MAX, SlotNumber};
 use super::texts::Texts;
 use crate::error::Problem;
 use crate::limits::ID_BYTES_MAX;
@@ -53,20 +54,25 @@ impl Ticket {
 /// A ticket or none, in as many bytes as a ticket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub(crate) struct MaybeTicket(Ticket);
+pub(crate) struct MaybeTicket {
+    slot: SlotNumber,
+    /// Its high half and its low one, so that it is no wider than a small slot's number.
+    generation: [u16; 2],
+}
 
 impl MaybeTicket {
-    /// No table has as many slots.
-    const NONE: Self = Self(Ticket { slot: u32::MAX, generation: 0 });
-
     pub(crate) fn get(self) -> Option<Ticket> {
-        Some(self.0).filter(|_| self != Self::NONE)
+        let [high, low] = self.generation.map(u32::from);
+        let ticket = Ticket { slot: self.slot.get(), generation: high << 16 | low };
+        if ticket.slot == NONE { None } else { Some(ticket) }
     }
 }
 
 impl From<Option<Ticket>> for MaybeTicket {
     fn from(ticket: Option<Ticket>) -> Self {
-        ticket.map_or(Self::NONE, Self)
+        let Ticket { slot, generation } = ticket.unwrap_or(Ticket { slot: NONE, generation: 0 });
+        let [a, b, c, d] = generation.to_be_bytes();
+        Self { slot: slot.into(), generation: [u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d])] }
     }
 }
 
@@ -86,14 +92,14 @@ pub enum InsertError {
 #[derive(Debug, Clone)]
 pub struct IdSlot<T> {
     generation: u32,
-    /// The next slot in the same bucket, or the next free one.
-    next: Link,
+    /// The next slot in the same bucket, or the next free one: a [`Link`].
+    next: SlotNumber,
     value: Option<T>,
 }
 
 impl<T> IdSlot<T> {
     /// An unused slot.
-    pub const EMPTY: Self = Self { generation: 0, next: END, value: None };
+    pub const EMPTY: Self = Self { generation: 0, next: SlotNumber::ZERO, value: None };
 }
 
 /// Entries with unique ids over borrowed storage: slots, about as many hash buckets, and an equal stretch of bytes for the
@@ -157,7 +163,7 @@ impl<'a, T> IdTable<'a, T> {
     /// The number of entries that fit.
     #[must_use]
     pub fn capacity(&self) -> u32 {
-        if self.buckets.is_empty() { 0 } else { position(self.slots.len()) }
+        if self.buckets.is_empty() { 0 } else { position(self.slots.len()).min(ROWS_MAX) }
     }
 
     /// Whether every slot is used.
@@ -185,7 +191,7 @@ impl<'a, T> IdTable<'a, T> {
             if self.ids.is(at, id) {
                 return Some(Ticket { slot: at, generation: slot.generation });
             }
-            link = slot.next;
+            link = slot.next.get();
         }
         None
     }
@@ -254,7 +260,7 @@ impl<'a, T> IdTable<'a, T> {
         let Some(link) = self.take_free_slot() else { return Err((InsertError::Full, value)) };
         let chained = self.buckets.get_mut(bucket).map_or(END, |head| replace(head, link));
         let Some(slot) = self.slot_mut(link) else { return Err((InsertError::Full, value)) };
-        slot.next = chained;
+        slot.next = chained.into();
         slot.value = Some(value);
         let ticket = Ticket { slot: link.saturating_sub(1), generation: slot.generation };
         self.ids.put(ticket.slot, id);
@@ -270,7 +276,7 @@ impl<'a, T> IdTable<'a, T> {
         let free = self.free;
         let slot = self.slot_mut(link)?;
         slot.generation = slot.generation.wrapping_add(1);
-        slot.next = free;
+        slot.next = free.into();
         let value = slot.value.take();
         self.free = link;
         self.len = self.len.saturating_sub(1);
@@ -295,10 +301,10 @@ impl<'a, T> IdTable<'a, T> {
     /// A slot that was given back, else one that was never used.
     fn take_free_slot(&mut self) -> Option<Link> {
         if let Some(slot) = self.slot(self.free) {
-            let next = slot.next;
+            let next = slot.next.get();
             return Some(replace(&mut self.free, next));
         }
-        if index(self.untouched) >= self.slots.len() {
+        if self.untouched >= self.capacity() {
             return None;
         }
         self.untouched = self.untouched.saturating_add(1);
@@ -307,7 +313,7 @@ impl<'a, T> IdTable<'a, T> {
 
     /// Takes a used slot out of its bucket's chain.
     fn unchain(&mut self, link: Link) {
-        let Some(next) = self.slot(link).map(|slot| slot.next) else { return };
+        let Some(next) = self.slot(link).map(|slot| slot.next.get()) else { return };
         let bucket = self.bucket_of(self.ids.bytes_of(link.saturating_sub(1)));
         let Some(head) = bucket.and_then(|bucket| self.buckets.get_mut(bucket)) else { return };
         if *head == link {
@@ -316,11 +322,11 @@ impl<'a, T> IdTable<'a, T> {
         }
         let mut previous = *head;
         while let Some(slot) = self.slot_mut(previous) {
-            if slot.next == link {
-                slot.next = next;
+            if slot.next.get() == link {
+                slot.next = next.into();
                 return;
             }
-            previous = slot.next;
+            previous = slot.next.get();
         }
     }
 

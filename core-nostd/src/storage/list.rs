@@ -6,19 +6,27 @@
 
 use core::marker::PhantomData;
 
-/// No slot: above every table's capacity, so it finds nothing.
-pub(crate) const NONE: u32 = u32::MAX;
+pub(crate) use super::slot_number::NONE;
+use super::slot_number::SlotNumber;
 
 /// The neighbours in one list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub(crate) struct Links {
-    pub(crate) previous: u32,
-    pub(crate) next: u32,
+    previous: SlotNumber,
+    next: SlotNumber,
 }
 
 impl Links {
-    pub(crate) const OUT: Self = Self { previous: NONE, next: NONE };
+    pub(crate) const OUT: Self = Self { previous: SlotNumber::NONE, next: SlotNumber::NONE };
+
+    pub(crate) fn previous(self) -> u32 {
+        self.previous.get()
+    }
+
+    pub(crate) fn next(self) -> u32 {
+        self.next.get()
+    }
 }
 
 /// Where a kind of list has its links in `S`.
@@ -68,16 +76,16 @@ impl<K> List<K> {
     where
         K: Linked<S>,
     {
-        let next = K::links(store, previous).map_or(self.first, |links| links.next);
+        let next = K::links(store, previous).map_or(self.first, |links| links.next());
         if let Some(links) = K::links_mut(store, at) {
-            *links = Links { previous, next };
+            *links = Links { previous: previous.into(), next: next.into() };
         }
         match K::links_mut(store, previous) {
-            Some(links) => links.next = at,
+            Some(links) => links.next = at.into(),
             None => self.first = at,
         }
         match K::links_mut(store, next) {
-            Some(links) => links.previous = at,
+            Some(links) => links.previous = at.into(),
             None => self.last = at,
         }
     }
@@ -86,13 +94,14 @@ impl<K> List<K> {
     where
         K: Linked<S>,
     {
-        let Some(&Links { previous, next }) = K::links(store, at) else { return };
+        let Some(&links) = K::links(store, at) else { return };
+        let (previous, next) = (links.previous(), links.next());
         match K::links_mut(store, previous) {
-            Some(links) => links.next = next,
+            Some(links) => links.next = next.into(),
             None => self.first = next,
         }
         match K::links_mut(store, next) {
-            Some(links) => links.previous = previous,
+            Some(links) => links.previous = previous.into(),
             None => self.last = previous,
         }
     }
@@ -100,10 +109,10 @@ impl<K> List<K> {
 
 /// What precedes in a list.
 pub(crate) fn previous<S, K: Linked<S>>(store: &S, at: u32) -> u32 {
-    K::links(store, at).map_or(NONE, |links| links.previous)
+    K::links(store, at).map_or(NONE, |links| links.previous())
 }
 
 /// What follows in a list.
 pub(crate) fn next<S, K: Linked<S>>(store: &S, at: u32) -> u32 {
-    K::links(store, at).map_or(NONE, |links| links.next)
+    K::links(store, at).map_or(NONE, |links| links.next())
 }

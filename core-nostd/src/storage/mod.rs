@@ -10,10 +10,12 @@
 
 mod id_table;
 pub(crate) mod list;
+mod slot_number;
 mod stretches;
 mod texts;
 
 pub(crate) use id_table::MaybeTicket;
 pub use id_table::{IdSlot, IdTable, InsertError, Ticket};
+pub(crate) use slot_number::SlotNumber;
 pub(crate) use stretches::Stretches;
 pub(crate) use texts::Texts;

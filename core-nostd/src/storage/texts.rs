@@ -23,6 +23,7 @@ impl<'a> Texts<'a> {
     }
 
     /// Keeps a text; says whether it has room, else the slot's text is empty.
+    #[inline(never)] // Many callers, who wait for the bytes either way.
     pub(crate) fn put(&mut self, slot: u32, text: &str) -> bool {
         let Some((length, room)) = self.0.get_mut(slot).and_then(<[u8]>::split_first_mut) else {
             return text.is_empty();
@@ -38,6 +39,7 @@ impl<'a> Texts<'a> {
     }
 
     /// A slot's text.
+    #[inline(never)] // As above.
     pub(crate) fn get(&self, slot: u32) -> &str {
         core::str::from_utf8(self.bytes_of(slot)).unwrap_or_default()
     }

@@ -2,12 +2,12 @@
 
 use orchestrator_core::scheduler::{Leases, NewLease, credit_after_snapshot};
 use orchestrator_core::storage::Ticket;
-use orchestrator_core::{HeldLease, JobSpec, Policy, PoolHandle, PoolRegistry, SmallFleet};
+use orchestrator_core::{HeldRoom, JobSpec, Policy, PoolHandle, PoolRegistry, SmallFleet};
 
 use crate::{Room, snapshot};
 
 type Fleet = SmallFleet<2, 4, 16>;
-type Own<'a> = Leases<'a, HeldLease<4>, ()>;
+type Own<'a> = Leases<'a, HeldRoom<4>, ()>;
 
 /// The pool "a", without leases.
 fn empty_fleet() -> (Fleet, PoolHandle) {

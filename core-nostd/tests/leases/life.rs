@@ -7,7 +7,7 @@ use orchestrator_core::scheduler::{
 };
 use orchestrator_core::storage::{InsertError, Ticket};
 use orchestrator_core::{
-    DeviceSnapshot, HeldLease, JobSpec, Policy, PolicySpec, PoolHandle, PoolRegistry, PoolSnapshot, SmallFleet,
+    DeviceSnapshot, HeldRoom, JobSpec, Policy, PolicySpec, PoolHandle, PoolRegistry, PoolSnapshot, SmallFleet,
 };
 use proptest::prelude::*;
 
@@ -107,7 +107,7 @@ fn snapshot(pool: usize, free: &Size, age_us: u64) -> PoolSnapshot<'static> {
 /// What is driven, beside its model.
 struct World<'a> {
     fleet: Fleet,
-    leases: Leases<'a, HeldLease<4>, usize>,
+    leases: Leases<'a, HeldRoom<4>, usize>,
     records: PoolRecords<'a>,
     policy: Policy,
     rules: WatchdogRules,
@@ -292,13 +292,14 @@ impl World<'_> {
         let known = known.unwrap();
         let held = PoolRegistry::commit(&mut self.fleet, &valid, rank).unwrap();
         let mut bytes = vec![0; self.model.pools[known].total.bytes.len()];
-        if held.devices.is_empty() {
-            bytes[0] = held.kv_bytes as i64;
+        let taken = held.taken();
+        if taken.devices.is_empty() {
+            bytes[0] = taken.kv_bytes as i64;
         }
-        for share in &held.devices {
+        for share in taken.devices {
             bytes[usize::from(share.position)] = share.kv_bytes() as i64;
         }
-        let waits = held.waits;
+        let waits = taken.waits;
         prop_assert_eq!(waits, self.model.free(known).slots <= 0);
         let expected = match self.tickets.get(id) {
             Some(&ticket) => Err(ReserveError::Insert(InsertError::Duplicate(ticket))),
@@ -337,7 +338,7 @@ impl World<'_> {
     fn report(
         &mut self,
         pick: u8,
-        report: impl FnOnce(&mut Leases<'_, HeldLease<4>, usize>, Ticket) -> Reported,
+        report: impl FnOnce(&mut Leases<'_, HeldRoom<4>, usize>, Ticket) -> Reported,
         expect: impl FnOnce(&mut Model, usize) -> Reported,
     ) -> Checked {
         let id = self.picked(pick);

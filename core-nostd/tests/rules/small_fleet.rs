@@ -27,8 +27,16 @@ fn storage_full<T>(field: &'static str, capacity: usize) -> Result<T, FleetError
 }
 
 /// What a decision can see of a fleet.
-fn picture<const P: usize, const L: usize, const N: usize, const D: usize, const I: usize, const B: usize>(
-    fleet: &SmallFleet<P, L, N, D, I, B>,
+fn picture<
+    const P: usize,
+    const L: usize,
+    const N: usize,
+    const D: usize,
+    const I: usize,
+    const B: usize,
+    const C: usize,
+>(
+    fleet: &SmallFleet<P, L, N, D, I, B, C>,
 ) -> String {
     let table = fleet.table();
     let ids: Vec<_> = (0..fleet.len() as u32).map(|rank| fleet.pool_id(rank)).collect();
@@ -126,6 +134,33 @@ fn texts_and_devices_without_room_are_refused() {
     assert_eq!(small.upsert(&PoolSnapshot { devices: leak([device(1, 1)]), ..fits }), storage_full("devices", 0));
     assert_eq!(picture(&small), before);
     assert_eq!(small.len(), 1);
+}
+
+/// Pools share classes: what has no class is refused, and a class that no pool has is another's.
+#[test]
+fn classes_without_room_are_refused() {
+    let mut small: SmallFleet<4, 2, 8, 2, 8, 8, 2> = SmallFleet::new();
+    let of = |id, ctx_max| {
+        let mut pool = pool(id);
+        pool.supports.ctx_max = Some(ctx_max);
+        pool
+    };
+    for (id, ctx_max) in [("a", 1), ("b", 1), ("c", 2)] {
+        small.upsert(&of(id, ctx_max)).unwrap();
+    }
+    let before = picture(&small);
+    assert_eq!(small.upsert(&of("d", 3)), storage_full("supports", 2));
+    // Others have the class that it would leave.
+    assert_eq!(small.upsert(&of("a", 3)), storage_full("supports", 2));
+    assert_eq!(picture(&small), before);
+    // Its class is its own.
+    small.upsert(&of("c", 3)).unwrap();
+    small.upsert(&of("d", 1)).unwrap();
+    assert!(small.remove("c", ""));
+    small.upsert(&of("a", 4)).unwrap();
+    let table = small.table();
+    let contexts: Vec<_> = table.rows.iter().map(|row| table.classes[row.class as usize].ctx_max).collect();
+    assert_eq!(contexts, [4, 1, 1]);
 }
 
 /// UNIT-8: 64 quantisations and extensions are bits of a word; the next one has no bit.

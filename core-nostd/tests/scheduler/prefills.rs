@@ -1,11 +1,11 @@
 //! Pending prefills. LEASE-8.
 
 use orchestrator_core::scheduler::{Action, CancelCause, Input, Scheduler, SchedulerBuffers, SchedulerPolicySpec};
-use orchestrator_core::{HeldLease, JobSpec, PlacementHints, Policy, PolicySpec, PoolSnapshot, WeightsSpec};
+use orchestrator_core::{HeldRoom, JobSpec, PlacementHints, Policy, PolicySpec, PoolSnapshot, WeightsSpec};
 
 use crate::table::{Fleet, Log};
 
-type Buffers = SchedulerBuffers<HeldLease<4>, 4, 4, 256, 8, 2>;
+type Buffers = SchedulerBuffers<HeldRoom<4>, 4, 4, 256, 8, 2>;
 
 /// 100 ms to the first token and 1 ms a token of the prompt, 10 ms a token of output; 5 ms of admission.
 fn pool(id: &str) -> PoolSnapshot<'_> {

@@ -3,11 +3,11 @@
 use orchestrator_core::scheduler::{
     Action, Answer, Input, Scheduler, SchedulerBuffers, SchedulerPolicy, SchedulerStorage,
 };
-use orchestrator_core::{HeldLease, JobSpec, Policy, PoolSnapshot, SmallFleet};
+use orchestrator_core::{HeldRoom, JobSpec, Policy, PoolSnapshot, SmallFleet};
 
 type Fleet = SmallFleet<2, 4, 16>;
 
-fn scheduler(storage: SchedulerStorage<'_, HeldLease<4>>) -> Scheduler<'_, Fleet> {
+fn scheduler(storage: SchedulerStorage<'_, HeldRoom<4>>) -> Scheduler<'_, Fleet> {
     let mut scheduler = Scheduler::new(Fleet::new(), storage, Policy::default(), SchedulerPolicy::default());
     assert_eq!(tell(&mut scheduler, 0, Input::Snapshot(&snapshot())), (Answer::Done, 0));
     scheduler

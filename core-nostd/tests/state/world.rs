@@ -9,7 +9,7 @@ use orchestrator_core::scheduler::{
 use orchestrator_core::scheduler::{CancelCause, FailureCause};
 use orchestrator_core::storage::IdSlot;
 use orchestrator_core::{
-    Budget, DeviceSnapshot, HeldLease, JobSpec, Policy, PolicySpec, PoolRegistry, PoolSnapshot, Priority, SmallFleet,
+    Budget, DeviceSnapshot, HeldRoom, JobSpec, Policy, PolicySpec, PoolRegistry, PoolSnapshot, Priority, SmallFleet,
 };
 
 pub(crate) type Fleet = SmallFleet<4, 8, 64>;
@@ -36,7 +36,7 @@ pub(crate) struct Room {
     tenants: Vec<TenantSlot>,
     tenant_buckets: Vec<u32>,
     tenant_ids: Vec<u8>,
-    leases: Vec<IdSlot<Leased<HeldLease<8>, RunningJob>>>,
+    leases: Vec<IdSlot<Leased<HeldRoom<8>, RunningJob>>>,
     lease_buckets: Vec<u32>,
     lease_ids: Vec<u8>,
     model_names: Vec<u8>,

@@ -2,9 +2,9 @@
 
 use heapless::spsc::{Consumer, Producer};
 use orchestrator_core::scheduler::{
-    Action, Answer, CancelCause, Input, Observer, OutcomeLog, SchedulerPolicy, SchedulerPolicySpec, SchedulerStorage,
+    Action, Answer, CancelCause, Input, Observer, OutcomeLog, SchedulerPolicy, SchedulerStorage,
 };
-use orchestrator_core::{JobSpec, Policy, PolicySpec, PoolSnapshot, Priority};
+use orchestrator_core::{JobSpec, Policy, PoolSnapshot, Priority};
 
 use crate::capacities::{Fleet, Lease, NodeScheduler};
 use crate::log;
@@ -97,7 +97,8 @@ impl<'a> Agent<'a> {
     pub fn poll_one(&mut self) -> bool {
         let Some(message) = self.ingress.dequeue() else { return false };
         self.messages += 1;
-        self.take(&message);
+        self.hear(&message);
+        self.act(message.at_us);
         true
     }
 
@@ -121,12 +122,14 @@ impl<'a> Agent<'a> {
         }
     }
 
-    fn take(&mut self, message: &Message) {
+    /// Hears what a message says.
+    #[inline(never)] // A request's fields are not on the stack while what came of it is done.
+    fn hear(&mut self, message: &Message) {
         let now_us = message.at_us;
         match message.what {
             What::Pool { number, slots_free, speed } => {
                 let id = Name::new(b'p', number.into());
-                self.drive(&Input::Snapshot(&pool(id.as_str(), slots_free, speed)), now_us);
+                self.tell(&Input::Snapshot(&pool(id.as_str(), slots_free, speed)), now_us);
             }
             What::Request { job, session, prompt_tokens, batch } => {
                 let (id, session) = (Name::new(b'j', job), session.map(|number| Name::new(b's', number.into())));
@@ -137,31 +140,40 @@ impl<'a> Agent<'a> {
                     session_id: session.as_ref().map(Name::as_str),
                     ..JobSpec::new(id.as_str(), ENGINE, MODEL)
                 };
-                self.drive(&Input::Submit(&spec), now_us);
+                self.tell(&Input::Submit(&spec), now_us);
             }
-            What::Started(job) => self.drive(&Input::Started { job_id: Name::new(b'j', job).as_str() }, now_us),
-            What::FirstToken(job) => self.drive(&Input::FirstToken { job_id: Name::new(b'j', job).as_str() }, now_us),
+            What::Started(job) => self.tell(&Input::Started { job_id: Name::new(b'j', job).as_str() }, now_us),
+            What::FirstToken(job) => self.tell(&Input::FirstToken { job_id: Name::new(b'j', job).as_str() }, now_us),
             What::Finished(job) => {
-                self.drive(&Input::Finished { job_id: Name::new(b'j', job).as_str(), tokens_out: 64 }, now_us);
+                self.tell(&Input::Finished { job_id: Name::new(b'j', job).as_str(), tokens_out: 64 }, now_us);
             }
             What::Canceled(job) => {
                 let cause = CancelCause::Disconnect;
-                self.drive(&Input::Cancel { job_id: Name::new(b'j', job).as_str(), cause }, now_us);
+                self.tell(&Input::Cancel { job_id: Name::new(b'j', job).as_str(), cause }, now_us);
             }
-            What::Tick => self.drive(&Input::Tick, now_us),
+            What::Tick => self.tell(&Input::Tick, now_us),
         }
     }
 
-    fn drive(&mut self, input: &Input<'_>, now_us: u64) {
+    fn tell(&mut self, input: &Input<'_>, now_us: u64) {
         let mut observer = (&mut self.log, &mut self.ends);
         let answer = self.scheduler.handle(input, now_us, &mut observer);
         observer.0.answer(&answer);
         log::answer(now_us, input, &answer);
         self.accepted += u32::from(matches!(answer, Answer::Accepted(_)));
-        while let Some(action) = self.scheduler.next_action(&mut observer) {
-            observer.0.action(&action);
-            log::action(now_us, &action);
-            let order = match &action {
+    }
+
+    /// Sends the orders that the last message calls for.
+    #[inline(never)] // As above.
+    fn act(&mut self, now_us: u64) {
+        let mut observer = (&mut self.log, &mut self.ends);
+        loop {
+            let next = self.scheduler.next_action(&mut observer);
+            // By reference: an action is large, and moved it would stand on the stack twice.
+            let Some(action) = &next else { break };
+            observer.0.action(action);
+            log::action(now_us, action);
+            let order = match action {
                 Action::Dispatch { job_id, pool_id, .. } => {
                     self.dispatched += 1;
                     Order::Run { job: Name::number(job_id), pool: Name::number(pool_id) as u8 }
@@ -182,16 +194,15 @@ fn pool(id: &str, slots_free: u8, speed: u8) -> PoolSnapshot<'_> {
     }
 }
 
-/// Limits small enough that a run of seconds meets them.
+/// Limits small enough that a run of seconds meets them. Integers as the scheduler has them: firmware has no policy file, and
+/// need not bring the check of one.
 fn policies() -> (Policy, SchedulerPolicy) {
-    let placement = PolicySpec { stale_after_ms: 20_000.0, ..PolicySpec::default() };
-    let rules = SchedulerPolicySpec {
-        queue_ttl_ms: 2_000.0,
-        start_timeout_ms: 400.0,
-        idle_limit_ms: 1_000.0,
-        session_ttl_ms: 3_000.0,
-        refresh_after_ms: 5_000.0,
-        ..SchedulerPolicySpec::default()
-    };
-    (placement.validate().unwrap_or_default(), rules.validate().unwrap_or_default())
+    let placement = Policy::default().with_stale_after_us(20_000_000).unwrap_or_default();
+    let mut rules = SchedulerPolicy::default();
+    rules.queue.ttl_us = 2_000_000;
+    rules.watchdog.start_timeout_us = 400_000;
+    rules.watchdog.idle_limit_us = 1_000_000;
+    rules.session_ttl_us = 3_000_000;
+    rules.refresh.after_us = 5_000_000;
+    (placement, rules)
 }

@@ -5,21 +5,24 @@ use orchestrator_core::{PoolRegistry, SmallFleet};
 
 /// Bytes of an id and its length: those of the wire are a letter and up to five digits.
 pub const ID_BYTES: usize = crate::names::ID_BYTES_MAX + 1;
-/// Names of engines and models.
-const NAME_BYTES: usize = 15;
+/// Bytes of a request that waits: two for its length, and 36 of the longest one.
+pub const JOB_BYTES: usize = 40;
+/// Pools are engines with one model on one device each: they publish no lists, and the device's memory as their own.
+const LISTS: usize = 0;
+/// The engine and the model.
+const NAMES: usize = 2;
+/// Pools are alike but for what changes with each snapshot.
+const CLASSES: usize = 1;
+/// Bytes of a name.
+const NAME_BYTES: usize = 4;
 
-/// Pools, jobs that wait, bytes of one, leases and sessions; entries of a pool's lists and names of the fleet.
+/// Pools, jobs that wait, leases and sessions.
 #[cfg(not(small))]
 mod sizes {
     pub const POOLS: usize = 64;
     pub const QUEUED: usize = 128;
-    pub const JOB_BYTES: usize = 64;
     pub const LEASES: usize = 128;
     pub const SESSIONS: usize = 64;
-    pub const LISTS: usize = 2;
-    /// Pools are engines on one device, which publish its memory as their own.
-    pub const DEVICES: usize = 0;
-    pub const NAMES: usize = 32;
     /// What a run of the script comes to.
     pub const RUN_DIGEST: u64 = 0x7990_9e83_5d6d_21c5;
 }
@@ -29,13 +32,8 @@ mod sizes {
 mod sizes {
     pub const POOLS: usize = 8;
     pub const QUEUED: usize = 16;
-    pub const JOB_BYTES: usize = 64;
     pub const LEASES: usize = 16;
     pub const SESSIONS: usize = 8;
-    pub const LISTS: usize = 2;
-    /// Pools are engines on one device, which publish its memory as their own.
-    pub const DEVICES: usize = 0;
-    pub const NAMES: usize = 8;
     /// What a run of the script comes to.
     pub const RUN_DIGEST: u64 = 0x6cf5_70c4_c50c_a50e;
 }
@@ -43,7 +41,7 @@ mod sizes {
 pub use sizes::*;
 
 /// The pools.
-pub type Fleet = SmallFleet<POOLS, LISTS, NAMES, DEVICES, { crate::names::ID_BYTES_MAX }, NAME_BYTES>;
+pub type Fleet = SmallFleet<POOLS, LISTS, NAMES, LISTS, { crate::names::ID_BYTES_MAX }, NAME_BYTES, CLASSES>;
 /// What a job takes from a pool.
 pub type Lease = <Fleet as PoolRegistry>::Lease;
 /// All else that the scheduler keeps.

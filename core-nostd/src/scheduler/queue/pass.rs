@@ -79,7 +79,7 @@ impl Pass {
         let mut at = self.asked.first;
         while let Some(job) = jobs.in_slot_mut(at) {
             job.is_asked = false;
-            at = job.asked.next;
+            at = job.asked.next();
         }
         self.asked = List::EMPTY;
     }
@@ -110,7 +110,7 @@ impl Pass {
         while let Some(job) = jobs.in_slot_mut(passed) {
             job.overtaken = job.overtaken.saturating_add(1);
             self.used_up = self.used_up.saturating_add(u32::from(job.overtaken == self.overtakes_max));
-            passed = job.asked.previous;
+            passed = job.asked.previous();
         }
         let Some(job) = jobs.in_slot(at) else { return };
         self.used_up = self.used_up.saturating_sub(u32::from(job.overtaken >= self.overtakes_max));

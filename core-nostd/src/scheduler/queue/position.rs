@@ -54,7 +54,7 @@ fn ahead_in_turn<T>(
             let mut oldest = order.arrivals(job.class).first;
             while let Some(another) = jobs.in_slot(oldest).filter(|another| another.is_aged(aged_us)) {
                 aged_before = aged_before.saturating_add(u32::from(key(another) < key(job)));
-                oldest = another.in_class.next;
+                oldest = another.in_class.next();
             }
             Some(tree::rank::<_, ByDeadline>(jobs, at).saturating_sub(aged_before))
         }
@@ -77,7 +77,7 @@ fn count_while<T>(jobs: &Jobs<'_, T>, first: u32, holds: impl Fn(&Waiting<T>) ->
     let (mut at, mut count) = (first, 0u32);
     while let Some(job) = jobs.in_slot(at).filter(|job| holds(job)) {
         count = count.saturating_add(1);
-        at = job.in_class.next;
+        at = job.in_class.next();
     }
     count
 }

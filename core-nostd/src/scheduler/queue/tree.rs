@@ -10,23 +10,37 @@
 
 use core::marker::PhantomData;
 
+use crate::storage::SlotNumber;
 use crate::storage::list::NONE;
 
 /// One place in a tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Node {
-    left: u32,
-    right: u32,
-    parent: u32,
-    /// Nodes of the subtree; 0 outside a tree.
-    size: u32,
+    left: SlotNumber,
+    right: SlotNumber,
+    parent: SlotNumber,
+    /// Nodes of the subtree, no more than slots; 0 outside a tree.
+    size: SlotNumber,
 }
 
 impl Node {
-    pub(super) const OUT: Self = Self { left: NONE, right: NONE, parent: NONE, size: 0 };
+    pub(super) const OUT: Self =
+        Self { left: SlotNumber::NONE, right: SlotNumber::NONE, parent: SlotNumber::NONE, size: SlotNumber::ZERO };
 
-    pub(super) const fn is_in_tree(&self) -> bool {
-        self.size > 0
+    pub(super) fn is_in_tree(&self) -> bool {
+        self.size != SlotNumber::ZERO
+    }
+
+    fn left(&self) -> u32 {
+        self.left.get()
+    }
+
+    fn right(&self) -> u32 {
+        self.right.get()
+    }
+
+    fn parent(&self) -> u32 {
+        self.parent.get()
     }
 }
 
@@ -88,7 +102,7 @@ impl<K> Tree<K> {
             below = child(store, below, side, PhantomData::<K>);
         }
         if let Some(node) = K::node_mut(store, at) {
-            *node = Node { parent, size: 1, ..Node::OUT };
+            *node = Node { parent: parent.into(), size: 1.into(), ..Node::OUT };
         }
         match parent {
             NONE => self.root = at,
@@ -104,10 +118,11 @@ impl<K> Tree<K> {
     where
         K: Ordered<S>,
     {
-        let Some(&Node { left, right, parent, size }) = K::node(store, at) else { return };
-        if size == 0 {
+        let Some(&node) = K::node(store, at) else { return };
+        if !node.is_in_tree() {
             return;
         }
+        let (left, right, parent) = (node.left(), node.right(), node.parent());
         if self.first == at {
             self.first = next::<S, K>(store, at);
         }
@@ -117,7 +132,8 @@ impl<K> Tree<K> {
         } else {
             // The next node takes its place: it has nothing on its left.
             let heir = leftmost::<S, K>(store, right);
-            let (heir_parent, heir_right) = K::node(store, heir).map_or((at, NONE), |node| (node.parent, node.right));
+            let (heir_parent, heir_right) =
+                K::node(store, heir).map_or((at, NONE), |node| (node.parent(), node.right()));
             changed = heir;
             if heir_parent != at {
                 changed = heir_parent;
@@ -138,11 +154,11 @@ impl<K> Tree<K> {
     where
         K: Ordered<S>,
     {
-        match K::node(store, parent).map(|node| node.left == old) {
+        match K::node(store, parent).map(|node| node.left() == old) {
             None => {
                 self.root = new;
                 if let Some(node) = K::node_mut(store, new) {
-                    node.parent = NONE;
+                    node.parent = SlotNumber::NONE;
                 }
             }
             Some(true) => set_child::<S, K>(store, parent, Side::Left, new),
@@ -168,7 +184,7 @@ impl<K> Tree<K> {
             } else {
                 at
             };
-            at = K::node(store, top).map_or(NONE, |node| node.parent);
+            at = K::node(store, top).map_or(NONE, Node::parent);
         }
     }
 
@@ -191,7 +207,7 @@ impl<K> Tree<K> {
     where
         K: Ordered<S>,
     {
-        let parent = K::node(store, at).map_or(NONE, |node| node.parent);
+        let parent = K::node(store, at).map_or(NONE, Node::parent);
         let top = child(store, at, side, PhantomData::<K>);
         let between = child(store, top, side.opposite(), PhantomData::<K>);
         self.replace(store, parent, at, top);
@@ -205,13 +221,13 @@ impl<K> Tree<K> {
 
 /// How many nodes have a lesser key. O(log n).
 pub(super) fn rank<S, K: Ordered<S>>(store: &S, at: u32) -> u32 {
-    let mut before = K::node(store, at).map_or(0, |node| size::<S, K>(store, node.left));
+    let mut before = K::node(store, at).map_or(0, |node| size::<S, K>(store, node.left()));
     let mut below = at;
-    while let Some(above) = K::node(store, below).map(|node| node.parent)
+    while let Some(above) = K::node(store, below).map(Node::parent)
         && let Some(node) = K::node(store, above)
     {
-        if node.right == below {
-            before = before.saturating_add(size::<S, K>(store, node.left)).saturating_add(1);
+        if node.right() == below {
+            before = before.saturating_add(size::<S, K>(store, node.left())).saturating_add(1);
         }
         below = above;
     }
@@ -221,32 +237,32 @@ pub(super) fn rank<S, K: Ordered<S>>(store: &S, at: u32) -> u32 {
 /// The node with the next key, or [`NONE`]. O(log n), and O(1) in the mean of a walk.
 pub(super) fn next<S, K: Ordered<S>>(store: &S, at: u32) -> u32 {
     let Some(node) = K::node(store, at) else { return NONE };
-    if node.right != NONE {
-        return leftmost::<S, K>(store, node.right);
+    if node.right() != NONE {
+        return leftmost::<S, K>(store, node.right());
     }
-    let (mut below, mut above) = (at, node.parent);
+    let (mut below, mut above) = (at, node.parent());
     while let Some(node) = K::node(store, above)
-        && node.right == below
+        && node.right() == below
     {
         below = above;
-        above = node.parent;
+        above = node.parent();
     }
     above
 }
 
 fn leftmost<S, K: Ordered<S>>(store: &S, mut at: u32) -> u32 {
     while let Some(node) = K::node(store, at)
-        && node.left != NONE
+        && node.left() != NONE
     {
-        at = node.left;
+        at = node.left();
     }
     at
 }
 
 fn child<S, K: Ordered<S>>(store: &S, at: u32, side: Side, _: PhantomData<K>) -> u32 {
     K::node(store, at).map_or(NONE, |node| match side {
-        Side::Left => node.left,
-        Side::Right => node.right,
+        Side::Left => node.left(),
+        Side::Right => node.right(),
     })
 }
 
@@ -254,17 +270,17 @@ fn child<S, K: Ordered<S>>(store: &S, at: u32, side: Side, _: PhantomData<K>) ->
 fn set_child<S, K: Ordered<S>>(store: &mut S, parent: u32, side: Side, new: u32) {
     if let Some(node) = K::node_mut(store, parent) {
         match side {
-            Side::Left => node.left = new,
-            Side::Right => node.right = new,
+            Side::Left => node.left = new.into(),
+            Side::Right => node.right = new.into(),
         }
     }
     if let Some(node) = K::node_mut(store, new) {
-        node.parent = parent;
+        node.parent = parent.into();
     }
 }
 
 fn size<S, K: Ordered<S>>(store: &S, at: u32) -> u32 {
-    K::node(store, at).map_or(0, |node| node.size)
+    K::node(store, at).map_or(0, |node| node.size.get())
 }
 
 /// At most 2^32, so that three times it fits.
@@ -273,10 +289,11 @@ fn weight<S, K: Ordered<S>>(store: &S, at: u32) -> u64 {
 }
 
 fn resize<S, K: Ordered<S>>(store: &mut S, at: u32) {
-    let Some(&Node { left, right, .. }) = K::node(store, at) else { return };
+    let Some(&node) = K::node(store, at) else { return };
+    let (left, right) = (node.left(), node.right());
     let both = size::<S, K>(store, left).saturating_add(size::<S, K>(store, right));
     if let Some(node) = K::node_mut(store, at) {
-        node.size = both.saturating_add(1);
+        node.size = both.saturating_add(1).into();
     }
 }
 
@@ -310,7 +327,8 @@ mod tests {
 
     /// Checks the invariants of a subtree; returns its size.
     fn check(store: &Vec<(u32, Node)>, at: u32, parent: u32) -> u32 {
-        let Some(&Node { left, right, parent: above, size }) = ByKey::node(store, at) else { return 0 };
+        let Some(&node) = ByKey::node(store, at) else { return 0 };
+        let (left, right, above, size) = (node.left(), node.right(), node.parent(), node.size.get());
         let (lefts, rights) = (check(store, left, at), check(store, right, at));
         assert_eq!((above, size), (parent, lefts + rights + 1));
         assert!((lefts + 1) * 3 > rights && (rights + 1) * 3 > lefts, "{lefts} beside {rights}");

@@ -2,8 +2,8 @@
 
 use super::tree::{Node, Ordered};
 use crate::input::Priority;
-use crate::storage::list::{Linked, Links, NONE};
-use crate::storage::{IdSlot, IdTable, Ticket};
+use crate::storage::list::{Linked, Links};
+use crate::storage::{IdSlot, IdTable, SlotNumber, Ticket};
 use crate::values::text::Id;
 
 /// A job that asks for a place.
@@ -125,7 +125,7 @@ pub struct Waiting<T> {
     pub(super) in_class: Links,
     /// Among its tenant's jobs.
     pub(super) in_lane: Links,
-    pub(super) lane: u32,
+    pub(super) lane: SlotNumber,
     /// Among the deadlines of its class.
     pub(super) by_deadline: Node,
     /// Among what the pass asked.
@@ -146,7 +146,7 @@ impl<T> Waiting<T> {
             arrival: number,
             in_class: Links::OUT,
             in_lane: Links::OUT,
-            lane: NONE,
+            lane: SlotNumber::NONE,
             by_deadline: Node::OUT,
             asked: Links::OUT,
         }

@@ -9,6 +9,7 @@ use node_agent::{Agent, Device, Egress, Ingress, Summary, TICKS, tables};
 
 static INGRESS: Place<Ingress> = Place::new();
 static EGRESS: Place<Egress> = Place::new();
+static AGENT: Place<Agent<'static>> = Place::new();
 
 /// What is the interrupt's.
 mod wire {
@@ -63,14 +64,8 @@ fn machine_soft() {
 #[cfg_attr(target_arch = "riscv32", riscv_rt::entry)]
 fn main() -> ! {
     stack::paint();
-    // SAFETY: once each, for the program starts once; the interrupt comes only when it is pended, below.
-    let ([ingress], [egress], (fleet, storage)) =
-        unsafe { (INGRESS.fill(Ingress::new), EGRESS.fill(Egress::new), tables::take()) };
-    let (messages, taken) = ingress.split();
-    let (orders, given) = egress.split();
-    // SAFETY: the interrupt cannot come yet.
-    unsafe { wire::connect(Device::new(messages, given)) };
-    let agent = &mut Agent::new(fleet, storage, taken, orders);
+    // SAFETY: the program starts once.
+    let agent = unsafe { start() };
     let start_stack = stack::deepest();
     stack::paint();
     prepare();
@@ -81,7 +76,25 @@ fn main() -> ! {
     exit(u32::from(!as_expected))
 }
 
+/// The agent and the device, connected.
+///
+/// # Safety
+/// At most once.
+#[inline(never)] // What is made passes over the stack: not inside the frame of a function that never returns.
+unsafe fn start() -> &'static mut Agent<'static> {
+    // SAFETY: the caller's promise is that of each; the interrupt comes only when it is pended, later.
+    let ([ingress], [egress], (fleet, storage)) =
+        unsafe { (INGRESS.fill(Ingress::new), EGRESS.fill(Egress::new), tables::take()) };
+    let (messages, taken) = ingress.split();
+    let (orders, given) = egress.split();
+    // SAFETY: the interrupt cannot come yet.
+    unsafe { wire::connect(Device::new(messages, given)) };
+    // SAFETY: the caller's promise.
+    unsafe { AGENT.put(Agent::new(fleet, storage, taken, orders)) }
+}
+
 /// The instructions of the most expensive message.
+#[inline(never)]
 fn run(agent: &mut Agent<'_>) -> u32 {
     let mut worst = 0;
     for _ in 0..TICKS {

@@ -20,6 +20,19 @@ impl<T, const N: usize> Default for Place<T, N> {
     }
 }
 
+impl<T> Place<T> {
+    /// Puts in the only row.
+    ///
+    /// # Safety
+    /// At most once for each place, and not filled otherwise.
+    #[allow(clippy::mut_from_ref, reason = "the caller promises that there is no other")]
+    pub unsafe fn put(&'static self, row: T) -> &'static mut T {
+        // SAFETY: by the caller's promise nobody else has the room.
+        let [row] = unsafe { (*self.0.get()).write([row]) };
+        row
+    }
+}
+
 impl<T, const N: usize> Place<T, N> {
     /// Room without rows.
     #[must_use]
