@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use orchestrator_kernels::launch::{Ends, MERGE_PARTS, PATCH_POOLS, PATCH_VIEWS, REPORT};
 
-use crate::run::{BY_ORACLE, Ran, Run};
+use crate::run::{BY_DEVICE, BY_ORACLE, Ran, Run};
 use crate::stub;
 
 const JOBS: &str = "examples/mixed-jobs.jsonl";
@@ -173,6 +173,21 @@ fn a_status_that_no_driver_has_yet_from_the_start() {
         let reason = format!("failed copying from the device: unknown status {code}");
         assert_unavailable(&format!("status_at:1:{code}"), &reason);
     }
+}
+
+/// One fault of many, so that whoever gives things back meets a driver that works: nothing is freed while it is in use.
+#[test]
+fn an_event_cannot_be_recorded() {
+    for at in 1..=3 {
+        assert_unavailable(&format!("event_failure_at:{at}"), "CUDA_ERROR_UNKNOWN");
+    }
+}
+
+/// As drivers before CUDA 11.2: memory is given and taken at once.
+#[test]
+fn a_driver_without_memory_pools() {
+    let ran = Run::place("cuda", JOBS, "sequential").arg("--cross-check=full").fault("no_memory_pools").ran();
+    ran.expect(0).says(BY_DEVICE).says(DIGEST);
 }
 
 #[test]

@@ -77,6 +77,12 @@ fn a_file_that_is_no_image() {
     run.arg(file).ran().expect(2).says("the driver refuses the kernel image (").says("CUDA_ERROR_INVALID_PTX");
     // Read, it would take all memory.
     place().arg("/dev/zero").ran().expect(2).says("cannot be read: it is no file of at most ");
+    // This one is longer than it says.
+    place().arg("/proc/self/pagemap").ran().expect(2).says("cannot be read: ");
+    let run = place();
+    let file = run.file("long.ptx", "");
+    std::fs::File::options().write(true).open(&file).and_then(|file| file.set_len(1 << 26)).expect("a file can grow");
+    run.arg(file).ran().expect(2).says("cannot be read: it is no file of at most ");
 }
 
 /// Nobody names a file that shall not matter.

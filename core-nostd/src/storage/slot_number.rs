@@ -23,6 +23,10 @@ impl SlotNumber {
     pub(crate) const NONE: Self = Self(Kept::MAX);
     pub(crate) const ZERO: Self = Self(0);
 
+    #[cfg_attr(
+        not(feature = "small_tables"),
+        allow(clippy::useless_conversion, reason = "it is kept as it is asked for")
+    )]
     #[inline]
     pub(crate) fn get(self) -> u32 {
         self.0.into()

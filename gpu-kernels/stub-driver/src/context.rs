@@ -55,7 +55,16 @@ extern "C" fn cuDeviceGetAttribute(value: Option<&mut MaybeUninit<c_int>>, which
         MEMORY_POOLS_SUPPORTED => Ok(1),
         _ => Err(status::INVALID_VALUE),
     };
-    put(value, with(|_| answer))
+    put(
+        value,
+        with(|driver| {
+            if driver.fault == Fault::NoMemoryPools && which == MEMORY_POOLS_SUPPORTED {
+                Err(status::INVALID_VALUE)
+            } else {
+                answer
+            }
+        }),
+    )
 }
 
 /// # Safety

@@ -48,6 +48,8 @@ pub(crate) struct Driver {
 pub(crate) struct Counters {
     pub(crate) allocations: u64,
     pub(crate) launches: u64,
+    /// Records of events.
+    pub(crate) records: u64,
     pub(crate) downloads: u64,
     /// Times between events.
     pub(crate) timings: u64,

@@ -5,6 +5,7 @@ use core::mem::MaybeUninit;
 use std::time::Instant;
 
 use crate::driver::{Handle, with, working};
+use crate::faults::Fault;
 use crate::status::{self, Status, put};
 use crate::stream::Step;
 
@@ -48,6 +49,10 @@ extern "C" fn cuEventCreate(event: Option<&mut MaybeUninit<Handle>>, flags: c_ui
 #[unsafe(no_mangle)]
 extern "C" fn cuEventRecord(event: Handle, _stream: Handle) -> Status {
     status::of(working(|driver| {
+        driver.counters.records += 1;
+        if driver.fault == Fault::EventFailureAt(driver.counters.records) {
+            return Err(status::UNKNOWN);
+        }
         driver.events.get_mut(&event).ok_or(status::INVALID_HANDLE)?.waiting += 1;
         driver.waiting.push_back(Step::Event(event));
         Ok(())

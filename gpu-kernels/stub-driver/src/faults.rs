@@ -11,6 +11,8 @@
 //! | `launch_failure_at:N` | the N-th launch fails, and with it the context |
 //! | `wrong_result_at:N` | a bit of what the N-th copy to the host brings is another |
 //! | `init_status:CODE` | the driver does not begin, and this status says why |
+//! | `no_memory_pools` | the driver does not know what memory pools are |
+//! | `event_failure_at:N` | the N-th record of an event fails, once |
 //! | `status_at:N:CODE` | the N-th launch fails with this status of the driver, whatever it means |
 //! | `device_lost_at:N` | the device is gone from the N-th launch on |
 
@@ -26,6 +28,8 @@ pub(crate) enum Fault {
     DriverVersion(i32),
     InitStatus(u32),
     BadPtx,
+    NoMemoryPools,
+    EventFailureAt(u64),
     MissingFunction(String),
     OutOfMemoryAt(u64),
     LaunchFailureAt(u64),
@@ -49,6 +53,8 @@ impl Fault {
             "driver_mismatch" => Self::DriverMismatch,
             "driver_version" => Self::DriverVersion(value.parse().ok()?),
             "init_status" => Self::InitStatus(value.parse().ok()?),
+            "no_memory_pools" => Self::NoMemoryPools,
+            "event_failure_at" => Self::EventFailureAt(value.parse().ok()?),
             "bad_ptx" => Self::BadPtx,
             "missing_function" => Self::MissingFunction(value.to_owned()),
             "out_of_memory_at" => Self::OutOfMemoryAt(value.parse().ok()?),

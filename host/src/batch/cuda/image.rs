@@ -1,7 +1,8 @@
 //! The kernels as PTX text: the built-in image, or a file in its place.
 
 use std::ffi::CString;
-use std::fs;
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 
 use orchestrator_kernels::Contract;
@@ -62,9 +63,16 @@ fn is_stamped(text: &str) -> bool {
 
 fn read(path: &Path) -> Result<String, Unavailable> {
     let unreadable = |why: String| Unavailable::ImageUnreadable { path: path.display().to_string(), why };
-    let facts = fs::metadata(path).map_err(|error| unreadable(error.to_string()))?;
-    if !facts.is_file() || facts.len() > BYTES_MAX {
-        return Err(unreadable(format!("it is no file of at most {BYTES_MAX} bytes")));
+    let too_large = || unreadable(format!("it is no file of at most {BYTES_MAX} bytes"));
+    let file = File::open(path).map_err(|error| unreadable(error.to_string()))?;
+    if !file.metadata().is_ok_and(|facts| facts.is_file()) {
+        return Err(too_large());
     }
-    fs::read_to_string(path).map_err(|error| unreadable(error.to_string()))
+    // Some files are longer than they say.
+    let mut bytes = Vec::new();
+    file.take(BYTES_MAX + 1).read_to_end(&mut bytes).map_err(|error| unreadable(error.to_string()))?;
+    if bytes.len() as u64 > BYTES_MAX {
+        return Err(too_large());
+    }
+    String::from_utf8(bytes).map_err(|error| unreadable(error.to_string()))
 }

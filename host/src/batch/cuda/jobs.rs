@@ -11,6 +11,7 @@ use super::device::Device;
 use super::fault::Fault;
 use super::room::{Limits, Size, Wanted};
 use super::staging::Staging;
+use crate::batch::backend::DeviceFault;
 use crate::batch::segments;
 
 /// Buffers of a launch: kept for their memory.
@@ -48,8 +49,12 @@ impl Jobs {
     ) -> Result<Size, Fault> {
         let mut limits = self.limits;
         let size = limits.fit(wanted, |size| {
-            let reserved = self.reserve(device, size, segments(size.blocks));
-            // What fitted in part must not stand in the way of less.
+            let segments = segments(size.blocks);
+            // What an earlier launch had, or what fitted in part, must not stand in the way.
+            let reserved = self.reserve(device, size, segments).or_else(|fault| {
+                self.give_back();
+                if fault.kind == DeviceFault::OutOfMemory { self.reserve(device, size, segments) } else { Err(fault) }
+            });
             reserved.inspect_err(|_| self.give_back())
         });
         self.limits = limits;

@@ -42,6 +42,11 @@ pub(super) struct Wanted {
     pub(super) parts_max: usize,
 }
 
+impl Wanted {
+    /// A group in one part.
+    pub(super) const SMALLEST: Self = Self { blocks: 1, jobs_per_block: JOBS_MIN, grid: 1, parts_max: 1 };
+}
+
 /// What a launch takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Size {

@@ -10,6 +10,7 @@ use super::fault::Fault;
 use super::image::Image;
 use super::jobs::Jobs;
 use super::pools::Pools;
+use super::room::Wanted;
 use super::round::{Round, Tiling};
 use super::staging::Staging;
 use super::views::{ViewTables, Writer};
@@ -44,10 +45,12 @@ impl Session {
     /// Opens the first device with an image whose contract is this program's.
     pub(super) fn open(image: &Image) -> Result<Self, Unavailable> {
         let device = Device::open(image)?;
-        let mut staging = Staging::new(&device)?;
-        check_contract(&device, &mut staging, image)?;
+        let staging = Staging::new(&device)?;
         let (pools, views, jobs) = (Pools::default(), ViewTables::default(), Jobs::default());
-        Ok(Self { device, staging, pools, views, jobs })
+        // Whole before it copies anything: it waits for that when it is dropped.
+        let mut session = Self { device, staging, pools, views, jobs };
+        check_contract(&session.device, &mut session.staging, image)?;
+        Ok(session)
     }
 
     pub(super) fn device_name(&self) -> &str {
@@ -86,8 +89,9 @@ impl Session {
         // Of all classes that are known: those of other calls come again.
         let wanted = classes.len().min(VIEWS_MAX);
         if !views.is_enough(pools.len() as usize, wanted) {
-            // Views come first: what is left of the memory is for launches.
+            // First comes room for the smallest launch, then views, then larger launches.
             buffers.clear();
+            buffers.make_room(device, Wanted::SMALLEST, |_| 0)?;
             views.reserve(device, pools.len() as usize, wanted)?;
             classes.forget_views();
         }

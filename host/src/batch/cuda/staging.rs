@@ -86,7 +86,7 @@ impl Staging {
     /// Waits for the kernels that were launched since a timer began.
     pub(super) fn add_kernels(&mut self, device: &Device, timer: Option<Timer>) -> Result<(), Fault> {
         if let (Some(timer), Some(times)) = (timer, &mut self.times) {
-            times.kernels += timer.stop(device)?;
+            times.kernels = times.kernels.saturating_add(timer.stop(device)?);
         }
         Ok(())
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use cudarc::driver::sys::{CUctx_st, CUdevice, CUdevice_attribute, CUresult};
 
-use super::functions::Functions;
+use super::functions::{Functions, MemoryPools};
 use super::handle::Handle;
 use super::status::Status;
 
@@ -19,8 +19,8 @@ pub(in crate::batch::cuda) struct Context {
     pub(super) functions: Functions,
     device: CUdevice,
     handle: Handle<CUctx_st>,
-    /// Whether memory is given and taken in the order of a stream; an old device does it at once.
-    pub(super) has_memory_pools: bool,
+    /// Where memory can be given and taken in the order of a stream; an old device or driver does it at once.
+    pub(super) memory_pools: Option<MemoryPools>,
 }
 
 impl Context {
@@ -37,11 +37,14 @@ impl Context {
         let mut device = 0;
         // SAFETY: as above.
         Status::check(unsafe { (functions.cuDeviceGet)(&raw mut device, 0) })?;
-        let pools = attribute(&functions, device, CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MEMORY_POOLS_SUPPORTED)?;
+        let which = CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MEMORY_POOLS_SUPPORTED;
+        // A driver that does not know what is asked has none.
+        let has_memory_pools = attribute(&functions, device, which).is_ok_and(|pools| pools > 0);
+        let memory_pools = functions.memory_pools.filter(|_| has_memory_pools);
         let mut written = ptr::null_mut();
         // SAFETY: the device is the driver's, and one handle is written; the context is released when it is dropped.
         Status::check(unsafe { (functions.cuDevicePrimaryCtxRetain)(&raw mut written, device) })?;
-        let context = Self { functions, device, handle: Handle::of(written)?, has_memory_pools: pools > 0 };
+        let context = Self { functions, device, handle: Handle::of(written)?, memory_pools };
         context.bind()?;
         Ok(Some(Arc::new(context)))
     }
@@ -89,7 +92,7 @@ impl Drop for Context {
     fn drop(&mut self) {
         // SAFETY: it was retained once; all that was made in it keeps it alive, so that nothing of it is left. A driver
         // that refuses has given it up.
-        let _ = unsafe { (self.functions.cuDevicePrimaryCtxRelease_v2)(self.device) };
+        let _ = unsafe { (self.functions.release_context)(self.device) };
     }
 }
 

@@ -65,9 +65,8 @@ impl Event {
 
 impl Drop for Event {
     fn drop(&mut self) {
-        if self.context.bind().is_ok() {
-            // SAFETY: it is alive, and nobody uses it after this. A driver that refuses has given it up.
-            let _ = unsafe { (self.context.functions.cuEventDestroy_v2)(self.handle.get()) };
-        }
+        let _ = self.context.bind();
+        // SAFETY: it is alive, and nobody uses it after this. A driver that refuses has given it up.
+        let _ = unsafe { (self.context.functions.cuEventDestroy_v2)(self.handle.get()) };
     }
 }

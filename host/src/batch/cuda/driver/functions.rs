@@ -18,7 +18,10 @@ macro_rules! functions {
         #[allow(non_snake_case, reason = "the driver's names")]
         pub(in crate::batch::cuda) struct Functions {
             $(pub(super) $name: unsafe extern "C" fn($($parameter),*) -> c_uint,)*
-            /// Looked for when the others are there: nobody but a stopwatch needs it.
+            pub(super) release_context: ReleaseContext,
+            /// Since CUDA 11.2.
+            pub(super) memory_pools: Option<MemoryPools>,
+            /// Nobody but a stopwatch needs it.
             pub(super) elapsed: Option<Elapsed>,
         }
 
@@ -29,6 +32,12 @@ macro_rules! functions {
                     // SAFETY: the driver's functions of these names have these parameters and return a `CUresult`, which
                     // is a number of 32 bits.
                     $($name: unsafe { find(stringify!($name)) }.ok_or_else(|| lacks(stringify!($name)))?,)*
+                    release_context: {
+                        // SAFETY: as above.
+                        let found = RELEASE_CONTEXT.iter().find_map(|name| unsafe { find(name) });
+                        found.ok_or_else(|| lacks(RELEASE_CONTEXT[0]))?
+                    },
+                    memory_pools: MemoryPools::find(),
                     // SAFETY: as above.
                     elapsed: ELAPSED.iter().find_map(|name| unsafe { find(name) }),
                 })
@@ -44,7 +53,6 @@ functions! {
     cuDeviceGetAttribute(*mut c_int, c_uint, CUdevice);
     cuDeviceGetName(*mut c_char, c_int, CUdevice);
     cuDevicePrimaryCtxRetain(*mut CUcontext, CUdevice);
-    cuDevicePrimaryCtxRelease_v2(CUdevice);
     cuCtxGetCurrent(*mut CUcontext);
     cuCtxSetCurrent(CUcontext);
     cuStreamCreate(*mut CUstream, c_uint);
@@ -66,10 +74,27 @@ functions! {
     cuLaunchKernel(
         CUfunction, c_uint, c_uint, c_uint, c_uint, c_uint, c_uint, c_uint, CUstream, *mut *mut c_void, *mut *mut c_void
     );
-    cuMemAllocAsync(*mut CUdeviceptr, usize, CUstream);
-    cuMemFreeAsync(CUdeviceptr, CUstream);
     cuMemAlloc_v2(*mut CUdeviceptr, usize);
     cuMemFree_v2(CUdeviceptr);
+}
+
+pub(super) type ReleaseContext = unsafe extern "C" fn(CUdevice) -> c_uint;
+
+/// The first came with CUDA 11.0.
+const RELEASE_CONTEXT: [&str; 2] = ["cuDevicePrimaryCtxRelease_v2", "cuDevicePrimaryCtxRelease"];
+
+/// Memory in the order of a stream.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct MemoryPools {
+    pub(super) allocate: unsafe extern "C" fn(*mut CUdeviceptr, usize, CUstream) -> c_uint,
+    pub(super) free: unsafe extern "C" fn(CUdeviceptr, CUstream) -> c_uint,
+}
+
+impl MemoryPools {
+    fn find() -> Option<Self> {
+        // SAFETY: the driver's functions of these names are of these types.
+        unsafe { Some(Self { allocate: find("cuMemAllocAsync")?, free: find("cuMemFreeAsync")? }) }
+    }
 }
 
 /// Milliseconds between two events.

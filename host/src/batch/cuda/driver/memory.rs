@@ -26,9 +26,9 @@ impl DeviceMemory {
         context.bind()?;
         let functions = &context.functions;
         let mut address = 0;
-        let returned = if context.has_memory_pools {
+        let returned = if let Some(pools) = &context.memory_pools {
             // SAFETY: one address is written, and the stream is alive.
-            unsafe { (functions.cuMemAllocAsync)(&raw mut address, len, stream.handle()) }
+            unsafe { (pools.allocate)(&raw mut address, len, stream.handle()) }
         } else {
             // SAFETY: one address is written.
             unsafe { (functions.cuMemAlloc_v2)(&raw mut address, len) }
@@ -52,21 +52,19 @@ impl DeviceMemory {
     /// The address of its byte `at`, if there are `len` bytes from there on.
     pub(super) fn address_at(&self, at: usize, len: usize) -> Result<CUdeviceptr, Status> {
         let is_inside = at.checked_add(len).is_some_and(|end| end <= self.len);
-        // A length that memory has fits an address.
-        if is_inside { Ok(self.address + at as CUdeviceptr) } else { Err(OUTSIDE) }
+        let address = self.address.checked_add(at as CUdeviceptr);
+        address.filter(|_| is_inside).ok_or(OUTSIDE)
     }
 }
 
 impl Drop for DeviceMemory {
     fn drop(&mut self) {
         let Stream { context, .. } = &*self.stream;
-        if context.bind().is_err() {
-            return;
-        }
+        let _ = context.bind();
         // A driver that refuses has given the memory up, and with it what was under way in it.
-        let _ = if context.has_memory_pools {
+        let _ = if let Some(pools) = &context.memory_pools {
             // SAFETY: it is freed behind all that uses it.
-            unsafe { (context.functions.cuMemFreeAsync)(self.address, self.stream.handle()) }
+            unsafe { (pools.free)(self.address, self.stream.handle()) }
         } else {
             let _ = self.stream.synchronize();
             // SAFETY: nothing that uses it is under way.
@@ -117,10 +115,9 @@ impl PinnedMemory {
 
 impl Drop for PinnedMemory {
     fn drop(&mut self) {
-        if self.context.bind().is_ok() {
-            // SAFETY: it is the driver's, and nobody uses it after this. A driver that refuses has given it up.
-            let _ = unsafe { (self.context.functions.cuMemFreeHost)(self.address.as_ptr().cast()) };
-        }
+        let _ = self.context.bind();
+        // SAFETY: it is the driver's, and nobody uses it after this. A driver that refuses has given it up.
+        let _ = unsafe { (self.context.functions.cuMemFreeHost)(self.address.as_ptr().cast()) };
     }
 }
 

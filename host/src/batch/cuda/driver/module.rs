@@ -54,9 +54,8 @@ impl Function {
 
 impl Drop for Module {
     fn drop(&mut self) {
-        if self.context.bind().is_ok() {
-            // SAFETY: it is loaded, and none of its functions is left. A driver that refuses has given it up.
-            let _ = unsafe { (self.context.functions.cuModuleUnload)(self.handle.get()) };
-        }
+        let _ = self.context.bind();
+        // SAFETY: it is loaded, and none of its functions is left. A driver that refuses has given it up.
+        let _ = unsafe { (self.context.functions.cuModuleUnload)(self.handle.get()) };
     }
 }

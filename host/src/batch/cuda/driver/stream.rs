@@ -103,10 +103,9 @@ impl Stream {
 
 impl Drop for Stream {
     fn drop(&mut self) {
-        if self.context.bind().is_ok() {
-            // SAFETY: it is alive, and nobody uses it after this. A driver that refuses has given it up.
-            let _ = unsafe { (self.context.functions.cuStreamDestroy_v2)(self.handle()) };
-        }
+        let _ = self.context.bind();
+        // SAFETY: it is alive, and nobody uses it after this. A driver that refuses has given it up.
+        let _ = unsafe { (self.context.functions.cuStreamDestroy_v2)(self.handle()) };
     }
 }
 
