@@ -1,6 +1,6 @@
 //! What the device finds is what the core finds. DET-1.
 
-use crate::run::{BY_DEVICE, BY_ORACLE, Run};
+use crate::run::{BY_DEVICE, BY_ORACLE, Ran, Run};
 
 const MODES: [&str; 2] = ["sequential", "independent"];
 
@@ -101,6 +101,21 @@ fn a_short_memory_changes_nothing() {
 #[test]
 fn the_first_golden_worlds_agree() {
     assert_verified(&["--cases", "5"], None);
+}
+
+/// Every device answers its share, on threads of their own, and all of them are given back.
+#[test]
+fn several_devices_share_a_batch() {
+    let run =
+        || Run::of(&["verify", "--backends", "scalar,cuda", "--pools", "33", "--jobs", "5", "--cases", "1"]).case_out();
+    let (one, three) = (run().ran().expect(0), run().devices(3).ran().expect(0));
+    let digest_of = |ran: &Ran, name: &str| {
+        let line = ran.out.lines().find(|line| line.starts_with(name)).map(str::to_owned);
+        line.unwrap_or_else(|| panic!("no {name}: {}", ran.out)).rsplit(' ').next().map(str::to_owned)
+    };
+    assert_eq!(digest_of(&three, "cuda (3 at once: stub"), digest_of(&three, "scalar"));
+    assert_eq!(digest_of(&one, "scalar"), digest_of(&three, "scalar"));
+    assert!(three.number("launches_of_report") == 4 && one.number("launches_of_report") == 2);
 }
 
 #[test]

@@ -66,6 +66,11 @@ impl Run {
         self
     }
 
+    pub(crate) fn devices(mut self, count: u32) -> Self {
+        self.command.env("ORCHESTRATOR_STUB_DEVICES", count.to_string());
+        self
+    }
+
     pub(crate) fn library_path(mut self, folder: &Path) -> Self {
         self.command.env("LD_LIBRARY_PATH", folder);
         self

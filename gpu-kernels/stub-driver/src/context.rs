@@ -1,10 +1,10 @@
-//! The driver, its one device and the primary context.
+//! The driver, its devices and their primary contexts.
 
 use core::ffi::{c_char, c_int, c_uint};
 use core::mem::MaybeUninit;
 use std::cell::Cell;
 
-use crate::driver::{Handle, begin, with};
+use crate::driver::{Driver, Handle, begin, with};
 use crate::faults::Fault;
 use crate::report;
 use crate::status::{self, Status, put};
@@ -12,7 +12,7 @@ use crate::status::{self, Status, put};
 /// CUDA 12.0.
 const VERSION: c_int = 12_000;
 const NAME: &str = "stub (PTX interpreter)";
-/// The handle of the primary context.
+/// The handle of the first device's primary context; the others' follow.
 const PRIMARY: Handle = 0x1000;
 
 const MULTIPROCESSOR_COUNT: c_uint = 16;
@@ -39,12 +39,13 @@ extern "C" fn cuInit(_flags: c_uint) -> Status {
 
 #[unsafe(no_mangle)]
 extern "C" fn cuDeviceGetCount(count: Option<&mut MaybeUninit<c_int>>) -> Status {
-    put(count, with(|_| Ok(1)))
+    put(count, with(|driver| c_int::try_from(driver.devices).map_err(|_| status::INVALID_VALUE)))
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn cuDeviceGet(device: Option<&mut MaybeUninit<c_int>>, ordinal: c_int) -> Status {
-    put(device, with(|_| if ordinal == 0 { Ok(0) } else { Err(status::INVALID_DEVICE) }))
+    let is_there = |driver: &Driver| usize::try_from(ordinal).is_ok_and(|ordinal| ordinal < driver.devices);
+    put(device, with(|driver| if is_there(driver) { Ok(ordinal) } else { Err(status::INVALID_DEVICE) }))
 }
 
 #[unsafe(no_mangle)]
@@ -84,11 +85,12 @@ unsafe extern "C" fn cuDeviceGetName(name: *mut c_char, len: c_int, _device: c_i
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn cuDevicePrimaryCtxRetain(context: Option<&mut MaybeUninit<Handle>>, _device: c_int) -> Status {
+extern "C" fn cuDevicePrimaryCtxRetain(context: Option<&mut MaybeUninit<Handle>>, device: c_int) -> Status {
     let retained = with(|driver| {
+        let ordinal = usize::try_from(device).map_err(|_| status::INVALID_DEVICE)?;
         driver.contexts += 1;
         report::write(driver);
-        Ok(PRIMARY)
+        Ok(PRIMARY + ordinal)
     });
     put(context, retained)
 }
@@ -113,8 +115,8 @@ extern "C" fn cuCtxGetCurrent(context: Option<&mut MaybeUninit<Handle>>) -> Stat
 
 #[unsafe(no_mangle)]
 extern "C" fn cuCtxSetCurrent(context: Handle) -> Status {
-    status::of(with(|_| {
-        if context != 0 && context != PRIMARY {
+    status::of(with(|driver| {
+        if context != 0 && !(PRIMARY..PRIMARY + driver.devices).contains(&context) {
             return Err(status::INVALID_CONTEXT);
         }
         CURRENT.set(context);

@@ -21,6 +21,7 @@ pub(crate) type Handle = usize;
 /// All of it.
 pub(crate) struct Driver {
     pub(crate) fault: Fault,
+    pub(crate) devices: usize,
     pub(crate) memory_bytes: u64,
     pub(crate) seed: u64,
     pub(crate) memory: Memory,
@@ -98,6 +99,7 @@ impl Driver {
         let memory_bytes = of_environment("ORCHESTRATOR_STUB_MEMORY", MEMORY_BYTES);
         Self {
             fault,
+            devices: of_environment("ORCHESTRATOR_STUB_DEVICES", 1),
             memory_bytes,
             seed: of_environment("ORCHESTRATOR_STUB_SEED", 1),
             memory: Memory::new(memory_bytes),

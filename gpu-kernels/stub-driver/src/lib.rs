@@ -7,6 +7,7 @@
 //! | variable | read at `cuInit` |
 //! |---|---|
 //! | `ORCHESTRATOR_STUB_FAULT` | what goes wrong: see `faults` |
+//! | `ORCHESTRATOR_STUB_DEVICES` | how many devices there are; without it 1. They share memory, and fail together |
 //! | `ORCHESTRATOR_STUB_MEMORY` | bytes of the device; without it 1 GiB |
 //! | `ORCHESTRATOR_STUB_SEED` | seed of the order of threads |
 //! | `ORCHESTRATOR_STUB_REPORT` | file for what lives and what was asked for, written when the context is retained and released |

@@ -17,6 +17,8 @@ use super::backend::{Backend, BackendName};
 #[cfg(feature = "cuda")]
 use super::cuda::Cuda;
 use super::scalar::Scalar;
+#[cfg(feature = "cuda")]
+use super::several::Several;
 use super::simd::Simd;
 use super::unavailable::Unavailable;
 
@@ -75,10 +77,28 @@ pub fn open(name: BackendName, options: &BackendOptions) -> Result<Box<dyn Backe
         BackendName::Scalar => Ok(Box::new(Scalar)),
         BackendName::Simd => Ok(Box::new(Simd::new(options.threads)?)),
         #[cfg(feature = "cuda")]
-        BackendName::Cuda => Ok(Box::new(Cuda::open(options.kernel_image.as_deref())?)),
+        BackendName::Cuda => open_devices(options, DEVICE_JOBS_MIN),
         #[cfg(not(feature = "cuda"))]
         BackendName::Cuda => Err(Unavailable::NotBuilt { backend: name }),
     }
+}
+
+/// Jobs of a batch for each device, at least: a group of the kernels that take many at once.
+#[cfg(feature = "cuda")]
+const DEVICE_JOBS_MIN: usize = orchestrator_kernels::launch::JOBS_PER_BLOCK as usize;
+
+/// Opens all devices as one backend, which asks another one for every `jobs_min` jobs.
+///
+/// # Errors
+/// Why there is none.
+#[cfg(feature = "cuda")]
+pub(crate) fn open_devices(options: &BackendOptions, jobs_min: usize) -> Result<Box<dyn Backend>, Unavailable> {
+    let (first, others) = Cuda::open_all(options.kernel_image.as_deref())?;
+    if others.is_empty() {
+        return Ok(Box::new(first));
+    }
+    let boxed = |device| Box::new(device) as Box<dyn Backend>;
+    Ok(Box::new(Several::new(boxed(first), others.into_iter().map(boxed).collect(), jobs_min)))
 }
 
 /// Whether a file can be the kernels of a device, as far as this program can say without one. O(its length).

@@ -41,6 +41,7 @@ mod headline;
 mod kinds;
 mod scalar;
 mod segments;
+mod several;
 mod simd;
 mod sorted;
 mod unavailable;
@@ -48,11 +49,14 @@ mod warm;
 pub(crate) mod words;
 
 pub use backend::{Backend, BackendError, BackendName, DeviceFault, World};
+#[cfg(feature = "cuda")]
+pub(crate) use choice::open_devices;
 pub use choice::{BackendChoice, BackendOptions, check_kernel_image, open};
 pub use cross_check::{CrossCheck, Divergence, Guarded, Incident, UnknownCrossCheck};
 #[cfg(feature = "cuda")]
 pub use cuda::{Cuda, Tiling, Times};
 pub use headline::Headlines;
 pub use scalar::Scalar;
+pub use several::Several;
 pub use simd::{Level, Simd};
 pub use unavailable::Unavailable;

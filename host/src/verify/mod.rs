@@ -35,7 +35,7 @@ pub use worlds::Plan;
 
 use crate::batch::{Backend, BackendName, BackendOptions, Level, Scalar, Simd, Unavailable};
 #[cfg(feature = "cuda")]
-use crate::batch::{Cuda, Tiling};
+use crate::batch::{Cuda, Tiling, open_devices};
 use compare::{BackendDigest, Run};
 
 /// Threads of the backend with several: more than many machines have cores, so that parts end in any order.
@@ -85,12 +85,12 @@ pub fn backends_of(name: BackendName, options: &BackendOptions) -> Result<Vec<Bo
     }
 }
 
-/// A device as it cuts by itself, and in the smallest pieces.
+/// All devices as they cut by themselves, in shares of single jobs, and the first one in the smallest pieces.
 #[cfg(feature = "cuda")]
 fn devices(options: &BackendOptions) -> Result<Vec<Box<dyn Backend>>, Unavailable> {
-    let open = || Cuda::open(options.kernel_image.as_deref());
     let smallest = Tiling { group_jobs_min: 1, part_pools_min: 1 };
-    Ok(vec![Box::new(open()?), Box::new(open()?.with_tiling(smallest))])
+    let in_pieces = Cuda::open(options.kernel_image.as_deref())?.with_tiling(smallest);
+    Ok(vec![open_devices(options, 1)?, Box::new(in_pieces)])
 }
 
 #[cfg(not(feature = "cuda"))]

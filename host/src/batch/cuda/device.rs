@@ -1,6 +1,6 @@
 //! One device: its context, one stream, the kernels.
 //!
-//! The device is the first that the driver shows (`CUDA_VISIBLE_DEVICES` says which that is). Everything goes through one
+//! Devices are counted as the driver shows them (`CUDA_VISIBLE_DEVICES` says which those are). Everything goes through one
 //! stream, in order, so no two calls need an event between them.
 
 use std::fmt;
@@ -23,9 +23,17 @@ pub(super) struct Device {
 }
 
 impl Device {
-    /// Opens the first device and loads the image into it.
-    pub(super) fn open(image: &Image) -> Result<Self, Unavailable> {
-        let context = open_context(Functions::find()?)?;
+    /// How many devices there are, at least one.
+    pub(super) fn count(functions: &Functions) -> Result<u32, Unavailable> {
+        match Context::devices(functions).map_err(unopened)? {
+            0 => Err(Unavailable::NoDevice { status: "the driver shows none".to_owned() }),
+            count => Ok(count),
+        }
+    }
+
+    /// Opens one of them and loads the image into it.
+    pub(super) fn open(functions: Functions, ordinal: u32, image: &Image) -> Result<Self, Unavailable> {
+        let context = Context::open(functions, ordinal).map_err(unopened)?;
         let stream = Stream::new(&context).doing("making a stream")?;
         let kernels = Kernels::find(&load(&context, image)?, image)?;
         let name = context.name().doing("asking for the device's name")?;
@@ -56,11 +64,6 @@ impl fmt::Debug for Device {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Device").field("name", &self.name).finish_non_exhaustive()
     }
-}
-
-fn open_context(functions: Functions) -> Result<Arc<Context>, Unavailable> {
-    let opened = Context::open(functions).map_err(unopened)?;
-    opened.ok_or_else(|| Unavailable::NoDevice { status: "the driver shows none".to_owned() })
 }
 
 const NO_DEVICE: [CUresult; 3] =

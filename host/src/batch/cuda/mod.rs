@@ -47,6 +47,8 @@ use orchestrator_core::rows::JobQuery;
 pub use self::round::Tiling;
 pub use self::staging::Times;
 
+use self::device::Device;
+use self::driver::Functions;
 use self::image::Image;
 use self::session::{Session, Sorted};
 use super::backend::{Backend, BackendError, BackendName, World};
@@ -55,7 +57,7 @@ use super::sorted::SortedJobs;
 use super::unavailable::Unavailable;
 use super::warm::WarmIndex;
 
-/// The first CUDA device that the driver shows.
+/// A CUDA device.
 #[derive(Debug)]
 pub struct Cuda {
     /// The device, or why it is not asked any more.
@@ -76,9 +78,39 @@ impl Cuda {
     /// # Errors
     /// Why there is none that can be trusted.
     pub fn open(kernel_image: Option<&Path>) -> Result<Self, Unavailable> {
-        let image = Image::of(kernel_image)?;
-        let session = Session::open(&image)?;
-        let mut cuda = Self::of(session, image.origin);
+        let (image, functions) = (Image::of(kernel_image)?, Functions::find()?);
+        Device::count(&functions)?;
+        Self::open_one(functions, 0, &image)
+    }
+
+    /// Opens every device that the driver shows and that can be trusted, as [`Cuda::open`]: the first, and the others.
+    ///
+    /// # Errors
+    /// Why there is none that can be trusted: of several reasons the first device's.
+    pub fn open_all(kernel_image: Option<&Path>) -> Result<(Self, Vec<Self>), Unavailable> {
+        let (image, functions) = (Image::of(kernel_image)?, Functions::find()?);
+        let mut opened = Vec::new();
+        let mut first_reason = None;
+        for ordinal in 0..Device::count(&functions)? {
+            match Self::open_one(functions, ordinal, &image) {
+                Ok(cuda) => opened.push(cuda),
+                Err(why) => {
+                    tracing::warn!(device = ordinal, %why, "a device is left out");
+                    first_reason.get_or_insert(why);
+                }
+            }
+        }
+        let mut opened = opened.into_iter();
+        match (opened.next(), first_reason) {
+            (Some(first), _) => Ok((first, opened.collect())),
+            (None, Some(why)) => Err(why),
+            (None, None) => Err(Unavailable::NoDevice { status: "the driver shows none".to_owned() }),
+        }
+    }
+
+    fn open_one(functions: Functions, ordinal: u32, image: &Image) -> Result<Self, Unavailable> {
+        let session = Session::open(functions, ordinal, image)?;
+        let mut cuda = Self::of(session, image.origin.clone());
         self_test::run(&mut cuda)?;
         Ok(cuda)
     }

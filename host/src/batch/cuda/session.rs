@@ -6,6 +6,7 @@ use orchestrator_kernels::Contract;
 
 use super::buffer::DeviceVec;
 use super::device::Device;
+use super::driver::Functions;
 use super::fault::Fault;
 use super::image::Image;
 use super::jobs::Jobs;
@@ -42,9 +43,9 @@ pub(super) struct Sorted<'a> {
 }
 
 impl Session {
-    /// Opens the first device with an image whose contract is this program's.
-    pub(super) fn open(image: &Image) -> Result<Self, Unavailable> {
-        let device = Device::open(image)?;
+    /// Opens a device with an image whose contract is this program's.
+    pub(super) fn open(functions: Functions, ordinal: u32, image: &Image) -> Result<Self, Unavailable> {
+        let device = Device::open(functions, ordinal, image)?;
         let staging = Staging::new(&device)?;
         let (pools, views, jobs) = (Pools::default(), ViewTables::default(), Jobs::default());
         // Whole before it copies anything: it waits for that when it is dropped.

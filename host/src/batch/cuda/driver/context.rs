@@ -24,19 +24,21 @@ pub(in crate::batch::cuda) struct Context {
 }
 
 impl Context {
-    /// Opens the first device that the driver shows, if it shows any.
-    pub(in crate::batch::cuda) fn open(functions: Functions) -> Result<Option<Arc<Self>>, Status> {
+    /// How many devices the driver shows.
+    pub(in crate::batch::cuda) fn devices(functions: &Functions) -> Result<u32, Status> {
         // SAFETY: the only flags that there are.
         Status::check(unsafe { (functions.cuInit)(0) })?;
         let mut count = 0;
         // SAFETY: the driver has begun, and writes one number.
         Status::check(unsafe { (functions.cuDeviceGetCount)(&raw mut count) })?;
-        if count < 1 {
-            return Ok(None);
-        }
+        Ok(u32::try_from(count).unwrap_or(0))
+    }
+
+    /// Opens one of the [`Context::devices`].
+    pub(in crate::batch::cuda) fn open(functions: Functions, ordinal: u32) -> Result<Arc<Self>, Status> {
         let mut device = 0;
-        // SAFETY: as above.
-        Status::check(unsafe { (functions.cuDeviceGet)(&raw mut device, 0) })?;
+        // SAFETY: one number is written; a driver that has not begun, or has no such device, says so.
+        Status::check(unsafe { (functions.cuDeviceGet)(&raw mut device, ordinal.cast_signed()) })?;
         let which = CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MEMORY_POOLS_SUPPORTED;
         // A driver that does not know what is asked has none.
         let has_memory_pools = attribute(&functions, device, which).is_ok_and(|pools| pools > 0);
@@ -46,7 +48,7 @@ impl Context {
         Status::check(unsafe { (functions.cuDevicePrimaryCtxRetain)(&raw mut written, device) })?;
         let context = Self { functions, device, handle: Handle::of(written)?, memory_pools };
         context.bind()?;
-        Ok(Some(Arc::new(context)))
+        Ok(Arc::new(context))
     }
 
     /// Makes it the thread's current one.
