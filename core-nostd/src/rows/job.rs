@@ -2,11 +2,11 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use super::pool::flag_set;
 use super::{LabelRow, NameId, RankRange};
 use crate::input::PlacementMode;
 use crate::values::capability::ComputeCapability;
 use crate::values::device_mask::DeviceMask;
+use crate::values::flag_set::flag_set;
 
 /// What a job asks for, as numbers. 112 bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Pod, Zeroable)]
@@ -107,7 +107,7 @@ impl JobRow {
 
 flag_set! {
     /// Yes-or-no facts of a job, a bit each.
-    JobFlags {
+    pub JobFlags {
         /// The context was given, not derived. JOB-2.
         CONTEXT_GIVEN = 0,
         /// A least compute capability is asked for.

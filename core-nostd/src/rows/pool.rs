@@ -5,6 +5,7 @@ use bytemuck::{Pod, Zeroable};
 use super::NameId;
 use crate::values::capability::ComputeCapability;
 use crate::values::device_mask::DeviceMask;
+use crate::values::flag_set::flag_set;
 
 /// The facts of one pool that change from snapshot to snapshot. 64 bytes: a cache line is all that a scan reads of most
 /// pools.
@@ -122,43 +123,9 @@ impl PoolClass {
     };
 }
 
-/// A set of flags in 16 bits.
-macro_rules! flag_set {
-    ($(#[$doc:meta])* $name:ident { $($(#[$flag_doc:meta])* $flag:ident = $bit:literal,)+ }) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Pod, Zeroable)]
-        #[cfg_attr(feature = "defmt", derive(defmt::Format))]
-        #[repr(transparent)]
-        pub struct $name(u16);
-
-        impl $name {
-            /// No flag.
-            pub const EMPTY: Self = Self(0);
-            $($(#[$flag_doc])* pub const $flag: Self = Self(1 << $bit);)+
-
-            /// Whether all flags of `other` are set.
-            #[inline]
-            #[must_use]
-            pub const fn has(self, other: Self) -> bool {
-                self.0 & other.0 == other.0
-            }
-
-            /// Sets or clears `other`.
-            pub const fn set(&mut self, other: Self, value: bool) {
-                if value {
-                    self.0 |= other.0;
-                } else {
-                    self.0 &= !other.0;
-                }
-            }
-        }
-    };
-}
-pub(super) use flag_set;
-
 flag_set! {
     /// Yes-or-no facts of a pool that change, a bit each.
-    PoolFlags {
+    pub PoolFlags {
         /// The pool takes work.
         READY = 0,
         /// The pool only finishes what it has.
@@ -172,7 +139,7 @@ flag_set! {
 
 flag_set! {
     /// Yes-or-no facts of a class, a bit each.
-    ClassFlags {
+    pub ClassFlags {
         /// The compute capability is known.
         CAPABILITY_KNOWN = 0,
         /// The adapter's build needs a compute capability.

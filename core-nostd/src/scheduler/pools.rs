@@ -41,6 +41,7 @@ use crate::fleet::PoolHandle;
 use crate::limits::TIME_MAX_US;
 use crate::scheduler::policy::RefreshRules;
 use crate::values::bytes6::{packed, unpacked};
+use crate::values::flag_set::flag_set;
 use crate::values::index::index;
 
 /// What is remembered of one pool.
@@ -55,33 +56,18 @@ pub struct PoolRecord {
     retry_at_us: u64,
     /// As its snapshot says: below 2^46. LEASE-8.
     admission_latency_us: [u8; 6],
-    /// Whether a pool has the slot.
-    is_there: bool,
     marks: Marks,
 }
 
-/// What is so of a pool that is there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-struct Marks(u8);
-
-impl Marks {
-    const NONE: Self = Self(0);
-    /// Its row has an age above the limit.
-    const STALE: Self = Self(1);
-    /// Somebody asked to drain it. REFRESH-3.
-    const DRAINED: Self = Self(2);
-
-    const fn has(self, other: Self) -> bool {
-        self.0 & other.0 != 0
-    }
-
-    const fn set(&mut self, other: Self, value: bool) {
-        if value {
-            self.0 |= other.0;
-        } else {
-            self.0 &= !other.0;
-        }
+flag_set! {
+    /// What is so of a slot.
+    Marks {
+        /// A pool has it.
+        THERE = 0,
+        /// The pool's row has an age above the limit.
+        STALE = 1,
+        /// Somebody asked to drain the pool. REFRESH-3.
+        DRAINED = 2,
     }
 }
 
@@ -93,16 +79,15 @@ impl PoolRecord {
         observed_at_us: 0,
         retry_at_us: 0,
         admission_latency_us: [0; 6],
-        is_there: false,
-        marks: Marks::NONE,
+        marks: Marks::EMPTY,
     };
 
     const fn observed_at_us(&self) -> Option<u64> {
-        if self.is_there { Some(self.observed_at_us) } else { None }
+        if self.marks.has(Marks::THERE) { Some(self.observed_at_us) } else { None }
     }
 
     const fn is_of(&self, pool: PoolHandle) -> bool {
-        self.is_there && self.generation == pool.generation
+        self.marks.has(Marks::THERE) && self.generation == pool.generation
     }
 
     fn refresh_due_us(&self, after_us: u64) -> Option<u64> {
@@ -152,11 +137,10 @@ impl<'a> PoolRecords<'a> {
 
     /// A snapshot stands, observed at `observed_at_us`: arrival less age. It ends a series of attempts. O(1).
     pub fn snapshot_taken(&mut self, pool: PoolHandle, observed_at_us: u64) {
-        let mut marks = Marks::NONE;
+        let mut marks = Marks::THERE;
         marks.set(Marks::DRAINED, self.is_drained(pool));
         let Some(record) = self.records.get_mut(index(pool.slot)) else { return };
-        *record =
-            PoolRecord { generation: pool.generation, observed_at_us, is_there: true, marks, ..PoolRecord::EMPTY };
+        *record = PoolRecord { generation: pool.generation, observed_at_us, marks, ..PoolRecord::EMPTY };
         self.refreshes.arm(record.refresh_due_us(self.refreshes.limit_us));
         self.ageing.arm(record.stale_due_us(self.ageing.limit_us));
     }

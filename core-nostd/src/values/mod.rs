@@ -7,6 +7,7 @@ pub(crate) mod bytes6;
 pub(crate) mod capability;
 pub(crate) mod device_mask;
 pub(crate) mod edge;
+pub(crate) mod flag_set;
 pub(crate) mod hash;
 pub(crate) mod index;
 pub(crate) mod list;

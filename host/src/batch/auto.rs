@@ -145,41 +145,12 @@ mod tests {
 
     use super::*;
     use crate::batch::cross_check::{CrossCheck, Guarded};
+    use crate::batch::fake::{Fake, planted};
     use crate::fleet::FleetBuilder;
 
     /// A device that finds nothing, so that its answers show, or fails.
-    #[derive(Debug)]
-    struct Fake {
-        name: BackendName,
-        fails: bool,
-    }
-
-    const fn fake(fails: bool) -> Fake {
-        Fake { name: BackendName::Cuda, fails }
-    }
-
-    impl Backend for Fake {
-        fn name(&self) -> BackendName {
-            self.name
-        }
-
-        fn description(&self) -> String {
-            "a fake".to_owned()
-        }
-
-        fn snapshot_changed(&mut self) {}
-
-        fn pool_changed(&mut self, _rank: u32) {}
-
-        fn shortlists(
-            &mut self,
-            _world: &World<'_>,
-            _jobs: &[JobQuery<'_>],
-            _lists: &mut [Shortlist],
-        ) -> Result<(), BackendError> {
-            let why = "planted".to_owned();
-            if self.fails { Err(BackendError::Failed { backend: self.name(), why }) } else { Ok(()) }
-        }
+    fn fake(name: BackendName, fails: bool) -> Box<dyn Backend> {
+        Fake::boxed(name, move |_, _, _| if fails { Err(planted(name)) } else { Ok(()) })
     }
 
     /// The feasible count of the last job of a batch of so many jobs on 4096 pools.
@@ -201,7 +172,7 @@ mod tests {
     #[test]
     fn only_a_large_batch_goes_to_the_device() {
         let mut auto = Auto::new(&BackendOptions::threads(1));
-        auto.device = Device::Open(Box::new(fake(false)));
+        auto.device = Device::Open(fake(BackendName::Cuda, false));
         assert_eq!((ask(&mut auto, 10), auto.name()), (4096, BackendName::Simd));
         assert_eq!((ask(&mut auto, 4096), auto.name()), (0, BackendName::Cuda));
         assert!(auto.description().starts_with("1 batches on a fake, 1 small ones on "), "{}", auto.description());
@@ -210,7 +181,7 @@ mod tests {
     #[test]
     fn a_device_that_fails_is_given_up_and_the_batch_is_answered() {
         let mut auto = Auto::new(&BackendOptions::threads(1));
-        auto.device = Device::Open(Box::new(fake(true)));
+        auto.device = Device::Open(fake(BackendName::Cuda, true));
         assert_eq!((ask(&mut auto, 4096), auto.name()), (4096, BackendName::Simd));
         assert!(auto.description().ends_with("; cuda: planted"), "{}", auto.description());
         assert!(matches!(auto.device, Device::GivenUp(_)));
@@ -219,7 +190,7 @@ mod tests {
     #[test]
     fn a_device_that_answers_wrongly_is_given_up_and_the_processor_goes_on() {
         let mut auto = Auto::new(&BackendOptions::threads(1));
-        auto.device = Device::Open(Box::new(fake(false)));
+        auto.device = Device::Open(fake(BackendName::Cuda, false));
         let mut guarded = Guarded::new(Box::new(auto), CrossCheck::Full);
         assert_eq!(ask(&mut guarded, 4096), 4096);
         let incident = guarded.take_incident().expect("nothing is found where all pools are feasible");
@@ -236,7 +207,7 @@ mod tests {
     #[test]
     fn a_processor_that_answers_wrongly_leaves_the_oracle() {
         let mut auto = Auto::new(&BackendOptions::threads(1));
-        auto.processor = Box::new(Fake { name: BackendName::Simd, ..fake(false) });
+        auto.processor = fake(BackendName::Simd, false);
         let mut guarded = Guarded::new(Box::new(auto), CrossCheck::Full);
         assert_eq!(ask(&mut guarded, 10), 4096);
         assert_eq!((guarded.name(), guarded.is_quarantined()), (BackendName::Scalar, true));

@@ -93,12 +93,12 @@ const DEVICE_JOBS_MIN: usize = orchestrator_kernels::launch::JOBS_PER_BLOCK as u
 /// Why there is none.
 #[cfg(feature = "cuda")]
 pub(crate) fn open_devices(options: &BackendOptions, jobs_min: usize) -> Result<Box<dyn Backend>, Unavailable> {
-    let (first, others) = Cuda::open_all(options.kernel_image.as_deref())?;
-    if others.is_empty() {
-        return Ok(Box::new(first));
+    let devices = Cuda::open_all(options.kernel_image.as_deref())?;
+    let mut backends: Vec<_> = devices.into_iter().map(|device| Box::new(device) as Box<dyn Backend>).collect();
+    if backends.len() == 1 {
+        return Ok(backends.remove(0));
     }
-    let boxed = |device| Box::new(device) as Box<dyn Backend>;
-    Ok(Box::new(Several::new(boxed(first), others.into_iter().map(boxed).collect(), jobs_min)))
+    Ok(Box::new(Several::new(BackendName::Cuda, backends, jobs_min)))
 }
 
 /// Whether a file can be the kernels of a device, as far as this program can say without one. O(its length).

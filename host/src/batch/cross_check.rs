@@ -259,52 +259,35 @@ mod tests {
     use orchestrator_core::{JobSpec, Policy, PoolSnapshot};
 
     use super::*;
+    use crate::batch::fake::{Fake, planted};
     use crate::fleet::FleetBuilder;
 
     /// What a faulty backend does to its answers.
     type Fault = fn(&mut Shortlist);
 
     /// The oracle with a fault in its answer to one job of the run; without one it fails.
-    #[derive(Debug)]
     struct Faulty {
         at: u64,
         fault: Option<Fault>,
-        jobs: u64,
-        /// What goes back when it is dropped.
-        held: Arc<()>,
     }
 
-    impl Backend for Faulty {
-        fn name(&self) -> BackendName {
-            BackendName::Simd
-        }
-
-        fn description(&self) -> String {
-            "faulty".to_owned()
-        }
-
-        fn snapshot_changed(&mut self) {}
-
-        fn pool_changed(&mut self, _rank: u32) {}
-
-        fn shortlists(
-            &mut self,
-            world: &World<'_>,
-            jobs: &[JobQuery<'_>],
-            lists: &mut [Shortlist],
-        ) -> Result<(), BackendError> {
-            Scalar.shortlists(world, jobs, lists)?;
-            for (job, list) in (self.jobs..).zip(lists) {
-                match self.fault {
-                    Some(fault) if job == self.at => fault(list),
-                    None if job == self.at => {
-                        return Err(BackendError::Failed { backend: self.name(), why: "planted".to_owned() });
+    impl Faulty {
+        /// A backend that holds something, which goes back when it is dropped.
+        fn holding(self, held: Arc<()>) -> Box<dyn Backend> {
+            let mut first = 0;
+            Fake::boxed(BackendName::Simd, move |world, jobs, lists| {
+                let _ = &held;
+                Scalar.shortlists(world, jobs, lists)?;
+                for (job, list) in (first..).zip(lists) {
+                    match self.fault {
+                        Some(fault) if job == self.at => fault(list),
+                        None if job == self.at => return Err(planted(BackendName::Simd)),
+                        _ => {}
                     }
-                    _ => {}
                 }
-            }
-            self.jobs += jobs.len() as u64;
-            Ok(())
+                first += jobs.len() as u64;
+                Ok(())
+            })
         }
     }
 
@@ -342,8 +325,8 @@ mod tests {
         let job = JobSpec::new("job", "vllm", "some/model").validate(&policy, None).unwrap().resolve(&fleet);
         let world = World { table: fleet.table(), policy: &policy };
         let jobs = vec![job.query(None); size];
-        let held = Arc::clone(&faulty.held);
-        let mut guarded = Guarded::new(Box::new(faulty), check);
+        let held = Arc::new(());
+        let mut guarded = Guarded::new(faulty.holding(Arc::clone(&held)), check);
         let mut incident = None;
         for _ in 0..batches {
             let (mut got, mut expected) = (vec![Shortlist::new(2); size], vec![Shortlist::new(2); size]);
@@ -360,8 +343,8 @@ mod tests {
         incident
     }
 
-    fn faulty(at: u64, fault: Option<Fault>) -> Faulty {
-        Faulty { at, fault, jobs: 0, held: Arc::new(()) }
+    const fn faulty(at: u64, fault: Option<Fault>) -> Faulty {
+        Faulty { at, fault }
     }
 
     #[test]

@@ -37,10 +37,13 @@ mod cross_check;
 #[cfg(feature = "cuda")]
 mod cuda;
 mod ends;
+#[cfg(test)]
+mod fake;
 mod headline;
 mod kinds;
 mod scalar;
 mod segments;
+#[cfg(feature = "cuda")]
 mod several;
 mod simd;
 mod sorted;
@@ -57,6 +60,5 @@ pub use cross_check::{CrossCheck, Divergence, Guarded, Incident, UnknownCrossChe
 pub use cuda::{Cuda, Tiling, Times};
 pub use headline::Headlines;
 pub use scalar::Scalar;
-pub use several::Several;
 pub use simd::{Level, Simd};
 pub use unavailable::Unavailable;

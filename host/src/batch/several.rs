@@ -3,7 +3,7 @@
 //! A backend that fails is asked no more, and one of the others answers for it; only when all have failed the batch has no
 //! answer. Whoever is asked keeps tables of the whole fleet, so that no share depends on another.
 //!
-//! Invariants: there is at least one backend until the last has failed; an answer does not depend on how a batch is shared.
+//! Invariant: an answer does not depend on how a batch is shared.
 
 use std::panic::resume_unwind;
 use std::thread;
@@ -15,7 +15,7 @@ use super::backend::{Backend, BackendError, BackendName, World};
 
 /// Backends that share batches.
 #[derive(Debug)]
-pub struct Several {
+pub(super) struct Several {
     backends: Vec<Box<dyn Backend>>,
     name: BackendName,
     /// Jobs of a share, at least: fewer are not worth another backend.
@@ -28,25 +28,9 @@ pub struct Several {
 type Share<'s, 'j, 'q> = (&'j [JobQuery<'q>], &'s mut [Shortlist]);
 
 impl Several {
-    /// One of `first` and `others`, which are of its kind, for every `share_min` jobs.
-    #[must_use]
-    pub fn new(first: Box<dyn Backend>, others: Vec<Box<dyn Backend>>, share_min: usize) -> Self {
-        let name = first.name();
-        let mut backends = vec![first];
-        backends.extend(others);
+    /// One of `backends`, which are all of this name, for every `share_min` jobs.
+    pub(super) fn new(name: BackendName, backends: Vec<Box<dyn Backend>>, share_min: usize) -> Self {
         Self { backends, name, share_min: share_min.max(1), failure: None }
-    }
-
-    /// How many are asked.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.backends.len()
-    }
-
-    /// Whether all have failed.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.backends.is_empty()
     }
 
     /// Has a batch answered in shares; returns those that are left without an answer. Whoever failed is gone.
@@ -148,54 +132,30 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::batch::fake::{Fake, planted};
     use crate::batch::scalar::Scalar;
     use crate::fleet::FleetBuilder;
 
-    /// The oracle, which fails at its `fails_at`-th call from 1 on, with answers that are wrong by then.
-    #[derive(Debug)]
-    struct Own {
-        fails_at: Option<usize>,
-        calls: usize,
-        jobs: Arc<AtomicUsize>,
-    }
-
-    impl Backend for Own {
-        fn name(&self) -> BackendName {
-            BackendName::Cuda
-        }
-
-        fn description(&self) -> String {
-            "own".to_owned()
-        }
-
-        fn snapshot_changed(&mut self) {}
-
-        fn pool_changed(&mut self, _rank: u32) {}
-
-        fn shortlists(
-            &mut self,
-            world: &World<'_>,
-            jobs: &[JobQuery<'_>],
-            lists: &mut [Shortlist],
-        ) -> Result<(), BackendError> {
-            self.calls += 1;
+    /// The oracle, which fails at its `fails_at`-th call from 1 on, with answers that are wrong by then; `answered` counts
+    /// jobs.
+    fn own(fails_at: Option<usize>, answered: Arc<AtomicUsize>) -> Box<dyn Backend> {
+        let mut calls = 0;
+        Fake::boxed(BackendName::Cuda, move |world, jobs, lists| {
+            calls += 1;
             Scalar.shortlists(world, jobs, lists)?;
-            if Some(self.calls) == self.fails_at {
+            if Some(calls) == fails_at {
                 lists.iter_mut().for_each(|list| list.count(7));
-                return Err(BackendError::Failed { backend: self.name(), why: "planted".to_owned() });
+                return Err(planted(BackendName::Cuda));
             }
-            self.jobs.fetch_add(jobs.len(), Ordering::Relaxed);
+            answered.fetch_add(jobs.len(), Ordering::Relaxed);
             Ok(())
-        }
+        })
     }
 
     fn several(fails_at: &[Option<usize>], share_min: usize) -> (Several, Vec<Arc<AtomicUsize>>) {
         let counts: Vec<_> = fails_at.iter().map(|_| Arc::new(AtomicUsize::new(0))).collect();
-        let own = |(&fails_at, jobs): (&Option<usize>, &Arc<AtomicUsize>)| {
-            Box::new(Own { fails_at, calls: 0, jobs: Arc::clone(jobs) }) as Box<dyn Backend>
-        };
-        let mut backends: Vec<_> = fails_at.iter().zip(&counts).map(own).collect();
-        (Several::new(backends.remove(0), backends, share_min), counts)
+        let backends = fails_at.iter().zip(&counts).map(|(&at, count)| own(at, Arc::clone(count)));
+        (Several::new(BackendName::Cuda, backends.collect(), share_min), counts)
     }
 
     /// Three pools, and as many jobs, of which each is feasible in one pool more than the one before, in turn.
@@ -234,14 +194,14 @@ mod tests {
                     match own.shortlists(world, jobs, &mut found) {
                         Ok(()) => assert_eq!(found, expected),
                         Err(error) => {
-                            assert!(own.is_empty() && fails_at.iter().all(Option::is_some), "{error}");
+                            assert!(own.backends.is_empty() && fails_at.iter().all(Option::is_some), "{error}");
                             assert!(error.to_string().contains("planted"), "{error}");
                         }
                     }
                 });
             }
             let never = fails_at.iter().filter(|at| at.is_none()).count();
-            prop_assert!((never..=fails_at.len()).contains(&own.len()));
+            prop_assert!((never..=fails_at.len()).contains(&own.backends.len()));
         }
     }
 
@@ -258,7 +218,7 @@ mod tests {
         // Too few for all.
         assert_eq!(asked(&mut own, 8), [4, 4, 0]);
         assert_eq!(asked(&mut own, 3), [3, 0, 0]);
-        assert_eq!(own.description(), "3 at once: own; own; own");
+        assert_eq!(own.description(), "3 at once: a fake; a fake; a fake");
     }
 
     #[test]
@@ -267,7 +227,7 @@ mod tests {
         for _ in 0..2 {
             with_world(10, |world, jobs| own.shortlists(world, jobs, &mut vec![Shortlist::new(1); 10]).unwrap());
         }
-        assert_eq!(own.len(), 1);
+        assert_eq!(own.backends.len(), 1);
         assert_eq!(counts.iter().map(|count| count.load(Ordering::Relaxed)).collect::<Vec<_>>(), [20, 0]);
     }
 }

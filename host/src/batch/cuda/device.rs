@@ -12,6 +12,7 @@ use super::driver::{Context, Functions, Module, Status, Stream};
 use super::fault::{Doing, Fault};
 use super::image::Image;
 use super::kernels::Kernels;
+use crate::batch::backend::DeviceFault;
 use crate::batch::unavailable::Unavailable;
 
 /// An open device.
@@ -88,7 +89,7 @@ fn unopened(status: Status) -> Unavailable {
 
 fn load(context: &Arc<Context>, image: &Image) -> Result<Arc<Module>, Unavailable> {
     Module::load(context, &image.text).map_err(|status| {
-        if status.is_one_of(&[CUresult::CUDA_ERROR_OUT_OF_MEMORY]) {
+        if status.kind() == DeviceFault::OutOfMemory {
             Fault::of("loading the kernels", status).into()
         } else {
             Unavailable::ImageRefused { image: image.origin.clone(), status: status.to_string() }

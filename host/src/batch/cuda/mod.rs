@@ -83,11 +83,11 @@ impl Cuda {
         Self::open_one(functions, 0, &image)
     }
 
-    /// Opens every device that the driver shows and that can be trusted, as [`Cuda::open`]: the first, and the others.
+    /// Opens every device that the driver shows and that can be trusted, as [`Cuda::open`]: at least one.
     ///
     /// # Errors
     /// Why there is none that can be trusted: of several reasons the first device's.
-    pub fn open_all(kernel_image: Option<&Path>) -> Result<(Self, Vec<Self>), Unavailable> {
+    pub fn open_all(kernel_image: Option<&Path>) -> Result<Vec<Self>, Unavailable> {
         let (image, functions) = (Image::of(kernel_image)?, Functions::find()?);
         let mut opened = Vec::new();
         let mut first_reason = None;
@@ -100,11 +100,9 @@ impl Cuda {
                 }
             }
         }
-        let mut opened = opened.into_iter();
-        match (opened.next(), first_reason) {
-            (Some(first), _) => Ok((first, opened.collect())),
-            (None, Some(why)) => Err(why),
-            (None, None) => Err(Unavailable::NoDevice { status: "the driver shows none".to_owned() }),
+        match first_reason {
+            Some(why) if opened.is_empty() => Err(why),
+            _ => Ok(opened),
         }
     }
 

@@ -4,9 +4,10 @@
 //! Fewer blocks of jobs go in more parts, which want memory too. So the size is found anew after every attempt, and what
 //! is launched is the size for which there was room.
 
+use orchestrator_kernels::launch::JOBS_PER_BLOCK;
+
 use super::fault::Fault;
 use crate::batch::backend::DeviceFault;
-use orchestrator_kernels::launch::JOBS_PER_BLOCK;
 
 /// Jobs of a launch, while there is memory for their records.
 const JOBS_MAX: usize = 1 << 16;
