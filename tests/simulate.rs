@@ -94,13 +94,13 @@ fn simulate(slots: &[u32], model: EngineModel, trace: &Trace, policy: PolicyName
     let engines = vec!["vllm".to_owned(); trace.models.len()];
     let world = World { fleet: &fleet, trace, engines: &engines };
     if let Some(mut policy_at_work) = policy.baseline(world, 1) {
-        return run(&world, policy.name(), &mut *policy_at_work, options, &mut |_| ()).unwrap();
+        return run(&world, policy.name(), &mut *policy_at_work, options, &mut |_, _| ()).unwrap();
     }
     let sizes = Sizes { waiting: 20_000, ..Sizes::default() };
     let ours = OursOptions { policies: Policies::default(), sizes };
     let mut memory = OursMemory::new(&ours).unwrap();
     let mut policy_at_work = Ours::new(world, &ours, &mut memory, None).unwrap();
-    run(&world, policy.name(), &mut policy_at_work, options, &mut |_| ()).unwrap()
+    run(&world, policy.name(), &mut policy_at_work, options, &mut |_, _| ()).unwrap()
 }
 
 /// Means of batches, and their mean with the half width of its 99 % confidence interval: batches are long enough to be as
@@ -241,6 +241,21 @@ fn a_long_quiet_time_ends_no_run() {
             assert_eq!(outcome.end, end, "{policy} {index}");
         }
         assert_eq!(run.outcomes[2].arrived_us, run.outcomes[1].ended_us + 2 * HOUR_US);
+    }
+}
+
+/// However late reports are, what they say is never taken for news: later than all time is never.
+#[test]
+fn reports_that_are_late_for_ever_are_silence() {
+    let trace = poisson(2_000, 5_000.0, |numbers| (numbers.next() % 300) as u32);
+    let digest = |policy, fault| {
+        let faults = vec![ScheduledFault { at_us: 500_000, pool: 0, fault }];
+        simulate(&[8, 8], UNDISTURBED, &trace, policy, &RunOptions { faults, ..RunOptions::default() }).digest
+    };
+    for policy in [PolicyName::Ours, PolicyName::LeastLoaded] {
+        let silent = digest(policy, Fault::Silence);
+        assert_eq!(digest(policy, Fault::Delay { delay_ms: u64::MAX }), silent, "{policy}");
+        assert_ne!(digest(policy, Fault::Delay { delay_ms: 50 }), silent, "{policy}");
     }
 }
 

@@ -1,6 +1,6 @@
 //! `simulate`: runs that repeat, schedules of faults, recordings that replay, and input that makes no sense.
 
-use super::support::{Desk, Ran, fleet_of, pool, repository};
+use super::support::{Desk, Ran, fleet_of, job, pool, repository, with};
 
 const JOBS: &str = "examples/jobs.jsonl";
 
@@ -123,12 +123,18 @@ fn what_makes_no_sense_is_refused() {
     desk.write("bad.jsonl", "{\"at_ms\": 1, \"pool\": \"h100-c\", \"fault\": \"burn\"}\n");
     desk.write("empty.json", "{\"version\": 1, \"pools\": []}");
     for (more, said) in [
-        (&["--faults", "faults.jsonl"][..], "line 1: no pool is named \"nobody\""),
-        (&["--faults", "bad.jsonl"], "line 1: unknown variant `burn`"),
+        (&["--faults", "faults.jsonl"][..], "line 1: pool: no pool of the fleet is `nobody`"),
+        (&["--faults", "bad.jsonl"], "bad.jsonl: line 1: fault: malformed: expected vanish, return, drain"),
         (&["--faults", "absent.jsonl"], "absent.jsonl"),
         (&["--compare", "ours,best"], "best"),
+        (&["--compare", "ours,random,ours"], "--compare: `ours` stands more than once"),
         (&["--load", "0"], "a load is a factor"),
+        (&["--load", "-1"], "a load is a factor"),
+        (&["--load", "1,2,1.0"], "--load: `1` stands more than once"),
+        (&["--seed", "-1"], "invalid value '-1' for '--seed"),
         (&["--slo", "ttft_ms=soon"], "ttft_ms=soon"),
+        (&["--slo", "ttft_ms=1,ttft_ms=2"], "`ttft_ms=2` stands behind another ttft_ms"),
+        (&["--record", "no/where.rec", "--compare", "ours"], "--record: no/where.rec"),
         (&["--record", "run.rec", "--compare", "random"], "--record: one run of `ours` is recorded"),
         (&["--record", "run.rec", "--load", "1,2"], "--record: one run of `ours` is recorded"),
     ] {
@@ -138,4 +144,122 @@ fn what_makes_no_sense_is_refused() {
     let of = |fleet: &str| desk.run(["simulate", "--fleet", fleet, "--trace", trace.to_str().unwrap()]);
     of("empty.json").expect(2).says("the fleet has no pools");
     of("absent.json").expect(2).says("absent.json");
+    desk.write("twice.json", fleet_of([pool("a"), pool("b"), pool("a")]));
+    of("twice.json").expect(2).says("twice.json: line 4: id: another row is `a` with replica ``");
+}
+
+/// The lines of a schedule of which each has one thing that is wrong with it.
+#[test]
+fn faults_have_limits() {
+    let desk = Desk::new();
+    let pool = "\"pool\": \"h100-c\"";
+    for (fault, said) in [
+        (
+            format!("{{\"at_ms\": 1, {pool}, \"fault\": \"slow\", \"permille\": 0}}"),
+            "permille: malformed: expected 1 or more; 1000 is as before",
+        ),
+        (
+            format!("{{\"at_ms\": 1, {pool}, \"fault\": \"slow\", \"permille\": {}}}", u64::MAX),
+            "permille: above its limit: at most 1000000",
+        ),
+        (format!("{{\"at_ms\": 1, {pool}, \"fault\": \"slow\"}}"), "permille: required, but absent"),
+        (
+            format!("{{\"at_ms\": 1, {pool}, \"fault\": \"delay\", \"delay_ms\": {}}}", u64::MAX),
+            "delay_ms: above its limit: at most 86400000",
+        ),
+        (format!("{{\"at_ms\": 1, {pool}, \"fault\": \"delay\", \"delay_ms\": -1}}"), "delay_ms: must not be negative"),
+        (format!("{{\"at_ms\": {}, {pool}, \"fault\": \"vanish\"}}", u64::MAX), "at_ms: above its limit: at most "),
+        (
+            "{\"at_ms\": 1, \"pool\": \"h100-C\", \"fault\": \"vanish\"}".to_owned(),
+            "pool: no pool of the fleet is `h100-C`",
+        ),
+        ("{\"at_ms\": 1".to_owned(), "row: not JSON"),
+    ] {
+        desk.write("faults.jsonl", format!("\n{fault}\n"));
+        simulate(&desk, &["--faults", "faults.jsonl"]).expect(2).says(&format!("faults.jsonl: line 2: {said}"));
+    }
+    desk.write("faults.jsonl", format!("{{\"at_ms\": 1, {pool}, \"fault\": \"vanish\", \"why\": 1}}\n"));
+    simulate(&desk, &["--faults", "faults.jsonl"]).expect(0).says("warning: 1 fault: unknown field `why`");
+}
+
+/// A trace with times over a fleet of one pool each.
+fn over(desk: &Desk, pools: &[&str], trace: &str, more: &[&str]) -> Ran {
+    desk.write("fleet.json", fleet_of(pools));
+    desk.write("trace.csv", format!("arrival_ms,input_tokens,output_tokens\n{trace}"));
+    let asked = ["simulate", "--fleet", "fleet.json", "--trace", "trace.csv", "--engine", "vllm", "--model", "m"];
+    desk.run([&asked[..], more].concat())
+}
+
+#[test]
+fn every_policy_sees_how_long_a_context_a_pool_takes() {
+    let desk = Desk::new();
+    let short = with(&pool("short"), "supports", "{\"ctx_max\": 1000}");
+    let long = with(&pool("long"), "supports", "{\"ctx_max\": 3000}");
+    // With 256 tokens of answer: one for any pool, two for the longer one, one for none.
+    let trace = "0,100,10\n10,1900,10\n20,2000,10\n30,2800,10\n";
+    let all = "ours,least-loaded,round-robin,random,power-of-two,dynamo,smg,llm-d";
+    let ran = over(&desk, &[&short, &long], trace, &["--compare", all]).expect(0);
+    let lines = runs(&ran);
+    assert_eq!(lines.len(), 8);
+    for cells in lines {
+        assert_eq!(cells[2], "3/4", "{}", cells[1]);
+        assert!(ran.err.contains(&format!("{} at 1: 1 context", cells[1])), "{}", ran.err);
+    }
+}
+
+#[test]
+fn what_cannot_be_served_is_said() {
+    let desk = Desk::new();
+    let own = pool("a").to_string();
+    let served = with(&pool("b"), "supports", "{\"models\": [\"m\"]}");
+    let other = with(&pool("c"), "supports", "{\"models\": [\"n\"]}");
+    let slotless = with(&pool("d"), "slots_total", "0").replace("\"slots_free\":8", "\"slots_free\":0");
+    let line = "0,10,10\n";
+    over(&desk, &[&own], "", &[]).expect(2).says("the traces have no requests");
+    over(&desk, &[&own], "0,-1,10\nx,10,10\n", &[])
+        .expect(2)
+        .says("refused 2 rows")
+        .says("trace.csv:2: `input_tokens`")
+        .says("trace.csv:3: `arrival_ms`");
+    over(&desk, &[&own], "0,10,10\nx,10,10\n", &[]).expect(1).says("trace.csv:3: `arrival_ms`");
+    over(&desk, &[&other], line, &[]).expect(2).says("no pool of the fleet serves model `m` on engine `vllm`");
+    over(&desk, &[&slotless], line, &[]).expect(0).says("warning: no pool of the fleet has a slot");
+    desk.write("job.jsonl", with(&job("j"), "model_id", "\"n\""));
+    over(&desk, &[&served], line, &["--trace", "job.jsonl"])
+        .expect(0)
+        .says("warning: no pool of the fleet serves model `n` on engine `vllm`; requests for it: 1");
+    let nameless = ["simulate", "--fleet", "fleet.json", "--trace", "trace.csv"];
+    desk.run(nameless).expect(2).says("--engine");
+}
+
+#[test]
+fn a_report_is_replaced_when_there_is_a_new_one() {
+    let desk = Desk::new();
+    let own = pool("a").to_string();
+    desk.write("report.html", "the last one");
+    // Writable, but the run cannot begin.
+    over(&desk, &[&own], "", &["--report", "report.html"]).expect(2);
+    assert_eq!(desk.read("report.html"), "the last one");
+    over(&desk, &[&own], "", &["--report", "new.html"]).expect(2);
+    assert!(!desk.path("new.html").exists());
+    over(&desk, &[&own], "0,10,10\n", &["--report", "report.html"]).expect(0);
+    assert!(desk.read("report.html").starts_with("<!"));
+    #[cfg(target_os = "linux")]
+    for option in ["--report", "--record"] {
+        let more = ["--compare", "ours", option, "/dev/full"];
+        over(&desk, &[&own], "0,10,10\n", &more).expect(2).says(&format!("{option}: /dev/full: "));
+    }
+}
+
+#[test]
+fn a_long_time_is_announced() {
+    let desk = Desk::new();
+    let own = pool("a").to_string();
+    // A quarter of a year.
+    let ran = over(&desk, &[&own], "0,10,10\n7776000000,10,10\n", &["--load", "1000", "--compare", "random"]).expect(0);
+    ran.does_not_say("reports of pools");
+    let more = ["--load", "9", "--compare", "random"];
+    let ran =
+        over(&desk, &[&own, &pool("b").to_string(), &pool("c").to_string()], "0,10,10\n31104000000,10,10\n", &more);
+    ran.expect(0).says("the arrivals span 40 days at load 9: 10,368,000 reports of pools");
 }

@@ -1,7 +1,7 @@
 //! Files named on the command line, read whole before the first job: what is refused is said on standard error.
 
 use std::collections::HashMap;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
@@ -177,6 +177,14 @@ pub(super) fn open_output(path: Option<&Path>) -> Result<Box<dyn Write>, Failure
     };
     let file = File::create(path).map_err(|error| format!("{}: cannot be written: {error}", path.display()))?;
     Ok(Box::new(BufWriter::new(file)))
+}
+
+/// Whether a file can be written, which is not done yet: what stands in it stays, and a file that is not there is not
+/// there after it.
+pub(super) fn check_writable(path: &Path) -> io::Result<()> {
+    let is_new = !path.exists();
+    File::options().append(true).create(true).open(path)?;
+    if is_new { fs::remove_file(path) } else { Ok(()) }
 }
 
 /// Reads a table of model dimensions; refused rows go to standard error.

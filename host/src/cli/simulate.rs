@@ -1,10 +1,11 @@
 //! `orchestrator simulate`: a trace over a fleet, under this engine and its peers.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, BufReader, Write};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use indicatif::HumanCount;
 
 use super::command_line::CommandLine;
 use super::stopwatch::Stopwatch;
@@ -12,6 +13,7 @@ use super::{Completion, Failure, load, terminal};
 use crate::daemon::Sizes;
 use crate::import::Deployment;
 use crate::input::{Policies, Warnings};
+use crate::report::printable;
 use crate::simulate::faults::{ScheduledFault, read_faults};
 use crate::simulate::fleet::{EngineModel, FleetRows, SimFleet};
 use crate::simulate::policy::{Ours, OursMemory, OursOptions, Policy, PolicyName, World};
@@ -60,11 +62,12 @@ pub(super) struct SimulateArgs {
     /// Whom to compare
     #[arg(long, value_name = "NAMES", value_delimiter = ',', default_value = "ours,least-loaded,round-robin")]
     compare: Vec<PolicyName>,
-    /// How many times as fast requests arrive as in the trace
+    /// How many times as fast requests arrive as in the trace; in % in the table
     #[arg(long, value_name = "FACTORS", value_delimiter = ',', default_value = "1", value_parser = load_permille)]
+    #[arg(allow_negative_numbers = true)]
     load: Vec<u32>,
     /// Seed of everything that is drawn
-    #[arg(long, value_name = "S", default_value_t = 1)]
+    #[arg(long, value_name = "S", default_value_t = 1, allow_negative_numbers = true)]
     seed: u64,
     /// What users are promised
     #[arg(long, value_name = "LIMITS", default_value = "ttft_ms=2000,tpot_ms=100")]
@@ -72,7 +75,7 @@ pub(super) struct SimulateArgs {
     /// What goes wrong: lines like {"at_ms": 60000, "pool": "gpu-7", "fault": "vanish"}
     #[arg(long, value_name = "JSONL")]
     faults: Option<PathBuf>,
-    /// Where to record what this engine is told and says, for `orchestrator replay`
+    /// Where to record what this engine is told and says in its one run, for `orchestrator replay`
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
     /// Where to write plots and tables, as one HTML file that needs no network
@@ -81,6 +84,21 @@ pub(super) struct SimulateArgs {
 }
 
 impl SimulateArgs {
+    /// What each value may be is checked before; here is what they may be together.
+    fn check(&self) -> Result<(), Failure> {
+        if let Some(policy) = first_repeated(&self.compare) {
+            return Err(format!("--compare: `{policy}` stands more than once").into());
+        }
+        if let Some(&load) = first_repeated(&self.load) {
+            return Err(format!("--load: `{}` stands more than once", factor(load)).into());
+        }
+        if self.record.is_some() && (self.load.len() > 1 || !self.compare.contains(&PolicyName::Ours)) {
+            let wanted = "one run of `ours` is recorded, so --compare names it and --load has one factor";
+            return Err(format!("--record: {wanted}").into());
+        }
+        self.check_outputs()
+    }
+
     /// No output may take the place of an input, nor of the other output.
     fn check_outputs(&self) -> Result<(), Failure> {
         let optional = [&self.deployment, &self.predictions, &self.policy, &self.faults].into_iter().flatten();
@@ -131,26 +149,32 @@ fn load_permille(text: &str) -> Result<u32, String> {
     Ok((factor * 1000.0).round() as u32)
 }
 
+/// The first that stands behind one that is equal.
+fn first_repeated<T: PartialEq>(list: &[T]) -> Option<&T> {
+    list.iter().enumerate().find(|(place, one)| list[..*place].contains(one)).map(|(_, one)| one)
+}
+
 pub(super) fn run(args: &SimulateArgs) -> Result<Completion, Failure> {
     let policies = load::policies(args.policy.as_deref())?;
-    if args.record.is_some() && (args.load.len() > 1 || !args.compare.contains(&PolicyName::Ours)) {
-        return Err("--record: one run of `ours` is recorded, so --compare names it and --load has one factor".into());
-    }
-    args.check_outputs()?;
+    args.check()?;
     let mut warnings = Warnings::default();
     let in_fleet = |error: &dyn std::fmt::Display| format!("{}: {error}", args.fleet.display());
     let rows = FleetRows::read(&args.fleet, &mut warnings).map_err(|error| in_fleet(&error))?;
     let fleet =
         SimFleet::new(&rows, EngineModel::default(), args.seed, &mut warnings).map_err(|error| in_fleet(&error))?;
+    let faults = args.faults.as_deref().map(|path| read_schedule(path, &fleet, &mut warnings)).transpose()?;
     load::say_warnings(&warnings);
     let loaded = read_trace(args)?;
     let world = World { fleet: &fleet, trace: &loaded.trace, engines: &loaded.engines };
-    let faults = args.faults.as_ref().map(|path| read_schedule(path, &fleet)).transpose()?.unwrap_or_default();
+    let options = RunOptions { faults: faults.unwrap_or_default(), ..RunOptions::default() };
+    check_world(&world)?;
+    args.load.iter().for_each(|&load| say_if_long(&world, load, &options));
     // A report that cannot be written is better known before the runs than after.
-    let mut report = args.report.as_deref().map(|path| load::open_output(Some(path))).transpose()?;
-    let options = RunOptions { faults, ..RunOptions::default() };
+    if let Some(path) = &args.report {
+        load::check_writable(path).map_err(|error| in_report(path, &error))?;
+    }
     let runs = Runs { args, policies: &policies, world, options: &options }.all()?;
-    if let Some(file) = &mut report {
+    if let Some(path) = &args.report {
         args.check_report_beside_record()?;
         let command = args.command();
         let setting = Setting {
@@ -162,7 +186,7 @@ pub(super) fn run(args: &SimulateArgs) -> Result<Completion, Failure> {
             slo: args.slo,
             options: &options,
         };
-        write_whole(&mut **file, &html(&setting, &runs)?).map_err(|error| format!("--report: {error}"))?;
+        fs::write(path, html(&setting, &runs)?).map_err(|error| in_report(path, &error))?;
     }
     let summaries = || runs.iter().map(|run| &run.summary);
     let mut out = io::stdout().lock();
@@ -174,10 +198,58 @@ pub(super) fn run(args: &SimulateArgs) -> Result<Completion, Failure> {
     Ok(Completion::from_findings(loaded.refused.total > 0))
 }
 
-fn write_whole(file: &mut dyn Write, text: &str) -> io::Result<()> {
-    file.write_all(text.as_bytes())?;
-    file.flush()
+fn in_report(path: &Path, error: &io::Error) -> String {
+    format!("--report: {}: cannot be written: {error}", path.display())
 }
+
+/// A trace that asks for nothing, or for nothing that the fleet has, is a slip: a table of it would look like a result.
+fn check_world(world: &World<'_>) -> Result<(), Failure> {
+    if world.trace.requests.is_empty() {
+        return Err("the traces have no requests".into());
+    }
+    if world.fleet.pools.iter().all(|pool| pool.spec.slots == 0) {
+        terminal::say("warning: no pool of the fleet has a slot");
+    }
+    let unserved = unserved(world);
+    let nothing = unserved.len() == world.trace.models.len();
+    for (model, count) in unserved {
+        let (engine, name) = (printable(&world.engines[model]), printable(&world.trace.models[model]));
+        let what = format!("no pool of the fleet serves model `{name}` on engine `{engine}`");
+        if nothing {
+            return Err(format!("{what}; name what it serves (--engine, --model, --deployment)").into());
+        }
+        terminal::say(format_args!("warning: {what}; requests for it: {count}"));
+    }
+    Ok(())
+}
+
+/// Models that no pool serves, with the number of requests for each.
+fn unserved(world: &World<'_>) -> Vec<(usize, usize)> {
+    let is_served = |model: &usize| {
+        let (engine, name) = (&world.engines[*model], &world.trace.models[*model]);
+        world.fleet.pools.iter().any(|pool| pool.serves(engine, name))
+    };
+    let requests_of = |model: usize| world.trace.requests.iter().filter(|asked| asked.model as usize == model).count();
+    let models = (0..world.trace.models.len()).filter(|model| !is_served(model));
+    models.map(|model| (model, requests_of(model))).collect()
+}
+
+/// So many reports of pools take some ten seconds, whatever else a run has to do.
+const MANY_REPORTS: u64 = 10_000_000;
+
+/// A long time in which little happens costs what its reports cost: whoever waits should know.
+fn say_if_long(world: &World<'_>, load_permille: u32, options: &RunOptions) {
+    let span_us = last_arrival_us(world.trace, load_permille);
+    let reports = span_us / options.report_every_us * world.fleet.pools.len() as u64;
+    if reports >= MANY_REPORTS {
+        let (days, load) = (span_us / DAY_US, factor(load_permille));
+        let reports = HumanCount(reports);
+        let what = format!("the arrivals span {days} days at load {load}: {reports} reports of pools");
+        terminal::say(format_args!("warning: {what} in each run; a part of the trace, or a greater load, takes less"));
+    }
+}
+
+const DAY_US: u64 = 86_400_000_000;
 
 fn read_trace(args: &SimulateArgs) -> Result<LoadedTrace, Failure> {
     let deployment = args.deployment.as_deref().map(Deployment::load).transpose()?;
@@ -196,15 +268,15 @@ fn read_trace(args: &SimulateArgs) -> Result<LoadedTrace, Failure> {
         terminal::say(format_args!("{name}: {kind}, {} requests, {} left out", file.requests, file.left_out));
     }
     if loaded.refused.total > 0 {
-        terminal::say(format_args!("refused: {} rows", loaded.refused.total));
+        terminal::say(loaded.refused.to_string().trim_end());
     }
     Ok(loaded)
 }
 
-fn read_schedule(path: &Path, fleet: &SimFleet<'_>) -> Result<Vec<ScheduledFault>, Failure> {
+fn read_schedule(path: &Path, fleet: &SimFleet<'_>, warnings: &mut Warnings) -> Result<Vec<ScheduledFault>, Failure> {
     let in_file = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
     let file = File::open(path).map_err(|error| in_file(&error))?;
-    Ok(read_faults(BufReader::new(file), fleet).map_err(|error| in_file(&error))?)
+    Ok(read_faults(BufReader::new(file), fleet, warnings).map_err(|error| in_file(&error))?)
 }
 
 /// All runs of one command.
@@ -227,7 +299,10 @@ impl Runs<'_> {
             for &policy in &args.compare {
                 progress.set_message(format!("{policy} at {}", factor(load_permille)));
                 let before = runs.len() as u64 * requests;
-                let mut tell = |ended| progress.set_position(before + ended);
+                let mut tell = |ended, now_us| {
+                    progress.set_position(before + ended);
+                    progress.set_message(format!("{policy} at {}, day {}", factor(load_permille), now_us / DAY_US));
+                };
                 let (run, rate) = self.one(policy, load_permille, &mut tell)?;
                 let (load, decisions) = (factor(load_permille), run.decisions);
                 let line = format!("{policy} at {load}: {decisions} decisions, {rate} a second");
@@ -245,7 +320,7 @@ impl Runs<'_> {
         &self,
         policy: PolicyName,
         load_permille: u32,
-        progress: &mut dyn FnMut(u64),
+        progress: &mut dyn FnMut(u64, u64),
     ) -> Result<(Run, u64), Failure> {
         let Self { args, world, .. } = self;
         if let Some(mut baseline) = policy.baseline(*world, args.seed) {
@@ -253,9 +328,10 @@ impl Runs<'_> {
         }
         let ours = OursOptions { policies: self.policies.clone(), sizes: self.sizes() };
         let mut memory = OursMemory::new(&ours)?;
-        let mut at_work = Ours::new(*world, &ours, &mut memory, args.record.as_deref())?;
+        let record = args.record.as_deref();
+        let mut at_work = Ours::new(*world, &ours, &mut memory, record).map_err(|error| in_record(record, &error))?;
         let timed = self.timed(policy, load_permille, &mut at_work, progress)?;
-        at_work.finish_recording().map_err(|error| format!("--record: {error}"))?;
+        at_work.finish_recording().map_err(|error| in_record(record, &error))?;
         Ok(timed)
     }
 
@@ -264,7 +340,7 @@ impl Runs<'_> {
         policy: PolicyName,
         load_permille: u32,
         at_work: &mut dyn Policy,
-        progress: &mut dyn FnMut(u64),
+        progress: &mut dyn FnMut(u64, u64),
     ) -> Result<(Run, u64), Failure> {
         let sample_every_us = sample_every_us(self.world.trace, load_permille);
         let options = RunOptions { load_permille, sample_every_us, ..self.options.clone() };
@@ -289,11 +365,22 @@ impl Runs<'_> {
     }
 }
 
-/// Some hundred samples until the last arrival, and at least one in ten seconds.
+/// What is wrong with the recording, if there is one.
+fn in_record(path: Option<&Path>, error: &dyn std::fmt::Display) -> String {
+    path.map_or_else(|| error.to_string(), |path| format!("--record: {}: {error}", path.display()))
+}
+
+/// Some hundred samples until the last arrival: at least one in ten seconds, as long as that is not above ten thousand.
 fn sample_every_us(trace: &Trace, load_permille: u32) -> u64 {
+    let last_us = last_arrival_us(trace, load_permille);
+    (last_us / 250).clamp(10_000, 10_000_000.max(last_us / 10_000))
+}
+
+/// Of those that arrive at times of their own.
+fn last_arrival_us(trace: &Trace, load_permille: u32) -> u64 {
     let at_us = |arrival| if let Arrival::At { at_us } = arrival { at_us } else { 0 };
     let last_us = trace.requests.iter().map(|asked| at_us(asked.arrival)).max().unwrap_or(0);
-    (last_us.saturating_mul(1000) / u64::from(load_permille.max(1)) / 250).clamp(10_000, 10_000_000)
+    last_us.saturating_mul(1000) / u64::from(load_permille.max(1))
 }
 
 /// What became of those that did not finish.

@@ -8,6 +8,7 @@
 //! jobs.jsonl ── LineReader ─── line ────── JobText ─── with_spec ─────▶ JobSpec::validate
 //! policy.toml ─ read_policies ─────────────────────────────────────────▶ Policy, SchedulerPolicy, prices
 //! events.jsonl  LineReader ─── line ────── EventText ── with_input ────▶ scheduler Input, with its time
+//! faults.jsonl  LineReader ─── line ────── read_fault_line ────────────▶ FaultRow of a simulation's schedule
 //! dims.csv ──── read_model_dims ───────────────────────────────────────▶ model id -> ModelDims
 //!                                             └─ Warnings: unknown fields, slipped units, other VRAM
 //! ```
@@ -34,6 +35,7 @@
 //! - No input makes this module panic.
 
 mod event_row;
+mod fault_row;
 mod fields;
 mod fleet_error;
 mod fleet_file;
@@ -50,6 +52,7 @@ mod slips;
 mod warnings;
 
 pub use event_row::{EventText, RefusedEvent, read_event_line};
+pub use fault_row::{DELAY_MS_MAX, Fault, FaultRow, SLOW_PERMILLE_MAX, read_fault_line};
 pub use fleet_error::FleetFileError;
 pub use fleet_file::{FleetReader, FleetRow, MAX_ROW_BYTES};
 pub use job_row::{JobText, RefusedJob, read_job, read_job_line};

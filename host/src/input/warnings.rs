@@ -9,7 +9,7 @@
 //! A warning never changes a decision: unknown fields are ignored (UNIT-10), slipped units are used as written
 //! (POOL-4), the VRAM of devices replaces the pool's (POOL-2).
 //!
-//! Invariants: a row counts once per warning; the order is fixed (fleet file, pools, jobs, events; then by kind and field);
+//! Invariants: a row counts once per warning; the order is fixed (fleet file, pools, jobs, events, faults; then by kind and field);
 //! memory is bounded, because only [`UNKNOWN_MAX`] unknown fields per source keep their name.
 
 use std::collections::BTreeMap;
@@ -29,6 +29,8 @@ pub enum Source {
     Job,
     /// A line of events, outside the pool or job in it.
     Event,
+    /// A line of a schedule of faults.
+    Fault,
 }
 
 /// What looks wrong.
@@ -138,6 +140,7 @@ impl fmt::Display for Source {
             Self::Pool => "pool",
             Self::Job => "job",
             Self::Event => "event",
+            Self::Fault => "fault",
         })
     }
 }

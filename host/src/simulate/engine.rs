@@ -18,6 +18,7 @@ use std::cmp::{Ordering, Reverse};
 use std::collections::{BinaryHeap, VecDeque};
 
 use super::prefix_cache::{Prefix, PrefixCache};
+use crate::input::SLOW_PERMILLE_MAX;
 
 /// Steps are counted in so many parts.
 const STEP_PARTS_LOG2: u32 = 10;
@@ -193,10 +194,11 @@ impl Engine {
         self.cache.held_tokens(blocks, work.prefix).min(work.prompt_tokens.saturating_sub(1))
     }
 
-    /// Everything takes so much longer from now on, in 1/1000; what is being prefilled ends as it would have.
+    /// Everything takes so much longer from now on, in 1/1000: 1 to [`SLOW_PERMILLE_MAX`]; what is being prefilled ends as
+    /// it would have.
     pub fn slow_down(&mut self, now_us: u64, permille: u64) {
         self.pass_time(now_us);
-        self.slowness_permille = permille.max(1);
+        self.slowness_permille = permille.clamp(1, SLOW_PERMILLE_MAX);
     }
 
     /// Takes a request; [`Engine::advance`] starts it.

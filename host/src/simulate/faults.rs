@@ -1,4 +1,4 @@
-//! What goes wrong, and when: a schedule, JSON lines in a file.
+//! What goes wrong, and when: a schedule, JSON lines in a file, of which each names a pool of the fleet.
 //!
 //! ```json
 //! {"at_ms": 60000, "pool": "gpu-7", "fault": "vanish"}
@@ -8,38 +8,11 @@
 
 use std::io::BufRead;
 
-use serde::Deserialize;
-
 use super::fleet::SimFleet;
+use crate::input::{LineReader, RowError, Warnings, read_fault_line};
+use crate::report::printable;
 
-/// One thing that goes wrong, or right again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "fault")]
-#[non_exhaustive]
-pub enum Fault {
-    /// The pool is gone, with all that it had; its router is told.
-    Vanish,
-    /// It is there again, empty.
-    Return,
-    /// It takes no new work.
-    Drain,
-    /// It takes new work again.
-    Undrain,
-    /// Everything takes so much longer there, in 1/1000; 1000 is as before.
-    Slow {
-        /// How much longer.
-        permille: u64,
-    },
-    /// It says nothing of itself any more.
-    Silence,
-    /// It does again.
-    Speak,
-    /// What it says arrives so much later.
-    Delay {
-        /// How much later.
-        delay_ms: u64,
-    },
-}
+pub use crate::input::Fault;
 
 /// A fault of a pool at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,43 +33,46 @@ pub enum FaultsError {
     #[error(transparent)]
     Io(#[from] std::io::Error),
     /// A line is none.
-    #[error("line {line}: {why}")]
+    #[error("line {line}: {error}")]
     Line {
         /// Its number, from 1.
-        line: usize,
+        line: u64,
         /// What is wrong.
-        why: String,
+        error: RowError,
     },
-}
-
-#[derive(Debug, Deserialize)]
-struct FaultRow {
-    at_ms: u64,
-    pool: String,
-    #[serde(default)]
-    replica_id: String,
-    #[serde(flatten)]
-    fault: Fault,
+    /// A line names no pool of the fleet.
+    #[error("line {line}: pool: no pool of the fleet is `{}` with replica `{}`", printable(id), printable(replica_id))]
+    UnknownPool {
+        /// Its number, from 1.
+        line: u64,
+        /// The id that it names.
+        id: String,
+        /// And the replica's.
+        replica_id: String,
+    },
 }
 
 /// Reads a schedule. Blank lines are skipped.
 ///
 /// # Errors
 /// The first line that is no fault of a pool of the fleet.
-pub fn read_faults(source: impl BufRead, fleet: &SimFleet<'_>) -> Result<Vec<ScheduledFault>, FaultsError> {
+pub fn read_faults(
+    source: impl BufRead,
+    fleet: &SimFleet<'_>,
+    warnings: &mut Warnings,
+) -> Result<Vec<ScheduledFault>, FaultsError> {
     let mut faults = Vec::new();
-    for (line, text) in (1..).zip(source.lines()) {
-        let text = text?;
-        if text.trim().is_empty() {
-            continue;
-        }
-        let row: FaultRow =
-            serde_json::from_str(&text).map_err(|error| FaultsError::Line { line, why: error.to_string() })?;
-        let unknown = || FaultsError::Line { line, why: format!("no pool is named {:?}", row.pool) };
-        let rank = fleet.rank_of(&row.pool, &row.replica_id).ok_or_else(unknown)?;
+    let mut lines = LineReader::new(source);
+    while let Some(line) = lines.next_line()? {
+        let number = line.number();
+        let row = read_fault_line(&line, warnings).map_err(|error| FaultsError::Line { line: number, error })?;
+        let rank = fleet.rank_of(&row.pool, &row.replica_id);
         // A fleet has at most 2^30 pools.
-        let pool = u32::try_from(rank).map_err(|_| unknown())?;
-        faults.push(ScheduledFault { at_us: row.at_ms.saturating_mul(1000), pool, fault: row.fault });
+        let Some(pool) = rank.and_then(|rank| u32::try_from(rank).ok()) else {
+            let (id, replica_id) = (row.pool.into_owned(), row.replica_id.into_owned());
+            return Err(FaultsError::UnknownPool { line: number, id, replica_id });
+        };
+        faults.push(ScheduledFault { at_us: row.at_us, pool, fault: row.fault });
     }
     faults.sort_by_key(|fault| fault.at_us);
     Ok(faults)

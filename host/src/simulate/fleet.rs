@@ -13,6 +13,7 @@ use orchestrator_core::{FieldError, PoolSnapshot};
 use super::engine::EngineSpec;
 use crate::input::{FleetFileError, FleetReader, PoolText, Warnings};
 use crate::random::Random;
+use crate::report::printable;
 
 /// A pool that publishes no rate decodes 30 tokens a second.
 const UNPUBLISHED_STEP_Q10: u64 = 1_024_000_000 / 30;
@@ -62,6 +63,16 @@ pub enum FleetError {
     /// There is none.
     #[error("the fleet has no pools")]
     NoPools,
+    /// Two rows are of one pool. POOL-1.
+    #[error("line {line}: id: another row is `{}` with replica `{}` too", printable(id), printable(replica_id))]
+    NamedTwice {
+        /// The line of one of them.
+        line: u64,
+        /// Its id.
+        id: String,
+        /// And its replica's.
+        replica_id: String,
+    },
 }
 
 /// The rows of a fleet file, as text.
@@ -117,7 +128,14 @@ impl SimPool<'_> {
     /// Id and replica.
     #[must_use]
     pub fn identity(&self) -> (&str, &str) {
-        (self.text.id(), self.text.replica_id())
+        identity(&self.text)
+    }
+
+    /// The most tokens of a prompt and its answer that it takes; without a limit of its own, any number.
+    #[must_use]
+    pub fn context_tokens_max(&self) -> u64 {
+        let published = self.with_snapshot(|pool| pool.supports.ctx_max);
+        published.map_or(u64::MAX, |tokens| u64::try_from(tokens).unwrap_or(0))
     }
 
     /// Whether its engine serves a model.
@@ -145,7 +163,7 @@ impl<'t> SimFleet<'t> {
     /// The engines behind the rows.
     ///
     /// # Errors
-    /// A row that breaks a rule, or no row at all.
+    /// A row that breaks a rule, two rows of one pool, or no row at all.
     pub fn new(
         rows: &'t FleetRows,
         model: EngineModel,
@@ -157,7 +175,11 @@ impl<'t> SimFleet<'t> {
             let refused = |why: String| FleetError::Row { line: *line, why };
             texts.push((*line, PoolText::read(text, warnings).map_err(|error| refused(error.error.to_string()))?));
         }
-        texts.sort_by(|(_, one), (_, other)| (one.id(), one.replica_id()).cmp(&(other.id(), other.replica_id())));
+        texts.sort_by(|(_, one), (_, other)| identity(one).cmp(&identity(other)));
+        if let Some(pair) = texts.windows(2).find(|pair| identity(&pair[0].1) == identity(&pair[1].1)) {
+            let (line, (id, replica_id)) = (pair[1].0, identity(&pair[1].1));
+            return Err(FleetError::NamedTwice { line, id: id.to_owned(), replica_id: replica_id.to_owned() });
+        }
         let mut fleet = Self { pools: Vec::with_capacity(texts.len()), class_names: Vec::new(), model };
         for (number, (line, text)) in texts.into_iter().enumerate() {
             let refused = |error: FieldError| FleetError::Row { line, why: error.to_string() };
@@ -201,6 +223,10 @@ impl<'t> SimFleet<'t> {
     pub fn rank_of(&self, id: &str, replica_id: &str) -> Option<usize> {
         self.pools.binary_search_by(|pool| pool.identity().cmp(&(id, replica_id))).ok()
     }
+}
+
+fn identity<'p>(pool: &'p PoolText<'_>) -> (&'p str, &'p str) {
+    (pool.id(), pool.replica_id())
 }
 
 fn class_name(pool: &PoolSnapshot<'_>) -> String {

@@ -26,6 +26,9 @@ const STUCK_AFTER_US: u64 = 3_600_000_000;
 /// An engine says so often that its requests go on, as a stream of tokens does.
 const PROGRESS_EVERY_US: u64 = 20_000_000;
 
+/// Whoever waits for a run hears of it so often: some times a second.
+const PROGRESS_EVERY_EVENTS: u64 = 1 << 16;
+
 /// How a run is made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunOptions {
@@ -63,7 +66,7 @@ pub struct Contradiction {
     pub what: &'static str,
 }
 
-/// Runs `policy`; `progress` is told now and then how many requests have ended.
+/// Runs `policy`; `progress` is told now and then how many requests have ended, and what time it is.
 ///
 /// # Errors
 /// The policy said what cannot be: a defect of the policy.
@@ -72,11 +75,11 @@ pub fn run(
     name: &str,
     policy: &mut dyn Policy,
     options: &RunOptions,
-    progress: &mut dyn FnMut(u64),
+    progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Run, Contradiction> {
     let mut simulation = Simulation::new(world, options);
     simulation.begin();
-    let mut told_at = 0;
+    let mut events = 0_u64;
     while simulation.open > 0 {
         let Some((now_us, due)) = simulation.events.pop() else { break };
         simulation.now_us = now_us;
@@ -88,10 +91,9 @@ pub fn run(
             }
         }
         simulation.tell_all(policy)?;
-        let ended = world.trace.requests.len() as u64 - simulation.open;
-        if ended >= told_at + 1024 {
-            progress(ended);
-            told_at = ended;
+        events += 1;
+        if events.is_multiple_of(PROGRESS_EVERY_EVENTS) {
+            progress(world.trace.requests.len() as u64 - simulation.open, now_us);
         }
         if simulation.is_stuck() {
             break;
@@ -228,7 +230,7 @@ impl<'s, 'w> Simulation<'s, 'w> {
             Event::Observe(pool) => {
                 let own = &self.pools[pool as usize];
                 if own.is_there && !own.is_silent {
-                    let (at_us, report) = (self.now_us + own.delay_us, self.observe(pool));
+                    let (at_us, report) = (self.now_us.saturating_add(own.delay_us), self.observe(pool));
                     self.events.push(at_us, Event::Report { pool, report });
                 }
                 let every_us = self.options.report_every_us.max(1);

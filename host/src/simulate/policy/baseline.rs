@@ -2,6 +2,8 @@
 //!
 //! Invariant: what a pool is thought to have is its last report and what was sent since that report was true.
 
+use orchestrator_core::Rejection;
+
 use super::overlap::Overlap;
 use super::{Order, Policy, Report, Told, World};
 use crate::random::Random;
@@ -97,13 +99,17 @@ pub(super) struct Baseline<'w, R> {
     rule: R,
     /// Slots that each pool says it has.
     slots: Vec<u32>,
+    /// And the longest context that it takes.
+    context_tokens_max: Vec<u64>,
     loads: Vec<Load>,
     overlap: Overlap,
     /// Pools that serve each model.
     eligible: Vec<Vec<u32>>,
     /// Those of them that are there and take work, as long as none of `loads` says otherwise.
-    candidates: Vec<Vec<u32>>,
+    candidates: Vec<Candidates>,
     are_candidates_old: bool,
+    /// Those that take a request whose context is too long for others.
+    fitting: Vec<u32>,
     ties: Vec<u32>,
     /// What was sent and has not ended, by request.
     sent: Vec<Option<Sent>>,
@@ -111,6 +117,26 @@ pub(super) struct Baseline<'w, R> {
     there: Vec<Vec<(u64, u32)>>,
     random: Random,
     decisions: u64,
+}
+
+/// Pools that can take requests for a model.
+#[derive(Debug)]
+struct Candidates {
+    pools: Vec<u32>,
+    /// The longest context that all of them take.
+    context_tokens_max: u64,
+}
+
+impl Candidates {
+    /// Those of them that take a context of this length, by the limits of all pools; `fitting` is room for them.
+    fn taking<'c>(&'c self, context_tokens: u64, limits: &[u64], fitting: &'c mut Vec<u32>) -> &'c [u32] {
+        if context_tokens <= self.context_tokens_max {
+            return &self.pools;
+        }
+        fitting.clear();
+        fitting.extend(self.pools.iter().copied().filter(|&pool| context_tokens <= limits[pool as usize]));
+        fitting
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -132,11 +158,13 @@ impl<'w, R> Baseline<'w, R> {
             world,
             rule,
             slots: pools.iter().map(published_slots).collect(),
+            context_tokens_max: pools.iter().map(SimPool::context_tokens_max).collect(),
             loads: vec![Load::default(); pools.len()],
             overlap: Overlap::new(pools.len(), world.trace.block_tokens),
             eligible: models.map(serving).collect(),
             candidates: Vec::new(),
             are_candidates_old: true,
+            fitting: Vec::new(),
             ties: Vec::new(),
             sent: vec![None; world.trace.requests.len()],
             there: vec![Vec::new(); pools.len()],
@@ -197,12 +225,12 @@ impl<R: Rule> Baseline<'_, R> {
         if std::mem::take(&mut self.are_candidates_old) {
             self.find_candidates();
         }
-        let Self { world, rule, loads, overlap, eligible, candidates, ties, random, .. } = self;
-        let model = world.trace.requests[request as usize].model as usize;
-        let candidates = &candidates[model];
+        let model = self.world.trace.requests[request as usize].model as usize;
+        let context_tokens = self.world.predicted_context_tokens(request);
+        let Self { world, rule, loads, overlap, candidates, context_tokens_max, fitting, ties, random, .. } = self;
+        let candidates = candidates[model].taking(context_tokens, context_tokens_max, fitting);
         if candidates.is_empty() {
-            let reason = if eligible[model].is_empty() { "no_pool_serves_it" } else { "no_pool_is_there" };
-            return Order::Refuse { request, reason };
+            return Order::Refuse { request, reason: self.why_none(model, context_tokens) };
         }
         if R::KNOWS_PREFIXES {
             overlap.look_at(world.trace, request);
@@ -217,14 +245,30 @@ impl<R: Rule> Baseline<'_, R> {
             let load = &self.loads[*pool as usize];
             load.known && !load.draining
         };
-        let candidates = |pools: &Vec<u32>| pools.iter().copied().filter(takes_work).collect();
+        let candidates = |pools: &Vec<u32>| {
+            let pools: Vec<u32> = pools.iter().copied().filter(takes_work).collect();
+            let limits = pools.iter().map(|&pool| self.context_tokens_max[pool as usize]);
+            Candidates { context_tokens_max: limits.min().unwrap_or(u64::MAX), pools }
+        };
         self.candidates = self.eligible.iter().map(candidates).collect();
+    }
+
+    /// Why no pool can take a request, in this engine's words where it has some.
+    fn why_none(&self, model: usize, context_tokens: u64) -> &'static str {
+        let eligible = &self.eligible[model];
+        if eligible.is_empty() {
+            Rejection::ModelNotServed.detail()
+        } else if eligible.iter().all(|&pool| self.context_tokens_max[pool as usize] < context_tokens) {
+            Rejection::Context.detail()
+        } else {
+            "no_pool_is_there"
+        }
     }
 
     fn send(&mut self, now_us: u64, request: u32, pool: u32) {
         let prompt_tokens = self.world.trace.requests[request as usize].prompt_tokens;
         let prefill_tokens = prompt_tokens.saturating_sub(self.overlap.tokens(pool));
-        let tokens = u64::from(prompt_tokens) + u64::from(self.world.predicted_tokens(request));
+        let tokens = self.world.predicted_context_tokens(request);
         let load = &mut self.loads[pool as usize];
         load.in_flight += 1;
         load.sent_since += 1;

@@ -3,7 +3,8 @@
 //! A policy is told what a router would be told: reports of pools as old as they are, arrivals with predicted lengths, and
 //! what became of the requests that it sent. It never sees an engine's parameters, nor how long an output will be.
 //!
-//! The baselines are written anew from published descriptions. They send a request on at once and let it wait in the
+//! All of them know which models a pool serves and how long a context it takes, by what it publishes: none sends a request
+//! where it would be refused. The baselines are written anew from published descriptions. They send a request on at once and let it wait in the
 //! engine, as those systems do without their flow control; none has a queue of its own.
 //!
 //! | policy | takes the pool with |
@@ -53,6 +54,12 @@ impl World<'_> {
     /// Output tokens as predicted, or a default.
     fn predicted_tokens(&self, request: u32) -> u32 {
         self.trace.requests[request as usize].predicted_output_tokens.unwrap_or(256)
+    }
+
+    /// Tokens of the prompt and the predicted output: the context that a pool must take.
+    fn predicted_context_tokens(&self, request: u32) -> u64 {
+        let prompt_tokens = self.trace.requests[request as usize].prompt_tokens;
+        u64::from(prompt_tokens) + u64::from(self.predicted_tokens(request))
     }
 }
 

@@ -5,8 +5,8 @@
 
 use std::path::Path;
 
-use orchestrator_core::scheduler::{AbortCause, Action, Answer, ExpiryCause, Input, RefusalCode, Scheduler};
-use orchestrator_core::{JobSpec, PoolSnapshot};
+use orchestrator_core::scheduler::{AbortCause, Action, Answer, ExpiryCause, Input, Refusal, RefusalCode, Scheduler};
+use orchestrator_core::{JobSpec, PoolSnapshot, Rejection};
 
 use super::{Order, Policy, Report, Told, World};
 use crate::daemon::{Driver, HostStorage, OUTCOME_BYTES, RecordingFile, Said, Sizes, StorageError, next_timer_us};
@@ -139,8 +139,8 @@ impl<'m, 'w> Ours<'m, 'w> {
     fn arrived(&mut self, now_us: u64, request: u32, orders: &mut Vec<Order>) {
         self.decisions += 1;
         let asked = &self.world.trace.requests[request as usize];
-        let tokens = u64::from(asked.prompt_tokens) + u64::from(self.world.predicted_tokens(request));
-        let kv_bytes = tokens.saturating_mul(self.world.fleet.model.kv_bytes_per_token);
+        let context_tokens = self.world.predicted_context_tokens(request);
+        let kv_bytes = context_tokens.saturating_mul(self.world.fleet.model.kv_bytes_per_token);
         let (mut job, mut session) = (std::mem::take(&mut self.job), std::mem::take(&mut self.session));
         write_name(&mut job, 'r', request);
         if let Some(number) = asked.session {
@@ -161,7 +161,7 @@ impl<'m, 'w> Ours<'m, 'w> {
         match self.drive(now_us, &Input::Submit(&spec), orders) {
             Answer::Accepted(_) => {}
             // An action of the same input that drops it would follow an acceptance only.
-            Answer::Refused(refusal) => orders.insert(start, Order::Refuse { request, reason: refusal.code.name() }),
+            Answer::Refused(refusal) => orders.insert(start, Order::Refuse { request, reason: reason(&refusal) }),
             _ => orders.insert(start, Order::Refuse { request, reason: "not_taken" }),
         }
         (self.job, self.session) = (job, session);
@@ -220,6 +220,11 @@ fn write_name(name: &mut String, letter: char, number: u32) {
     name.clear();
     // Writing to a string does not fail.
     let _ = write!(name, "{letter}{number}");
+}
+
+/// The rule that no pool could keep says more than the code that a caller gets.
+fn reason(refusal: &Refusal) -> &'static str {
+    refusal.rejection.map_or(refusal.code.name(), Rejection::detail)
 }
 
 /// The request behind a job's id.

@@ -55,29 +55,45 @@ impl fmt::Display for Slo {
 
 /// A text that states no promise.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{part}` is no part of an SLO; write ttft_ms=2000,tpot_ms=100, each a whole number")]
-pub struct SloError {
-    /// The part that cannot be read.
-    pub part: String,
+#[non_exhaustive]
+pub enum SloError {
+    /// A part that cannot be read.
+    #[error("`{part}` is no part of an SLO; write ttft_ms=2000,tpot_ms=100, each a whole number")]
+    Unknown {
+        /// The part.
+        part: String,
+    },
+    /// A part that says what another has said.
+    #[error("`{part}` stands behind another {key}")]
+    Repeated {
+        /// The part.
+        part: String,
+        /// Its key.
+        key: &'static str,
+    },
 }
 
 impl FromStr for Slo {
     type Err = SloError;
 
     fn from_str(text: &str) -> Result<Self, SloError> {
-        let mut slo = Self::default();
+        let (mut ttft_us, mut tpot_us) = (None, None);
         for part in text.split(',') {
-            let error = || SloError { part: part.to_owned() };
-            let (key, value) = part.split_once('=').ok_or_else(error)?;
-            let millis: u64 = value.trim().parse().map_err(|_| error())?;
-            let micros = millis.checked_mul(1000).filter(|micros| *micros <= TIME_MAX_US).ok_or_else(error)?;
-            match key.trim() {
-                "ttft_ms" => slo.ttft_us = micros,
-                "tpot_ms" => slo.tpot_us = micros,
-                _ => return Err(error()),
+            let unknown = || SloError::Unknown { part: part.to_owned() };
+            let (key, value) = part.split_once('=').ok_or_else(unknown)?;
+            let millis: u64 = value.trim().parse().map_err(|_| unknown())?;
+            let micros = millis.checked_mul(1000).filter(|micros| *micros <= TIME_MAX_US).ok_or_else(unknown)?;
+            let (key, own) = match key.trim() {
+                "ttft_ms" => ("ttft_ms", &mut ttft_us),
+                "tpot_ms" => ("tpot_ms", &mut tpot_us),
+                _ => return Err(unknown()),
+            };
+            if own.replace(micros).is_some() {
+                return Err(SloError::Repeated { part: part.to_owned(), key });
             }
         }
-        Ok(slo)
+        let otherwise = Self::default();
+        Ok(Self { ttft_us: ttft_us.unwrap_or(otherwise.ttft_us), tpot_us: tpot_us.unwrap_or(otherwise.tpot_us) })
     }
 }
 
@@ -93,8 +109,10 @@ mod tests {
         for (text, part) in
             [("", ""), ("ttft_ms", "ttft_ms"), ("ttft_ms=1,e2e=3", "e2e=3"), ("ttft_ms=-1", "ttft_ms=-1")]
         {
-            assert_eq!(text.parse::<Slo>(), Err(SloError { part: part.to_owned() }));
+            assert_eq!(text.parse::<Slo>(), Err(SloError::Unknown { part: part.to_owned() }));
         }
+        let repeated = SloError::Repeated { part: " tpot_ms=1".to_owned(), key: "tpot_ms" };
+        assert_eq!("tpot_ms=1,ttft_ms=1, tpot_ms=1".parse::<Slo>(), Err(repeated));
         assert!("ttft_ms=18446744073709551615".parse::<Slo>().is_err());
         assert_eq!(Slo::default().to_string(), "first token within 2000 ms, then 100 ms a token");
     }

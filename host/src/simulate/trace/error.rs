@@ -26,7 +26,7 @@ pub enum TraceError {
     /// Requests without an engine or a model.
     #[error(
         "no `{key}` for the requests of {}: the trace does not say it, and nothing is guessed; pass a deployment whose \
-         section [jobs] has `{key} = \"…\"`, or a fleet with one only", path.display()
+         section [jobs] has `{key} = \"…\"`, or --{key}", path.display()
     )]
     Undeclared {
         /// The file.
