@@ -208,6 +208,38 @@ fn every_policy_sees_how_long_a_context_a_pool_takes() {
 }
 
 #[test]
+fn reports_are_as_often_and_as_late_as_asked() {
+    let desk = Desk::new();
+    let of = |more: &[&str]| simulate(&desk, &[&["--compare", "least-loaded", "--load", "50"][..], more].concat());
+    let otherwise = of(&[]).expect(0).out;
+    assert_eq!(of(&["--report-every-ms", "1000", "--report-delay-ms", "50"]).expect(0).out, otherwise);
+    for (option, other, wrong) in [("--report-every-ms", "9000", "0"), ("--report-delay-ms", "9000", "86400001")] {
+        let ran = of(&[option, other, "--report", "report.html"]).expect(0);
+        assert_ne!(ran.out, otherwise, "{option}");
+        assert!(desk.read("report.html").contains(&format!(" {option} {other}</code>")), "{option}");
+        of(&[option, wrong]).expect(2).says(option);
+    }
+}
+
+#[test]
+fn models_are_loaded_where_they_are_not_resident() {
+    let desk = Desk::new();
+    let of = |resident: &str| {
+        let own = with(&pool("a"), "resident_models", resident).replacen('{', "{\"model_load_ms\":30000,", 1);
+        over(&desk, &[&own], "0,10,2\n100000,10,2\n", &["--compare", "ours,random"]).expect(0)
+    };
+    let (cold, warm) = (of("[]"), of("[\"m\"]"));
+    for (cold, warm) in runs(&cold).iter().zip(runs(&warm)) {
+        // The first token of the first waits for the model, the second's does not; the middle one of two is the lower.
+        let p99 = |cells: &[String]| cells[7].parse::<u64>().expect("a time in ms");
+        let load_ms = p99(cold) - p99(&warm);
+        // Off by up to a fifth, as all times of engines are.
+        assert!((24_000..=36_000).contains(&load_ms), "{cold:?} {warm:?}");
+        assert_eq!(cold[6], warm[6], "{cold:?} {warm:?}");
+    }
+}
+
+#[test]
 fn what_cannot_be_served_is_said() {
     let desk = Desk::new();
     let own = pool("a").to_string();

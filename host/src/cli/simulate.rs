@@ -12,7 +12,7 @@ use super::stopwatch::Stopwatch;
 use super::{Completion, Failure, load, terminal};
 use crate::daemon::Sizes;
 use crate::import::Deployment;
-use crate::input::{Policies, Warnings};
+use crate::input::{DELAY_MS_MAX, Policies, Warnings};
 use crate::report::printable;
 use crate::simulate::faults::{ScheduledFault, read_faults};
 use crate::simulate::fleet::{EngineModel, FleetRows, SimFleet};
@@ -72,6 +72,12 @@ pub(super) struct SimulateArgs {
     /// What users are promised
     #[arg(long, value_name = "LIMITS", default_value = "ttft_ms=2000,tpot_ms=100")]
     slo: Slo,
+    /// How often a pool reports [default: 1000]
+    #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..=DELAY_MS_MAX))]
+    report_every_ms: Option<u64>,
+    /// How late its reports are [default: 50]
+    #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(..=DELAY_MS_MAX))]
+    report_delay_ms: Option<u64>,
     /// What goes wrong: lines like {"at_ms": 60000, "pool": "gpu-7", "fault": "vanish"}
     #[arg(long, value_name = "JSONL")]
     faults: Option<PathBuf>,
@@ -116,6 +122,18 @@ impl SimulateArgs {
         Ok(())
     }
 
+    /// How all runs are made: load and interval of samples are each run's own.
+    fn options(&self, faults: Vec<ScheduledFault>) -> RunOptions {
+        let otherwise = RunOptions::default();
+        let micros = |ms: Option<u64>, otherwise_us| ms.map_or(otherwise_us, |ms| ms * 1000);
+        RunOptions {
+            report_every_us: micros(self.report_every_ms, otherwise.report_every_us),
+            report_delay_us: micros(self.report_delay_ms, otherwise.report_delay_us),
+            faults,
+            ..otherwise
+        }
+    }
+
     /// The command that gives the same results: all but where they go.
     fn command(&self) -> CommandLine {
         let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
@@ -133,6 +151,8 @@ impl SimulateArgs {
             .option("--load", loads.join(","))
             .option("--seed", self.seed)
             .option("--slo", format_args!("ttft_ms={},tpot_ms={}", self.slo.ttft_us / 1000, self.slo.tpot_us / 1000))
+            .options("--report-every-ms", self.report_every_ms)
+            .options("--report-delay-ms", self.report_delay_ms)
             .options("--faults", path(&self.faults))
     }
 }
@@ -166,7 +186,7 @@ pub(super) fn run(args: &SimulateArgs) -> Result<Completion, Failure> {
     load::say_warnings(&warnings);
     let loaded = read_trace(args)?;
     let world = World { fleet: &fleet, trace: &loaded.trace, engines: &loaded.engines };
-    let options = RunOptions { faults: faults.unwrap_or_default(), ..RunOptions::default() };
+    let options = args.options(faults.unwrap_or_default());
     check_world(&world)?;
     args.load.iter().for_each(|&load| say_if_long(&world, load, &options));
     // A report that cannot be written is better known before the runs than after.

@@ -9,6 +9,7 @@
 //! - **Decode** gives every request that decodes a token a step. A step takes longer the more of them there are, and longer
 //!   again beside a prefill. Steps are counted, not times: a request ends when the count is what it was at its first token
 //!   and its output tokens more, so that a change of speed changes no request's state.
+//! - A request for a **model** that is not loaded has it loaded first, before its prefill and in its place; what decodes goes on.
 //! - The **cache** keeps what requests leave, as long as there is room.
 //!
 //! Invariant: nothing happens between two events; whoever drives it calls [`Engine::advance`] at every
@@ -18,6 +19,7 @@ use std::cmp::{Ordering, Reverse};
 use std::collections::{BinaryHeap, VecDeque};
 
 use super::prefix_cache::{Prefix, PrefixCache};
+use super::residents::Residents;
 use crate::input::SLOW_PERMILLE_MAX;
 
 /// Steps are counted in so many parts.
@@ -40,6 +42,8 @@ pub struct EngineSpec {
     pub contention_permille: u64,
     /// How fast steps are beside a prefill, in 1/1000: 1 to 1000.
     pub beside_prefill_permille: u64,
+    /// Time until a model that is not loaded is; prefills wait for it.
+    pub model_load_us: u64,
 }
 
 /// A request, as an engine gets it.
@@ -47,6 +51,8 @@ pub struct EngineSpec {
 pub struct Work {
     /// Its index.
     pub request: u32,
+    /// The model that it asks for, by its number in the trace.
+    pub model: u32,
     /// Tokens of its prompt.
     pub prompt_tokens: u32,
     /// Tokens that it will produce.
@@ -98,6 +104,7 @@ pub struct Engine {
     decoding: BinaryHeap<Reverse<Decoding>>,
     kv_used: u64,
     cache: PrefixCache,
+    residents: Residents,
     /// How much longer everything takes, in 1/1000.
     slowness_permille: u64,
 }
@@ -144,7 +151,7 @@ struct Admitted {
 impl Engine {
     /// An idle engine.
     #[must_use]
-    pub fn new(spec: EngineSpec, block_tokens: u32) -> Self {
+    pub fn new(spec: EngineSpec, block_tokens: u32, residents: Residents) -> Self {
         Self {
             spec,
             now_us: 0,
@@ -155,6 +162,7 @@ impl Engine {
             decoding: BinaryHeap::new(),
             kv_used: 0,
             cache: PrefixCache::new(block_tokens),
+            residents,
             slowness_permille: 1000,
         }
     }
@@ -175,6 +183,12 @@ impl Engine {
     #[must_use]
     pub const fn kv_free_tokens(&self) -> u64 {
         self.spec.kv_tokens.saturating_sub(self.kv_used)
+    }
+
+    /// What it says of the models that it has loaded.
+    #[must_use]
+    pub fn resident_models(&self) -> Option<Vec<u32>> {
+        self.residents.published()
     }
 
     /// Requests that decode, by number, with the tokens that each had at the last event.
@@ -243,6 +257,7 @@ impl Engine {
         lost.sort_unstable();
         self.kv_used = 0;
         self.cache.clear();
+        self.residents.restart();
         lost
     }
 
@@ -295,6 +310,7 @@ impl Engine {
     fn end_prefill(&mut self, blocks: &[u32], happened: &mut Vec<Happened>) {
         while !self.prefilling.is_empty() && self.prefilled_us <= self.now_us {
             let Some(Admitted { work, .. }) = self.prefilling.pop_front() else { return };
+            self.residents.used(work.model);
             happened.push(Happened::FirstToken { request: work.request });
             if work.output_tokens <= 1 {
                 self.finish(&work, blocks, happened);
@@ -337,7 +353,8 @@ impl Engine {
     fn begin_prefill(&mut self) {
         if let Some(Admitted { work, cached_tokens }) = self.prefilling.front() {
             let tokens = u64::from(work.prompt_tokens.saturating_sub(*cached_tokens));
-            let time_us = self.spec.first_token_us + ((tokens * self.spec.prefill_q10) >> 10);
+            let load_us = if self.residents.have(work.model) { 0 } else { self.spec.model_load_us };
+            let time_us = load_us + self.spec.first_token_us + ((tokens * self.spec.prefill_q10) >> 10);
             self.prefilled_us = self.now_us.saturating_add(time_us * self.slowness_permille / 1000);
         }
     }
@@ -355,10 +372,11 @@ mod tests {
         step_q10: 100 << 10,
         contention_permille: 0,
         beside_prefill_permille: 1000,
+        model_load_us: 0,
     };
 
     fn work(request: u32, prompt_tokens: u32, output_tokens: u32) -> Work {
-        Work { request, prompt_tokens, output_tokens, prefix: Prefix::None }
+        Work { request, model: 0, prompt_tokens, output_tokens, prefix: Prefix::None }
     }
 
     /// Everything that happens, with its time.
@@ -375,7 +393,7 @@ mod tests {
 
     #[test]
     fn a_request_alone() {
-        let mut engine = Engine::new(SPEC, 16);
+        let mut engine = Engine::new(SPEC, 16, Residents::ALL);
         engine.enqueue(work(7, 50, 11));
         let expected = [
             (0, Happened::Started { request: 7, cached_tokens: 0 }),
@@ -387,8 +405,32 @@ mod tests {
     }
 
     #[test]
+    fn a_model_is_loaded_once_and_again_after_a_restart() {
+        let spec = EngineSpec { model_load_us: 20_000, ..SPEC };
+        let mut engine = Engine::new(spec, 16, Residents::starting_with(vec![0]));
+        let of_model = |request, model| Work { model, ..work(request, 50, 1) };
+        [of_model(0, 0), of_model(1, 1), of_model(2, 1), of_model(3, 0)]
+            .into_iter()
+            .for_each(|work| engine.enqueue(work));
+        let ends = |all: &[(u64, Happened)]| -> Vec<_> {
+            all.iter().filter(|(_, one)| matches!(one, Happened::Finished { .. })).map(|&(at_us, _)| at_us).collect()
+        };
+        // 1.5 ms each, and the one load.
+        assert_eq!(ends(&run(&mut engine, &[])), [1500, 23_000, 24_500, 26_000]);
+        assert_eq!(engine.resident_models(), Some(vec![1, 0]));
+        // A load that is broken off has loaded nothing.
+        engine.fail(30_000);
+        engine.enqueue(of_model(4, 1));
+        engine.advance(30_000, &[], &mut Vec::new());
+        assert!(engine.abort(45_000, 4));
+        assert_eq!(engine.resident_models(), Some(vec![0]));
+        engine.enqueue(of_model(5, 1));
+        assert_eq!(ends(&run(&mut engine, &[])), [66_500]);
+    }
+
+    #[test]
     fn streams_count_their_tokens() {
-        let mut engine = Engine::new(SPEC, 16);
+        let mut engine = Engine::new(SPEC, 16, Residents::ALL);
         engine.enqueue(work(7, 50, 11));
         let mut happened = Vec::new();
         for (now_us, expected) in [(0, vec![]), (1500, vec![(7, 1)]), (1950, vec![(7, 5)]), (2500, vec![])] {
@@ -399,7 +441,7 @@ mod tests {
 
     #[test]
     fn prefills_one_after_the_other_and_a_third_waits_for_a_slot() {
-        let mut engine = Engine::new(SPEC, 16);
+        let mut engine = Engine::new(SPEC, 16, Residents::ALL);
         for request in 0..3 {
             engine.enqueue(work(request, 50, 11));
         }
@@ -413,7 +455,7 @@ mod tests {
 
     #[test]
     fn a_full_cache_keeps_others_waiting() {
-        let mut engine = Engine::new(EngineSpec { kv_tokens: 61, ..SPEC }, 16);
+        let mut engine = Engine::new(EngineSpec { kv_tokens: 61, ..SPEC }, 16, Residents::ALL);
         engine.enqueue(work(0, 50, 11));
         engine.enqueue(work(1, 50, 11));
         let all = run(&mut engine, &[]);
@@ -432,12 +474,13 @@ mod tests {
             prefill_q10: 0,
             ..SPEC
         };
-        let mut engine = Engine::new(spec, 16);
+        let mut engine = Engine::new(spec, 16, Residents::ALL);
         engine.enqueue(work(0, 1, 11));
         engine.enqueue(work(1, 1, 11));
         // Two of two slots: a step takes twice as long.
         assert_eq!(run(&mut engine, &[]).last(), Some(&(2000, Happened::Finished { request: 1 })));
-        let mut engine = Engine::new(EngineSpec { first_token_us: 1000, contention_permille: 0, ..spec }, 16);
+        let mut engine =
+            Engine::new(EngineSpec { first_token_us: 1000, contention_permille: 0, ..spec }, 16, Residents::ALL);
         engine.enqueue(work(0, 1, 21));
         engine.enqueue(work(1, 1, 2));
         // From 1000 to 2000 the other's prefill: 5 steps; 15 more alone with it or without.
@@ -449,7 +492,7 @@ mod tests {
     fn what_is_aborted_or_lost_leaves_no_trace() {
         for stage in [0, 600, 1700, 3500] {
             for request in 0..3 {
-                let mut engine = Engine::new(SPEC, 16);
+                let mut engine = Engine::new(SPEC, 16, Residents::ALL);
                 for request in 0..3 {
                     engine.enqueue(work(request, 50, 51));
                 }
@@ -465,7 +508,7 @@ mod tests {
                 assert_eq!((finished, engine.running(), engine.kv_free_tokens()), (2, 0, 1000), "{stage} {request}");
             }
         }
-        let mut engine = Engine::new(SPEC, 16);
+        let mut engine = Engine::new(SPEC, 16, Residents::ALL);
         for request in [2, 0, 1] {
             engine.enqueue(work(request, 50, 51));
         }
@@ -477,7 +520,7 @@ mod tests {
 
     #[test]
     fn a_slow_engine() {
-        let mut engine = Engine::new(SPEC, 16);
+        let mut engine = Engine::new(SPEC, 16, Residents::ALL);
         engine.enqueue(work(0, 50, 11));
         engine.advance(0, &[], &mut Vec::new());
         // Half of its decoding at twice the time.

@@ -11,6 +11,7 @@ use orchestrator_core::rows::PoolRow;
 use orchestrator_core::{FieldError, PoolSnapshot};
 
 use super::engine::EngineSpec;
+use super::residents::Residents;
 use crate::input::{FleetFileError, FleetReader, PoolText, Warnings};
 use crate::random::Random;
 use crate::report::printable;
@@ -138,6 +139,19 @@ impl SimPool<'_> {
         published.map_or(u64::MAX, |tokens| u64::try_from(tokens).unwrap_or(0))
     }
 
+    /// What its engine has loaded when it starts, of these models.
+    #[must_use]
+    pub fn residents(&self, models: &[String]) -> Residents {
+        self.with_snapshot(|pool| match pool.resident_models {
+            None => Residents::ALL,
+            Some(names) => {
+                let has = |model: &&String| names.contains(&model.as_str());
+                let numbered = (0..).zip(models).filter(|(_, model)| has(model));
+                Residents::starting_with(numbered.map(|(number, _)| number).collect())
+            }
+        })
+    }
+
     /// Whether its engine serves a model.
     #[must_use]
     pub fn serves(&self, engine: &str, model: &str) -> bool {
@@ -252,5 +266,6 @@ fn spec(row: &PoolRow, model: &EngineModel, random: &mut Random) -> EngineSpec {
         step_q10: alone(off(step_q10)),
         contention_permille: model.contention_permille,
         beside_prefill_permille: model.beside_prefill_permille,
+        model_load_us: off(row.model_load_us),
     }
 }

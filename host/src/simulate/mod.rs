@@ -7,7 +7,7 @@
 //! |---|---|
 //! | [`request`] | a request of a trace, and what became of it |
 //! | [`fleet`], [`engine`] | what pools publish, and what their engines truly do |
-//! | [`prefix_cache`] | which beginnings of prompts a cache holds |
+//! | [`prefix_cache`], [`residents`] | which beginnings of prompts, and which models, an engine holds |
 //! | [`fit`] | the engine and the rates behind requests that were seen |
 //! | [`policy`] | who decides: this engine, or one of the baselines |
 //! | [`trace`], [`predictor`] | requests from files, and how long their answers were predicted to be |
@@ -25,6 +25,7 @@ pub mod predictor;
 pub mod prefix_cache;
 pub mod report;
 pub mod request;
+pub mod residents;
 pub mod results;
 pub mod run;
 pub mod trace;

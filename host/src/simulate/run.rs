@@ -170,7 +170,7 @@ impl<'s, 'w> Simulation<'s, 'w> {
     fn new(world: &'s World<'w>, options: &'s RunOptions) -> Self {
         let requests = &world.trace.requests;
         let pools = world.fleet.pools.iter().map(|pool| Pool {
-            engine: Engine::new(pool.spec, world.trace.block_tokens),
+            engine: Engine::new(pool.spec, world.trace.block_tokens, pool.residents(&world.trace.models)),
             is_there: true,
             is_draining: pool.with_snapshot(|published| published.draining),
             is_silent: false,
@@ -330,7 +330,7 @@ impl<'s, 'w> Simulation<'s, 'w> {
     fn work(&self, request: u32) -> Work {
         let asked = &self.world.trace.requests[request as usize];
         let (prompt_tokens, output_tokens) = (asked.prompt_tokens, asked.output_tokens);
-        Work { request, prompt_tokens, output_tokens, prefix: Prefix::of(asked) }
+        Work { request, model: asked.model, prompt_tokens, output_tokens, prefix: Prefix::of(asked) }
     }
 
     /// Lets an engine do what is due, and notes when it wants to go on.
@@ -404,6 +404,7 @@ impl<'s, 'w> Simulation<'s, 'w> {
             waiting: own.engine.waiting(),
             kv_free_tokens: own.engine.kv_free_tokens(),
             draining: own.is_draining,
+            resident_models: own.engine.resident_models(),
         }
     }
 

@@ -78,6 +78,7 @@ fn first_guess(rates: &PublishedRates, slots: u32, kv_tokens: u64) -> EngineSpec
         step_q10: rates.decode_q10.saturating_mul(2000) / (2000 + contention_permille),
         contention_permille,
         beside_prefill_permille,
+        model_load_us: 0,
     }
 }
 

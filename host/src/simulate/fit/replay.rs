@@ -3,6 +3,7 @@
 use super::Asked;
 use crate::simulate::engine::{Engine, EngineSpec, Happened, Work};
 use crate::simulate::prefix_cache::Prefix;
+use crate::simulate::residents::Residents;
 
 /// When something came of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,7 +27,7 @@ impl Times {
 /// request that never ends, as in an engine without slots.
 #[must_use]
 pub fn replay(spec: EngineSpec, asked: &[Asked], watched: usize) -> Vec<Option<Times>> {
-    let mut engine = Engine::new(spec, 1);
+    let mut engine = Engine::new(spec, 1, Residents::ALL);
     let mut arrivals: Vec<(u64, u32)> = asked.iter().map(|one| one.arrived_us).zip(0..).collect();
     arrivals.sort_unstable();
     let mut arrivals = arrivals.into_iter().peekable();
@@ -61,5 +62,5 @@ pub fn replay(spec: EngineSpec, asked: &[Asked], watched: usize) -> Vec<Option<T
 
 const fn work(request: u32, asked: &Asked) -> Work {
     let Asked { prompt_tokens, output_tokens, .. } = *asked;
-    Work { request, prompt_tokens, output_tokens, prefix: Prefix::None }
+    Work { request, model: 0, prompt_tokens, output_tokens, prefix: Prefix::None }
 }

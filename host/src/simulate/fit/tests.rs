@@ -12,6 +12,7 @@ const TRUTH: EngineSpec = EngineSpec {
     step_q10: 12_000 << 10,
     contention_permille: 900,
     beside_prefill_permille: 400,
+    model_load_us: 0,
 };
 const FITTED: usize = 100;
 

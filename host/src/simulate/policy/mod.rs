@@ -64,7 +64,7 @@ impl World<'_> {
 }
 
 /// What a pool says of itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Report {
     /// When it was so.
     pub observed_us: u64,
@@ -76,10 +76,12 @@ pub struct Report {
     pub kv_free_tokens: u64,
     /// Whether it takes no new work.
     pub draining: bool,
+    /// Models that it has loaded, by their numbers in the trace; none where it says nothing of them.
+    pub resident_models: Option<Vec<u32>>,
 }
 
 /// What a policy is told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Told {
     /// A pool's state arrived.
     Report {

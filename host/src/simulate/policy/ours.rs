@@ -123,12 +123,16 @@ impl<'m, 'w> Ours<'m, 'w> {
     fn report(&mut self, now_us: u64, pool: u32, report: &Report, orders: &mut Vec<Order>) {
         let kv_bytes = report.kv_free_tokens.saturating_mul(self.world.fleet.model.kv_bytes_per_token);
         let own = &self.world.fleet.pools[pool as usize];
+        let models = &self.world.trace.models;
+        let name = |&model: &u32| models[model as usize].as_str();
+        let resident: Option<Vec<&str>> = report.resident_models.as_ref().map(|list| list.iter().map(name).collect());
         own.with_snapshot(|published| {
             let snapshot = PoolSnapshot {
                 slots_free: report.slots_free.into(),
                 queue_depth: report.waiting.into(),
                 vram_free_bytes: i64::try_from(kv_bytes).unwrap_or(i64::MAX).min(published.vram_free_bytes),
                 draining: report.draining,
+                resident_models: resident.as_deref(),
                 age_ms: now_us.saturating_sub(report.observed_us) as f64 / 1000.0,
                 ..*published
             };
