@@ -145,23 +145,9 @@ impl Default for Ledger {
 }
 
 impl Ledger {
-    /// The largest amount that is told from those above it: 2^64 - 1; with `small_tables` 2^48 - 1. UNIT-12.
+    /// The largest amount that is told from those above it: 2^64 - 1; with `small_tables` 2^48 - 1, which no limit of a
+    /// job is above. UNIT-12.
     pub const AMOUNT_MAX: u64 = Kept48::MAX;
-
-    /// Whether limits are small enough to be kept as they are.
-    ///
-    /// # Errors
-    /// The first that is above [`AMOUNT_MAX`](Self::AMOUNT_MAX). UNIT-12.
-    pub fn check_limits(limits: &BudgetLimits) -> Result<(), FieldError> {
-        // A limit of time is below 2^46 (UNIT-1).
-        let is_kept = |limit: Option<u64>| limit.is_none_or(Kept48::holds);
-        let field = match (is_kept(limits.tokens), is_kept(limits.cost_micros)) {
-            (true, true) => return Ok(()),
-            (false, _) => "budget.tokens",
-            (true, false) => "budget.cost_micros",
-        };
-        Err(FieldError::new(field, Problem::TooLarge { max: Self::AMOUNT_MAX }))
-    }
 
     /// Whether amounts come back as they were. UNIT-12.
     pub(super) const fn keeps(amounts: BudgetAmounts) -> bool {

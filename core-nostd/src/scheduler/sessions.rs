@@ -259,8 +259,7 @@ impl<'a> Sessions<'a> {
     /// SESSION-1, BUDGET-1. O(1) expected.
     ///
     /// # Errors
-    /// All sessions are in use, BUDGET-3, or no session can have this id or such limits. Nothing changes: no limit and no
-    /// session.
+    /// All sessions are in use, BUDGET-3, or no session can have this id. Nothing changes: no limit and no session.
     pub fn admit(
         &mut self,
         session_id: &str,
@@ -268,7 +267,6 @@ impl<'a> Sessions<'a> {
         wanted: BudgetAmounts,
         now_us: u64,
     ) -> Result<AdmittedSession, SessionRefusal> {
-        Ledger::check_limits(&limits)?;
         match self.find(session_id) {
             Some(ticket) => self.join(ticket, limits, wanted, now_us),
             None => self.begin(session_id, limits, wanted, now_us),

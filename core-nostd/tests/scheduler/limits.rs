@@ -1,12 +1,10 @@
-//! UNIT-12: small tables keep times and amounts in 6 bytes. What they could not keep is refused, and nothing of it stays;
-//! large tables keep everything.
+//! UNIT-12: small tables keep times and amounts in 6 bytes. A time that they could not keep is refused, and nothing of
+//! it stays; large tables keep everything.
 
 use orchestrator_core::codec::Writer;
 use orchestrator_core::limits::NOW_MAX_US;
-use orchestrator_core::scheduler::{
-    Answer, Input, Ledger, RefusalCode, Scheduler, SchedulerBuffers, SchedulerPolicy, StateError,
-};
-use orchestrator_core::{Budget, FieldError, JobSpec, Policy, Problem};
+use orchestrator_core::scheduler::{Answer, Input, Scheduler, SchedulerBuffers, SchedulerPolicy, StateError};
+use orchestrator_core::{Budget, JobSpec, Policy};
 
 use crate::table::{Fleet, chat, pool};
 
@@ -53,35 +51,16 @@ fn no_state_goes_on_at_such_a_time() {
     });
 }
 
-/// UNIT-12, BUDGET-1: limits of a session's budget are exact, or refused.
+/// UNIT-12, BUDGET-1: the largest limits that a job may name are kept to the last unit.
 #[test]
-fn a_limit_that_cannot_be_kept_is_refused() {
-    let most = i64::try_from(Ledger::AMOUNT_MAX).unwrap_or(i64::MAX);
+fn the_largest_limits_are_exact() {
+    const MOST: i64 = (1 << 48) - 1;
     with_scheduler(|scheduler| {
-        let mut submit = |id: &str, budget| {
-            let job = JobSpec { session_id: Some("s"), budget, ..chat(id) };
-            match scheduler.drive(&Input::Submit(&job), 0, &mut (), |_| ()) {
-                Answer::Refused(refusal) => Err((refusal.code, refusal.field)),
-                answer => Ok(answer.name()),
-            }
-        };
-        let (tokens, costs) = (
-            |tokens| Budget { tokens: Some(tokens), ..Budget::default() },
-            |cost| Budget { cost_micros: Some(cost), ..Budget::default() },
-        );
-        if IS_SMALL {
-            let problem = Problem::TooLarge { max: (1 << 48) - 1 };
-            let refused = |field| Err((RefusalCode::InvalidParams, Some(FieldError::new(field, problem))));
-            assert_eq!(submit("a", tokens(most + 1)), refused("budget.tokens"));
-            assert_eq!(submit("a", costs(most + 1)), refused("budget.cost_micros"));
-            assert_eq!(submit("a", Budget { tokens: Some(7), ..costs(most + 1) }), refused("budget.cost_micros"));
-        }
-        assert_eq!(submit("a", tokens(most)), Ok("accepted"));
-        assert_eq!(submit("b", costs(most)), Ok("accepted"));
+        let budget = Budget { tokens: Some(MOST), cost_micros: Some(MOST), ..Budget::default() };
+        let job = JobSpec { session_id: Some("s"), budget, prompt_tokens: 7, max_tokens: Some(3), ..chat("j") };
+        let answer = scheduler.drive(&Input::Submit(&job), 0, &mut (), |_| ());
+        assert!(matches!(answer, Answer::Accepted(_)));
         let left = scheduler.budget_left("s").unwrap();
-        let job = chat("a");
-        let held = u64::try_from(job.prompt_tokens).unwrap();
-        assert!(left.tokens.unwrap() <= most.cast_unsigned() - 2 * held);
-        assert_eq!(left.cost_micros, Some(most.cast_unsigned()));
+        assert_eq!((left.tokens, left.cost_micros), (Some((1 << 48) - 11), Some((1 << 48) - 1)));
     });
 }

@@ -14,7 +14,7 @@ use crate::SEMANTICS_VERSION;
 use crate::codec::{Fixed, Reader, with_job};
 use crate::error::Problem;
 use crate::fleet::{PoolFacts, PoolHandle, PoolRegistry};
-use crate::input::{JobSpec, Priority};
+use crate::input::{BudgetLimits, JobSpec, Priority};
 use crate::limits::NOW_MAX_US;
 use crate::scheduler::action::{AbortCause, Action};
 use crate::scheduler::budget::{BudgetAmounts, Ledger};
@@ -216,7 +216,9 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
         let broken = contradiction("sessions repeat, are too many or out of order");
         fits(record.id, self.sessions.check_id(record.id))?;
         let last_used_us = clock.at_age(record.last_used_age_us).ok_or(broken)?;
-        let is_kept = Ledger::check_limits(&record.limits).is_ok() && Ledger::keeps(record.spent);
+        let BudgetLimits { tokens, time_us, cost_micros } = record.limits;
+        let are_kept = [tokens, time_us, cost_micros].into_iter().flatten().all(Kept48::holds);
+        let is_kept = are_kept && Ledger::keeps(record.spent);
         if !is_kept {
             return Err(contradiction("a budget is larger than small tables keep"));
         }
