@@ -8,6 +8,8 @@
 pub const TIME_LIMIT_US: u64 = 1 << 46;
 /// The largest time, in microseconds; predicted starts and ends saturate here. SCORE-1, SCORE-2.
 pub const TIME_MAX_US: u64 = TIME_LIMIT_US - 1;
+/// The last time of which a scheduler hears, in microseconds: with `small_tables` 4.4 years after 0. UNIT-12.
+pub const NOW_MAX_US: u64 = if cfg!(feature = "small_tables") { (1 << 47) - 1 } else { u64::MAX };
 /// The value of a predicted end that is not known: above every known one. SCORE-2.
 pub const END_UNKNOWN_US: u64 = TIME_LIMIT_US;
 /// Byte counts are at most this. UNIT-3.

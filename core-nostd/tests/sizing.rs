@@ -12,9 +12,9 @@ use orchestrator_core::scheduler::{
 use orchestrator_core::storage::IdSlot;
 use orchestrator_core::{HeldRoom, SmallFleet};
 
-/// Where the document has the bytes: with links of 32 bits, and of 16.
+/// Where the document has the bytes: of large rows, and of small ones.
 const COLUMN: usize = if cfg!(feature = "small_tables") { 2 } else { 1 };
-const BUCKET: usize = size_of::<u32>();
+const BUCKET: usize = size_of::<u32>() / if cfg!(feature = "small_tables") { 2 } else { 1 };
 
 /// A fleet with names of up to 14 bytes.
 type Pools<

@@ -64,6 +64,7 @@ coded_enum!(Answer {
     10 => BadSnapshot(error),
     11 => TimeWentBack { last_us },
     12 => ActionsPending,
+    13 => TimeTooLate { max_us },
 });
 
 coded_enum!(Event<'a> {

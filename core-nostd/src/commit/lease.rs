@@ -6,7 +6,7 @@ use heapless::Vec;
 
 use super::share::DeviceShare;
 use crate::limits::{DEVICES_MAX, RESIDENT_MODELS_MAX, TOKENS_MAX};
-use crate::rows::{DeviceRow, JobRow, NameId, PoolClass, PoolFlags, PoolLists, PoolRow, PoolTableMut};
+use crate::rows::{DeviceRow, JobRow, NameId, PoolClass, PoolFlags, PoolLists, PoolRow, PoolTableMut, Span};
 use crate::rule::devices::{DevicePositions, by_free_vram, choose, eligible, share_bytes};
 use crate::values::index::index;
 use crate::values::list::last_to_front;
@@ -109,9 +109,9 @@ pub fn commit<const SHARES: usize>(
     job: &JobRow,
     rank: u32,
 ) -> Result<Lease<SHARES>, CommitError> {
-    let (Some(row), Some(lists)) = (table.rows.get_mut(index(rank)), table.lists.get_mut(index(rank))) else {
-        return Err(CommitError::NoSuchPool);
-    };
+    let Some(row) = table.rows.get_mut(index(rank)) else { return Err(CommitError::NoSuchPool) };
+    let mut unlisted = PoolLists::default();
+    let lists = table.lists.get_mut(index(rank)).unwrap_or(&mut unlisted);
     let waits = row.slots_free == 0;
     if waits && row.waiting >= job.pool_backlog {
         return Err(CommitError::NoSlot);
@@ -136,9 +136,9 @@ pub fn release<const SHARES: usize>(table: &mut PoolTableMut<'_>, lease: &Lease<
 }
 
 pub(crate) fn give_back(table: &mut PoolTableMut<'_>, lease: &Taken<'_>, rank: u32) {
-    let (Some(row), Some(lists)) = (table.rows.get_mut(index(rank)), table.lists.get(index(rank))) else { return };
+    let Some(row) = table.rows.get_mut(index(rank)) else { return };
     give_slot_back(row);
-    let devices = lists.devices.of_mut(table.devices);
+    let devices = devices_of(table.lists, rank).of_mut(table.devices);
     if devices.is_empty() {
         let total = table.classes.get(index(row.class)).map_or(0, |class| class.vram_total_bytes);
         row.vram_free_bytes = row.vram_free_bytes.saturating_add(lease.kv_bytes).min(total);
@@ -163,11 +163,9 @@ pub fn retake<const SHARES: usize>(table: &mut PoolTableMut<'_>, lease: &Lease<S
 }
 
 pub(crate) fn take_again(table: &mut PoolTableMut<'_>, lease: &Taken<'_>, rank: u32) -> bool {
-    let (Some(row), Some(lists)) = (table.rows.get_mut(index(rank)), table.lists.get(index(rank))) else {
-        return false;
-    };
+    let Some(row) = table.rows.get_mut(index(rank)) else { return false };
     let waits = row.slots_free == 0;
-    let devices = lists.devices.of_mut(table.devices);
+    let devices = devices_of(table.lists, rank).of_mut(table.devices);
     if (waits && !lease.waits) || !has_room(row, devices, lease) {
         return false;
     }
@@ -183,6 +181,10 @@ pub(crate) fn take_again(table: &mut PoolTableMut<'_>, lease: &Taken<'_>, rank: 
     }
     row.vram_free_bytes = sum_free(devices);
     true
+}
+
+fn devices_of(lists: &[PoolLists], rank: u32) -> Span {
+    lists.get(index(rank)).map_or(Span::EMPTY, |lists| lists.devices)
 }
 
 /// Whether a pool has free what a lease took: on the devices that gave it, where the pool has devices.

@@ -5,9 +5,11 @@
 //! refusal that names the capacity, and changes nothing.
 
 mod borrowed;
+mod kept_handle;
 mod names;
 mod registry;
 mod small;
 
+pub(crate) use kept_handle::KeptHandle;
 pub use registry::{PoolFacts, PoolHandle, PoolRegistry};
 pub use small::{FleetError, HeldLease, SmallFleet};

@@ -18,6 +18,7 @@ use crate::rows::{
     SessionEntry, Span, WarmRow,
 };
 use crate::rule::feasibility::any_takes_jobs;
+use crate::storage::{ROWS_MAX, SlotNumber};
 use crate::values::hash::spread_pool_hash;
 use crate::values::index::{index, position};
 use crate::values::list::{insert_at, insert_sorted, remove_at};
@@ -54,15 +55,16 @@ impl fmt::Display for FleetError {
 impl core::error::Error for FleetError {}
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct PoolName<const ID_BYTES: usize> {
+struct PoolName<const ID_BYTES: usize, const REPLICA_BYTES: usize> {
     id: String<ID_BYTES, u8>,
-    replica_id: String<ID_BYTES, u8>,
+    replica_id: String<REPLICA_BYTES, u8>,
 }
 
 /// At most `POOLS` pools with at most `LISTS` entries in each of their lists, and `NAMES` names in all; `DEVICES` is the
 /// limit for devices, where it is another than that of other lists: each is also room for a share in every lease. Ids of
-/// pools and replicas have at most `ID_BYTES`, names at most `NAME_BYTES`. Pools that are alike in what rarely changes (engine,
-/// models, VRAM, …) share a class, of which there are at most `CLASSES`. What does not fit is refused with its field.
+/// pools have at most `ID_BYTES`, those of replicas at most `REPLICA_BYTES`, names at most `NAME_BYTES`. Pools that are alike in what rarely changes (engine,
+/// models, VRAM, …) share a class, of which there are at most `CLASSES`. `LISTED` is as many as `POOLS`, or 0 where `LISTS` and
+/// `DEVICES` are: then nothing is kept of where lists lie. What does not fit is refused with its field.
 ///
 /// ```
 /// use orchestrator_core::{PoolSnapshot, SmallFleet};
@@ -84,19 +86,21 @@ pub struct SmallFleet<
     const ID_BYTES: usize = ID_BYTES_MAX,
     const NAME_BYTES: usize = NAME_BYTES_MAX,
     const CLASSES: usize = POOLS,
+    const LISTED: usize = POOLS,
+    const REPLICA_BYTES: usize = ID_BYTES,
 > {
     names: NameTable<NAMES, NAME_BYTES>,
     /// Sorted; rows and lists have the same order.
-    pools: Vec<PoolName<ID_BYTES>, POOLS>,
+    pools: Vec<PoolName<ID_BYTES, REPLICA_BYTES>, POOLS>,
     rows: Vec<PoolRow, POOLS>,
-    lists: Vec<PoolLists, POOLS>,
+    lists: Vec<PoolLists, LISTED>,
     /// Every pool has a slot: a stride of the arenas. In the same order as the rows.
-    slots: Vec<u32, POOLS>,
+    slots: Vec<SlotNumber, POOLS>,
     /// The rows of pools whose classes are equal name one, so that a decision asks a class once for all of its pools. One
     /// that no row names is free.
     classes: [PoolClass; CLASSES],
     /// Where the pool of each slot stands; of a slot without a pool, where its last one stood.
-    places: [u32; POOLS],
+    places: [SlotNumber; POOLS],
     /// How many pools had each slot before: leases of an earlier one are void.
     generations: [u32; POOLS],
     models: [[NameId; LISTS]; CLASSES],
@@ -146,7 +150,9 @@ impl<
     const ID_BYTES: usize,
     const NAME_BYTES: usize,
     const CLASSES: usize,
-> Default for SmallFleet<POOLS, LISTS, NAMES, DEVICES, ID_BYTES, NAME_BYTES, CLASSES>
+    const LISTED: usize,
+    const REPLICA_BYTES: usize,
+> Default for SmallFleet<POOLS, LISTS, NAMES, DEVICES, ID_BYTES, NAME_BYTES, CLASSES, LISTED, REPLICA_BYTES>
 {
     fn default() -> Self {
         Self::new()
@@ -161,13 +167,16 @@ impl<
     const ID_BYTES: usize,
     const NAME_BYTES: usize,
     const CLASSES: usize,
-> SmallFleet<POOLS, LISTS, NAMES, DEVICES, ID_BYTES, NAME_BYTES, CLASSES>
+    const LISTED: usize,
+    const REPLICA_BYTES: usize,
+> SmallFleet<POOLS, LISTS, NAMES, DEVICES, ID_BYTES, NAME_BYTES, CLASSES, LISTED, REPLICA_BYTES>
 {
     /// A fleet without pools.
     #[must_use]
     pub fn new() -> Self {
         const NO_LABEL: LabelRow = LabelRow { key: NameId::NONE, value: NameId::NONE };
         const NO_WARMTH: WarmRow = WarmRow { session: NameId::NONE, cached_tokens: 0 };
+        const { assert!(LISTED == POOLS || (LISTED == 0 && LISTS == 0 && DEVICES == 0)) };
         Self {
             names: NameTable::new(),
             pools: Vec::new(),
@@ -175,7 +184,7 @@ impl<
             lists: Vec::new(),
             slots: Vec::new(),
             classes: [PoolClass::UNNAMED; CLASSES],
-            places: [0; POOLS],
+            places: [SlotNumber::ZERO; POOLS],
             generations: [0; POOLS],
             models: [[NameId::NONE; LISTS]; CLASSES],
             digests: [[NameId::NONE; LISTS]; CLASSES],
@@ -252,7 +261,7 @@ impl<
         remove_at(&mut self.pools, place);
         remove_at(&mut self.lists, place);
         remove_at(&mut self.rows, place);
-        let Some(slot) = remove_at(&mut self.slots, place) else { return false };
+        let Some(slot) = remove_at(&mut self.slots, place).map(SlotNumber::get) else { return false };
         if let Some(generation) = self.generations.get_mut(index(slot)) {
             *generation = generation.wrapping_add(1);
         }
@@ -323,7 +332,7 @@ impl<
     /// When the pool's state no longer allows it.
     pub fn commit(&mut self, job: &ValidJob<'_>, rank: u32) -> Result<HeldLease<DEVICES>, CommitError> {
         let lease = self.take(job, rank)?;
-        let slot = self.slots.get(index(rank)).copied().unwrap_or(0);
+        let slot = self.slots.get(index(rank)).map_or(0, |slot| slot.get());
         Ok(HeldLease { lease, pool: self.handle_of(slot) })
     }
 
@@ -462,27 +471,30 @@ impl<
         let full = FleetError::Full { capacity: POOLS };
         let id = stored_id("id", snapshot.id)?;
         let replica_id = stored_id("replica_id", snapshot.replica_id)?;
-        let slot = (0..position(POOLS)).find(|slot| !self.slots.contains(slot)).ok_or(full)?;
+        let is_free = |slot: &SlotNumber| !self.slots.contains(slot);
+        let slot = (0..PoolRegistry::capacity(self)).map(SlotNumber::from).find(is_free).ok_or(full)?;
         insert_at(&mut self.pools, place, PoolName { id, replica_id }).map_err(|_| full)?;
         insert_at(&mut self.rows, place, PoolRow::EMPTY).map_err(|_| full)?;
         insert_at(&mut self.slots, place, slot).map_err(|_| full)?;
-        insert_at(&mut self.lists, place, PoolLists::default()).map_err(|_| full)?;
+        if LISTED > 0 {
+            insert_at(&mut self.lists, place, PoolLists::default()).map_err(|_| full)?;
+        }
         self.note_places();
         Ok(place)
     }
 
     /// After pools moved.
     fn note_places(&mut self) {
-        for (place, &slot) in self.slots.iter().enumerate() {
-            if let Some(noted) = self.places.get_mut(index(slot)) {
-                *noted = position(place);
+        for (place, slot) in self.slots.iter().enumerate() {
+            if let Some(noted) = self.places.get_mut(index(slot.get())) {
+                *noted = position(place).into();
             }
         }
     }
 
     /// Puts a staged pool into its place, its class and its stride.
     fn write(&mut self, place: usize, class: u32, staged: &Staged<LISTS>, devices: &[DeviceRow]) {
-        let Some(&slot) = self.slots.get(place) else { return };
+        let Some(slot) = self.slots.get(place).map(|slot| slot.get()) else { return };
         let stride = |of: u32, len: usize| Span { start: of.saturating_mul(position(LISTS)), len: position(len) };
         let span = |len: usize| stride(slot, len);
         let devices_start = slot.saturating_mul(position(DEVICES));
@@ -504,8 +516,10 @@ impl<
         if let Some(class) = self.classes.get_mut(index(class)) {
             *class = PoolClass { models, digests, ..staged.class };
         }
-        if let (Some(row), Some(own)) = (self.rows.get_mut(place), self.lists.get_mut(place)) {
+        if let Some(row) = self.rows.get_mut(place) {
             *row = PoolRow { class, ..staged.row };
+        }
+        if let Some(own) = self.lists.get_mut(place) {
             *own = lists;
         }
     }
@@ -536,7 +550,8 @@ impl<
         let (labels, residents, warm) = (labels.as_flattened(), residents.as_flattened(), warm.as_flattened());
         let is_bit = |bits: u64, id: NameId| 1u64.checked_shl(id.0).is_some_and(|bit| bits & bit != 0);
         names.retain(|kind, id| {
-            rows.iter().zip(lists.iter()).any(|(row, lists)| {
+            rows.iter().enumerate().any(|(place, row)| {
+                let lists = lists.get(place).copied().unwrap_or_default();
                 let class = classes.get(index(row.class)).unwrap_or(&PoolClass::UNNAMED);
                 match kind {
                     NameKind::Engine => class.engine == id,
@@ -563,8 +578,8 @@ impl<
 
     /// The place of a pool, if it is still there.
     fn place_of_handle(&self, pool: PoolHandle) -> Option<usize> {
-        let place = index(*self.places.get(index(pool.slot))?);
-        let is_there = self.slots.get(place) == Some(&pool.slot);
+        let place = index(self.places.get(index(pool.slot))?.get());
+        let is_there = self.slots.get(place).is_some_and(|slot| slot.get() == pool.slot);
         (is_there && self.generation_of(pool.slot) == pool.generation).then_some(place)
     }
 
@@ -583,12 +598,14 @@ impl<
     const ID_BYTES: usize,
     const NAME_BYTES: usize,
     const CLASSES: usize,
-> PoolRegistry for SmallFleet<POOLS, LISTS, NAMES, DEVICES, ID_BYTES, NAME_BYTES, CLASSES>
+    const LISTED: usize,
+    const REPLICA_BYTES: usize,
+> PoolRegistry for SmallFleet<POOLS, LISTS, NAMES, DEVICES, ID_BYTES, NAME_BYTES, CLASSES, LISTED, REPLICA_BYTES>
 {
     type Lease = HeldRoom<DEVICES>;
 
     fn capacity(&self) -> u32 {
-        position(POOLS)
+        position(POOLS).min(ROWS_MAX)
     }
 
     fn len(&self) -> u32 {
@@ -608,11 +625,11 @@ impl<
 
     fn find(&self, id: &str, replica_id: &str) -> Option<PoolHandle> {
         let place = self.place_of(id, replica_id).ok()?;
-        self.slots.get(place).map(|&slot| self.handle_of(slot))
+        self.slots.get(place).map(|slot| self.handle_of(slot.get()))
     }
 
     fn at_rank(&self, rank: u32) -> Option<PoolHandle> {
-        self.slots.get(index(rank)).map(|&slot| self.handle_of(slot))
+        self.slots.get(index(rank)).map(|slot| self.handle_of(slot.get()))
     }
 
     fn rank_of(&self, pool: PoolHandle) -> Option<u32> {
@@ -701,7 +718,9 @@ impl<
     const ID_BYTES: usize,
     const NAME_BYTES: usize,
     const CLASSES: usize,
-> Directory for SmallFleet<POOLS, LISTS, NAMES, DEVICES, ID_BYTES, NAME_BYTES, CLASSES>
+    const LISTED: usize,
+    const REPLICA_BYTES: usize,
+> Directory for SmallFleet<POOLS, LISTS, NAMES, DEVICES, ID_BYTES, NAME_BYTES, CLASSES, LISTED, REPLICA_BYTES>
 {
     fn find(&self, kind: NameKind, name: &str) -> Option<NameId> {
         self.names.find(kind, name)

@@ -53,7 +53,7 @@ impl RankRange {
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum TableError {
-    /// Another number of list rows than of pools.
+    /// Another number of list rows than of pools, and not none.
     Lists,
     /// The policy spreads and there is not one hash per pool, or it does not and there are hashes.
     SpreadHashes,
@@ -64,7 +64,7 @@ pub enum TableError {
 impl fmt::Display for TableError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Lists => "every pool needs one row of lists",
+            Self::Lists => "every pool needs one row of lists, or none has any",
             Self::SpreadHashes => "a policy with a spread seed needs one hash per pool, any other none",
             Self::TooManyPools => "a fleet has at most 2^30 pools",
         })
@@ -80,7 +80,7 @@ pub struct PoolTable<'a> {
     pub rows: &'a [PoolRow],
     /// Classes: every row's `class` is an index into them.
     pub classes: &'a [PoolClass],
-    /// Where each pool's lists lie.
+    /// Where each pool's lists lie; empty where no pool has any.
     pub lists: &'a [PoolLists],
     /// Arena of model lists.
     pub models: &'a [NameId],
@@ -119,7 +119,7 @@ impl PoolTable<'_> {
         let hashes_due = if policy.spread_seed().is_some() { self.rows.len() } else { 0 };
         if self.rows.len() > POOLS_MAX {
             Err(TableError::TooManyPools)
-        } else if self.lists.len() != self.rows.len() {
+        } else if !self.lists.is_empty() && self.lists.len() != self.rows.len() {
             Err(TableError::Lists)
         } else if self.spread_hashes.len() != hashes_due {
             Err(TableError::SpreadHashes)
@@ -236,7 +236,7 @@ pub struct PoolTableMut<'a> {
     pub rows: &'a mut [PoolRow],
     /// Classes: every row's `class` is an index into them.
     pub classes: &'a [PoolClass],
-    /// Where each pool's lists lie.
+    /// Where each pool's lists lie; empty where no pool has any.
     pub lists: &'a mut [PoolLists],
     /// Arena of devices.
     pub devices: &'a mut [DeviceRow],

@@ -40,6 +40,11 @@ pub enum Answer {
         /// The time of the last input.
         last_us: u64,
     },
+    /// `now` is above what small tables keep; nothing changed. EVENT-3, UNIT-12.
+    TimeTooLate {
+        /// The last time that they keep.
+        max_us: u64,
+    },
 }
 
 impl Answer {
@@ -60,6 +65,7 @@ impl Answer {
             Self::BadSnapshot(_) => "bad_snapshot",
             Self::ActionsPending => "actions_pending",
             Self::TimeWentBack { .. } => "time_went_back",
+            Self::TimeTooLate { .. } => "time_too_late",
         }
     }
 }

@@ -27,6 +27,7 @@ use super::event::UsageFacts;
 use super::prices::cost_micros;
 use crate::error::{FieldError, Problem};
 use crate::input::BudgetLimits;
+use crate::values::kept::Kept48;
 
 /// An amount of each kind that a budget limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -67,12 +68,35 @@ impl BudgetAmounts {
     }
 }
 
+/// What a ledger keeps of each kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+struct KeptAmounts {
+    tokens: Kept48,
+    time_us: Kept48,
+    cost_micros: Kept48,
+}
+
+impl KeptAmounts {
+    #[inline(never)] // Small where it is called, and that is in many places.
+    const fn new(amounts: BudgetAmounts) -> Self {
+        let BudgetAmounts { tokens, time_us, cost_micros } = amounts;
+        let (tokens, time_us) = (Kept48::at_most(tokens), Kept48::at_most(time_us));
+        Self { tokens, time_us, cost_micros: Kept48::at_most(cost_micros) }
+    }
+
+    const fn get(self) -> BudgetAmounts {
+        let Self { tokens, time_us, cost_micros } = self;
+        BudgetAmounts { tokens: tokens.get(), time_us: time_us.get(), cost_micros: cost_micros.get() }
+    }
+}
+
 /// The limits that are named, in half the bytes of their options.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 struct Limits {
     /// 0 where there is none.
-    amounts: BudgetAmounts,
+    amounts: KeptAmounts,
     has_tokens: bool,
     has_time: bool,
     has_cost: bool,
@@ -83,11 +107,13 @@ impl Limits {
         let (has_tokens, tokens) = parts(limits.tokens);
         let (has_time, time_us) = parts(limits.time_us);
         let (has_cost, cost_micros) = parts(limits.cost_micros);
-        Self { amounts: BudgetAmounts { tokens, time_us, cost_micros }, has_tokens, has_time, has_cost }
+        let amounts = KeptAmounts::new(BudgetAmounts { tokens, time_us, cost_micros });
+        Self { amounts, has_tokens, has_time, has_cost }
     }
 
     const fn get(&self) -> BudgetLimits {
         let Self { amounts, has_tokens, has_time, has_cost } = *self;
+        let amounts = amounts.get();
         BudgetLimits {
             tokens: if has_tokens { Some(amounts.tokens) } else { None },
             time_us: if has_time { Some(amounts.time_us) } else { None },
@@ -103,16 +129,32 @@ const fn parts(limit: Option<u64>) -> (bool, u64) {
     }
 }
 
-/// A budget's limits, and what is spent and reserved of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+/// A budget's limits, and what is spent and reserved of it: each is at most [`Ledger::AMOUNT_MAX`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Ledger {
     limits: Limits,
-    spent: BudgetAmounts,
-    reserved: BudgetAmounts,
+    spent: KeptAmounts,
+    reserved: KeptAmounts,
+}
+
+impl Default for Ledger {
+    fn default() -> Self {
+        Self::new(BudgetLimits::default())
+    }
 }
 
 impl Ledger {
+    /// The largest amount that is told from those above it: 2^64 - 1; with `small_tables` 2^48 - 1, which no limit of a
+    /// job is above. UNIT-12.
+    pub const AMOUNT_MAX: u64 = Kept48::MAX;
+
+    /// Whether amounts come back as they were. UNIT-12.
+    pub(super) const fn keeps(amounts: BudgetAmounts) -> bool {
+        let BudgetAmounts { tokens, time_us, cost_micros } = amounts;
+        Kept48::holds(tokens) && Kept48::holds(time_us) && Kept48::holds(cost_micros)
+    }
+
     /// A ledger of which nothing is used.
     #[must_use]
     pub const fn new(limits: BudgetLimits) -> Self {
@@ -121,7 +163,11 @@ impl Ledger {
 
     /// A ledger of which this is spent. STATE-1.
     pub(super) const fn restored(limits: BudgetLimits, spent: BudgetAmounts) -> Self {
-        Self { limits: Limits::new(limits), spent, reserved: BudgetAmounts::ZERO }
+        Self {
+            limits: Limits::new(limits),
+            spent: KeptAmounts::new(spent),
+            reserved: KeptAmounts::new(BudgetAmounts::ZERO),
+        }
     }
 
     /// The limits in force.
@@ -133,13 +179,13 @@ impl Ledger {
     /// What jobs that ended have used.
     #[must_use]
     pub const fn spent(&self) -> BudgetAmounts {
-        self.spent
+        self.spent.get()
     }
 
     /// What jobs hold that have not ended.
     #[must_use]
     pub const fn reserved(&self) -> BudgetAmounts {
-        self.reserved
+        self.reserved.get()
     }
 
     /// Puts the limits that are named in place of the former ones; the others stay. BUDGET-1.
@@ -158,14 +204,13 @@ impl Ledger {
     /// BUDGET-3: the first of `budget.tokens`, `budget.time_ms`, `budget.cost_micros` of which less than `wanted` is
     /// left; nothing changes.
     pub fn reserve(&mut self, wanted: BudgetAmounts) -> Result<(), FieldError> {
-        let Self { spent, reserved, .. } = *self;
-        let limits = self.limits();
+        let (limits, spent, reserved) = (self.limits(), self.spent(), self.reserved());
         fits("budget.tokens", 1, wanted.tokens, room(limits.tokens, spent.tokens, reserved.tokens))?;
         fits("budget.time_ms", 1000, wanted.time_us, room(limits.time_us, spent.time_us, reserved.time_us))?;
         let cost_room = room(limits.cost_micros, spent.cost_micros, reserved.cost_micros);
         fits("budget.cost_micros", 1, wanted.cost_micros, cost_room)?;
         // Exact: each sum is at most the limit, or fits where there is none.
-        self.reserved = reserved.zip_with(wanted, u64::saturating_add);
+        self.reserved = KeptAmounts::new(reserved.zip_with(wanted, u64::saturating_add));
         Ok(())
     }
 
@@ -187,31 +232,30 @@ impl Ledger {
     #[must_use = "the job must settle what it holds now"]
     pub fn reserve_time(&mut self, held: BudgetAmounts, predicted_run_us: u64) -> BudgetAmounts {
         let time_us = predicted_run_us.max(BudgetAmounts::SHORTEST_RUN_US);
-        match self.reserved.time_us.saturating_sub(held.time_us).checked_add(time_us) {
-            Some(reserved) => {
-                self.reserved.time_us = reserved;
+        let others_us = self.reserved.time_us.get().saturating_sub(held.time_us);
+        match others_us.checked_add(time_us).filter(|&reserved_us| Kept48::holds(reserved_us)) {
+            Some(reserved_us) => {
+                self.reserved.time_us = Kept48::new(reserved_us);
                 BudgetAmounts { time_us, ..held }
             }
-            // A sum above 2^64 would no longer be exact: the job goes on with what it held.
+            // A sum above what is kept would no longer be exact: the job goes on with what it held.
             None => held,
         }
     }
 
     /// Releases what a job `held`, and spends what it really used, be it more or less. BUDGET-2.
     pub fn settle(&mut self, held: BudgetAmounts, used: BudgetAmounts) {
-        // Each job gives back what it took, so no difference is below 0. What is spent stays at 2^64 - 1 once it gets
-        // there: above every limit.
-        let Self { reserved, spent, .. } = self;
-        *reserved = reserved.zip_with(held, u64::saturating_sub);
-        *spent = spent.zip_with(used, u64::saturating_add);
+        // Each job gives back what it took, so no difference is below 0. What is spent stays at the largest amount once it
+        // gets there: no limit is above it.
+        self.reserved = KeptAmounts::new(self.reserved().zip_with(held, u64::saturating_sub));
+        self.spent = KeptAmounts::new(self.spent().zip_with(used, u64::saturating_add));
     }
 
     /// What is left of each limit: 0 where more is spent and reserved than it allows, none where there is no limit.
     /// BUDGET-4.
     #[must_use]
     pub fn remaining(&self) -> BudgetLimits {
-        let Self { spent, reserved, .. } = self;
-        let limits = self.limits();
+        let (limits, spent, reserved) = (self.limits(), self.spent(), self.reserved());
         let left = |limit: Option<u64>, spent, reserved| limit.map(|limit| left(limit, spent, reserved));
         BudgetLimits {
             tokens: left(limits.tokens, spent.tokens, reserved.tokens),
@@ -238,7 +282,7 @@ const fn fits(field: &'static str, per: u16, wanted: u64, left: u64) -> Result<(
 
 /// What may still be reserved: without a limit as much as can be counted, so that the sum is always exact.
 fn room(limit: Option<u64>, spent: u64, reserved: u64) -> u64 {
-    limit.map_or(left(u64::MAX, 0, reserved), |limit| left(limit, spent, reserved))
+    limit.map_or(left(Ledger::AMOUNT_MAX, 0, reserved), |limit| left(limit, spent, reserved))
 }
 
 const fn left(limit: u64, spent: u64, reserved: u64) -> u64 {
@@ -374,7 +418,7 @@ mod tests {
         assert_eq!(ledger.remaining(), BudgetLimits { tokens: Some(0), time_us: None, cost_micros: Some(0) });
         assert_eq!(ledger.spent(), amounts(101, 5, 11));
         // Without a limit it stays none, however much is spent.
-        ledger.settle(BudgetAmounts::ZERO, amounts(0, u64::MAX, 0));
+        ledger.settle(BudgetAmounts::ZERO, amounts(0, Ledger::AMOUNT_MAX, 0));
         assert_eq!(ledger.remaining().time_us, None);
         assert_eq!(ledger.reserve(amounts(0, 1, 0)), Ok(()));
     }
@@ -383,7 +427,7 @@ mod tests {
     #[test]
     fn reservations_stay_exact_at_the_end_of_the_range() {
         let mut ledger = Ledger::new(UNLIMITED);
-        let most = amounts(u64::MAX, u64::MAX - 1, 0);
+        let most = amounts(Ledger::AMOUNT_MAX, Ledger::AMOUNT_MAX - 1, 0);
         ledger.reserve(most).unwrap();
         assert_eq!(ledger.reserve(amounts(1, 0, 0)), over("budget.tokens", 0, 1));
         let small = amounts(0, 1, 0);
@@ -403,7 +447,7 @@ mod tests {
     }
 
     fn steps() -> impl Strategy<Value = Vec<Step>> {
-        let number = || prop_oneof![0u64..4, 0u64..1000, Just(u64::MAX / 3), Just(u64::MAX)];
+        let number = || prop_oneof![0u64..4, 0u64..1000, Just(Ledger::AMOUNT_MAX / 3), Just(u64::MAX)];
         let small = || [0u64..300, 0u64..300, 0u64..300];
         let step = prop_oneof![
             4 => small().prop_map(Step::Reserve),
@@ -448,7 +492,7 @@ mod tests {
         }
 
         fn refusal(&self, wanted: [u64; 3]) -> Option<&'static str> {
-            let most = i128::from(u64::MAX);
+            let most = i128::from(Ledger::AMOUNT_MAX);
             (0..3)
                 .find(|&kind| i128::from(wanted[kind]) > self.left(kind).unwrap_or(most - self.reserved(kind)).max(0))
                 .map(|kind| FIELDS[kind])
@@ -475,7 +519,7 @@ mod tests {
                         let before = model.held[pick];
                         let now = list(ledger.reserve_time(of(before), time_us));
                         model.held[pick][1] = time_us.max(1);
-                        if model.reserved(1) > i128::from(u64::MAX) {
+                        if model.reserved(1) > i128::from(Ledger::AMOUNT_MAX) {
                             model.held[pick] = before;
                         }
                         prop_assert_eq!(now, model.held[pick]);

@@ -64,7 +64,7 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
     /// The pool holds the prompt's KV cache now. SESSION-2.
     fn note_first_token(&mut self, ticket: Ticket, observer: &mut impl Observer) {
         let Some(lease) = self.leases.get(ticket) else { return };
-        let (work, pool) = (lease.work(), lease.pool);
+        let (work, pool) = (lease.work(), lease.pool());
         if let Some(session) = work.session {
             self.sessions.kv_written(session, pool, work.prompt_tokens, self.now_us);
         }
@@ -129,7 +129,7 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
     }
 
     fn abort(&self, ticket: Ticket, cause: AbortCause) -> Option<Action> {
-        let pool = self.fleet.facts(self.leases.get(ticket)?.pool).unwrap_or_default();
+        let pool = self.fleet.facts(self.leases.get(ticket)?.pool()).unwrap_or_default();
         Some(Action::Abort {
             job_id: owned(self.leases.id(ticket)?),
             pool_id: owned(pool.id),
@@ -149,11 +149,11 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
             self.forecast.record_end(ended.predicted_end_us(), self.now_us);
             // SESSION-2: a good end implies a first token, reported or not.
             if let Some(session) = work.session {
-                let cached_tokens = ended.prompt_tokens.saturating_add(usage.tokens_out);
-                self.sessions.kv_written(session, ended.pool, cached_tokens, self.now_us);
+                let cached_tokens = ended.prompt_tokens().saturating_add(usage.tokens_out);
+                self.sessions.kv_written(session, ended.pool(), cached_tokens, self.now_us);
             }
         }
-        let pool = ended.pool;
+        let pool = ended.pool();
         ended.give_back_to(&mut self.fleet);
         self.note_prefills(pool);
         self.settle(&work, &usage);
@@ -175,7 +175,7 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
         Some(JobFacts {
             id: self.leases.id(ticket)?,
             session_id: work.session.and_then(|session| self.sessions.id(session)),
-            engine: self.fleet.facts(lease.pool).unwrap_or_default().engine,
+            engine: self.fleet.facts(lease.pool()).unwrap_or_default().engine,
             model_id: self.models.get(ticket.slot()),
             priority: work.priority,
             prompt_tokens: work.prompt_tokens,
@@ -189,7 +189,7 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
         observer: &mut impl Observer,
         event: impl FnOnce(JobFacts<'e>, PoolFacts<'e>) -> Event<'e>,
     ) {
-        let facts = || Some((self.leased_facts(ticket)?, self.fleet.facts(self.leases.get(ticket)?.pool)?));
+        let facts = || Some((self.leased_facts(ticket)?, self.fleet.facts(self.leases.get(ticket)?.pool())?));
         if let Some((job, pool)) = facts() {
             observer.observe(self.now_us, &event(job, pool));
         }

@@ -28,10 +28,11 @@ use super::waiting::JobStore;
 use super::work::{RunningJob, WaitingJob};
 use crate::fleet::{PoolFacts, PoolHandle, PoolRegistry};
 use crate::input::BudgetLimits;
-use crate::limits::NAME_BYTES_MAX;
+use crate::limits::{NAME_BYTES_MAX, NOW_MAX_US};
 use crate::policy::Policy;
-use crate::storage::Texts;
+use crate::storage::{ROWS_MAX, Texts};
 use crate::values::index::position;
+use crate::values::kept::heard;
 
 /// A fleet with everything that waits for it and runs on it.
 ///
@@ -141,7 +142,7 @@ impl<'a, F: PoolRegistry> Scheduler<'a, F> {
     ) -> Self {
         let SchedulerStorage { queue, job_bytes, leases, model_names, pools, sessions, prices, hash_seed } = storage;
         fleet.prepare_for(&placement);
-        let pools_max = position(pools.len().min(leases.pools.len()));
+        let pools_max = position(pools.len().min(leases.pools.len())).min(ROWS_MAX);
         let queue = Queue::with_hash_seed(queue, rules.queue, hash_seed);
         let leases = Leases::with_hash_seed(leases, hash_seed);
         let mut pools = PoolRecords::new(pools);
@@ -184,6 +185,9 @@ impl<'a, F: PoolRegistry> Scheduler<'a, F> {
         }
         if now_us < self.now_us {
             return Answer::TimeWentBack { last_us: self.now_us };
+        }
+        if heard(now_us) < now_us {
+            return Answer::TimeTooLate { max_us: NOW_MAX_US };
         }
         self.now_us = now_us;
         self.todo.step = Step::Held;
@@ -263,7 +267,7 @@ impl<'a, F: PoolRegistry> Scheduler<'a, F> {
     #[must_use]
     pub fn lease_of(&self, job_id: &str) -> Option<(PoolFacts<'_>, LeaseState)> {
         let lease = self.leases.get(self.leases.find(job_id)?)?;
-        Some((self.fleet.facts(lease.pool)?, lease.state()))
+        Some((self.fleet.facts(lease.pool())?, lease.state()))
     }
 
     /// The policies in force.

@@ -43,6 +43,7 @@ use crate::scheduler::policy::RefreshRules;
 use crate::values::bytes6::{packed, unpacked};
 use crate::values::flag_set::flag_set;
 use crate::values::index::index;
+use crate::values::kept::Kept48;
 
 /// What is remembered of one pool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,9 +52,9 @@ pub struct PoolRecord {
     generation: u32,
     /// Attempts to refresh since the last snapshot.
     attempts: u32,
-    observed_at_us: u64,
+    observed_at_us: Kept48,
     /// When the next attempt is due, if one was made.
-    retry_at_us: u64,
+    retry_at_us: Kept48,
     /// As its snapshot says: below 2^46. LEASE-8.
     admission_latency_us: [u8; 6],
     marks: Marks,
@@ -76,14 +77,14 @@ impl PoolRecord {
     pub const EMPTY: Self = Self {
         generation: 0,
         attempts: 0,
-        observed_at_us: 0,
-        retry_at_us: 0,
+        observed_at_us: Kept48::ZERO,
+        retry_at_us: Kept48::ZERO,
         admission_latency_us: [0; 6],
         marks: Marks::EMPTY,
     };
 
     const fn observed_at_us(&self) -> Option<u64> {
-        if self.marks.has(Marks::THERE) { Some(self.observed_at_us) } else { None }
+        if self.marks.has(Marks::THERE) { Some(self.observed_at_us.get()) } else { None }
     }
 
     const fn is_of(&self, pool: PoolHandle) -> bool {
@@ -92,9 +93,11 @@ impl PoolRecord {
 
     fn refresh_due_us(&self, after_us: u64) -> Option<u64> {
         let observed_at_us = self.observed_at_us()?;
+        if self.attempts > 0 {
+            return self.retry_at_us.unless_never();
+        }
         // The end of time is never: otherwise there would be an attempt after each.
-        let due_us = if self.attempts == 0 { observed_at_us.saturating_add(after_us) } else { self.retry_at_us };
-        Some(due_us).filter(|&due_us| due_us < u64::MAX)
+        Some(observed_at_us.saturating_add(after_us)).filter(|&due_us| due_us < u64::MAX)
     }
 
     fn stale_due_us(&self, stale_after_us: u64) -> Option<u64> {
@@ -140,6 +143,7 @@ impl<'a> PoolRecords<'a> {
         let mut marks = Marks::THERE;
         marks.set(Marks::DRAINED, self.is_drained(pool));
         let Some(record) = self.records.get_mut(index(pool.slot)) else { return };
+        let observed_at_us = Kept48::at_most(observed_at_us);
         *record = PoolRecord { generation: pool.generation, observed_at_us, marks, ..PoolRecord::EMPTY };
         self.refreshes.arm(record.refresh_due_us(self.refreshes.limit_us));
         self.ageing.arm(record.stale_due_us(self.ageing.limit_us));
@@ -209,13 +213,14 @@ impl<'a> PoolRecords<'a> {
         let record = self.records.get_mut(index(slot))?;
         let pause_us = pause_after(record.attempts, rules);
         record.attempts = record.attempts.saturating_add(1);
-        record.retry_at_us = now_us.saturating_add(pause_us);
+        let retry_at_us = now_us.saturating_add(pause_us);
+        record.retry_at_us = Kept48::at_most(retry_at_us);
         let due = RefreshDue {
             pool: PoolHandle { slot, generation: record.generation },
             attempt: record.attempts,
             not_before_us,
         };
-        self.refreshes.arm(Some(record.retry_at_us));
+        self.refreshes.arm(Some(retry_at_us));
         Some(due)
     }
 
@@ -242,7 +247,7 @@ impl<'a> PoolRecords<'a> {
         let (slot, _) = self.ageing.next_due(self.records, now_us, |record| record.stale_due_us(stale_after_us))?;
         let record = self.records.get_mut(index(slot))?;
         record.marks.set(Marks::STALE, true);
-        let age_us = now_us.saturating_sub(record.observed_at_us);
+        let age_us = now_us.saturating_sub(record.observed_at_us.get());
         Some((PoolHandle { slot, generation: record.generation }, age_us))
     }
 

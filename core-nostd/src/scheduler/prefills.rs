@@ -44,7 +44,7 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
 
     /// A job's first token was reported.
     pub(super) fn prefills_changed(&mut self, ticket: Ticket) {
-        if let Some(pool) = self.leases.get(ticket).map(|lease| lease.pool) {
+        if let Some(pool) = self.leases.get(ticket).map(|lease| lease.pool()) {
             self.note_prefills(pool);
         }
     }

@@ -36,12 +36,13 @@
 
 use super::budget::{BudgetAmounts, Ledger};
 use crate::error::{FieldError, Problem};
-use crate::fleet::PoolHandle;
+use crate::fleet::{KeptHandle, PoolHandle};
 use crate::input::BudgetLimits;
 use crate::limits::TOKENS_MAX;
 use crate::rows::SessionEntry;
 use crate::storage::list::{self, Linked, Links, List, NONE};
 use crate::storage::{IdSlot, IdTable, Ticket};
+use crate::values::kept::{Kept32, Kept48};
 use crate::values::text::{Id, check_id};
 
 /// Memory for sessions: a slot for each, and about as many hash buckets. Without buckets there is no room.
@@ -55,23 +56,16 @@ pub struct SessionStorage<'a> {
     pub ids: &'a mut [u8],
 }
 
-/// No fleet has as many slots.
-const NO_POOL: PoolHandle = PoolHandle { slot: u32::MAX, generation: 0 };
-
 /// What is remembered of one session. SESSION-1.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Session {
-    /// [`NO_POOL`] until one holds its KV cache.
-    pool: PoolHandle,
-    /// Tokens that this pool holds: below 2^24.
-    pub cached_tokens: u32,
-    /// Jobs that were dispatched; stays at 2^32 - 1.
-    pub turns: u32,
-    /// When a job of it was last admitted, dispatched, reached its first token or ended, in µs.
-    pub last_used_us: u64,
-    /// Jobs that wait or have a lease: above 0 the session is in use.
-    pub jobs: u32,
+    /// None until one holds its KV cache.
+    pool: KeptHandle,
+    cached_tokens: Kept32,
+    turns: Kept32,
+    last_used_us: Kept48,
+    jobs: Kept32,
     /// Its budget.
     pub ledger: Ledger,
     /// Among the idle sessions, in the order of their last uses.
@@ -81,20 +75,62 @@ pub struct Session {
 impl Session {
     /// A session without jobs and turns, last used at this time.
     pub(super) const fn new(ledger: Ledger, last_used_us: u64) -> Self {
-        Self { pool: NO_POOL, cached_tokens: 0, turns: 0, last_used_us, jobs: 0, ledger, idle: Links::OUT }
+        Self {
+            pool: KeptHandle::NONE,
+            cached_tokens: Kept32::new(0),
+            turns: Kept32::new(0),
+            last_used_us: Kept48::at_most(last_used_us),
+            jobs: Kept32::new(0),
+            ledger,
+            idle: Links::OUT,
+        }
+    }
+
+    /// The same after so many turns, with so many tokens that no pool holds any more. STATE-1.
+    pub(super) fn restored(self, turns: u32, cached_tokens: u32) -> Self {
+        Self { turns: Kept32::new(turns), cached_tokens: counted_tokens(cached_tokens), ..self }
     }
 
     /// The pool that holds its KV cache, once one does. SESSION-2.
     #[must_use]
-    pub const fn pool(&self) -> Option<PoolHandle> {
-        if self.pool.slot == NO_POOL.slot { None } else { Some(self.pool) }
+    pub fn pool(&self) -> Option<PoolHandle> {
+        if self.pool.is_none() { None } else { Some(self.pool.get()) }
+    }
+
+    /// Tokens that this pool holds: below 2^24.
+    #[must_use]
+    pub const fn cached_tokens(&self) -> u32 {
+        self.cached_tokens.get()
+    }
+
+    /// Jobs that were dispatched; stays at 2^32 - 1.
+    #[must_use]
+    pub const fn turns(&self) -> u32 {
+        self.turns.get()
+    }
+
+    /// When a job of it was last admitted, dispatched, reached its first token or ended, in µs.
+    #[must_use]
+    pub const fn last_used_us(&self) -> u64 {
+        self.last_used_us.get()
+    }
+
+    /// Jobs that wait or have a lease: above 0 the session is in use.
+    #[must_use]
+    pub const fn jobs(&self) -> u32 {
+        self.jobs.get()
     }
 
     /// Its KV cache is in this pool: so many tokens, of which at most 2^24 - 1 count. SESSION-2.
     pub(super) fn keep_cache(&mut self, pool: PoolHandle, cached_tokens: u32) {
-        self.pool = pool;
-        self.cached_tokens = cached_tokens.min(TOKENS_MAX);
+        self.pool = KeptHandle::of(pool);
+        self.cached_tokens = counted_tokens(cached_tokens);
     }
+}
+
+/// SESSION-2.
+fn counted_tokens(cached_tokens: u32) -> Kept32 {
+    Kept32::new(cached_tokens.min(TOKENS_MAX))
 }
 
 /// The list of idle sessions.
@@ -215,7 +251,7 @@ impl<'a> Sessions<'a> {
     /// SESSION-2. A pool that is gone took the cache with it.
     pub fn entry(&self, session: Ticket, rank_of: impl FnOnce(PoolHandle) -> Option<u32>) -> Option<SessionEntry> {
         let session = self.get(session)?;
-        Some(SessionEntry { pool: rank_of(session.pool()?)?, cached_tokens: session.cached_tokens })
+        Some(SessionEntry { pool: rank_of(session.pool()?)?, cached_tokens: session.cached_tokens() })
     }
 
     /// Takes a job into its session and reserves `wanted` of the budget, under the limits that the job names. A session
@@ -249,13 +285,13 @@ impl<'a> Sessions<'a> {
         ledger.set_limits(limits);
         ledger.reserve(wanted)?;
         // As many jobs as can be counted: storage for jobs ends first.
-        let jobs = session.jobs.checked_add(1).ok_or(SessionRefusal::Full)?;
-        if session.jobs == 0 {
+        let jobs = session.jobs().checked_add(1).ok_or(SessionRefusal::Full)?;
+        if session.jobs() == 0 {
             self.unlink(ticket);
         }
         self.update(ticket, now_us, |session| {
             session.ledger = ledger;
-            session.jobs = jobs;
+            session.jobs = Kept32::new(jobs);
         });
         Ok(AdmittedSession { ticket, evicted: None })
     }
@@ -273,7 +309,7 @@ impl<'a> Sessions<'a> {
         let mut ledger = Ledger::new(limits);
         ledger.reserve(wanted)?;
         let evicted = if self.table.is_full() { Some(self.evict_oldest().ok_or(SessionRefusal::Full)?) } else { None };
-        let session = Session { jobs: 1, ..Session::new(ledger, now_us) };
+        let session = Session { jobs: Kept32::new(1), ..Session::new(ledger, now_us) };
         // There is room, and the id is one that was not there.
         let ticket = self.table.insert(session_id, session).map_err(|_| SessionRefusal::Full)?;
         Ok(AdmittedSession { ticket, evicted })
@@ -291,7 +327,7 @@ impl<'a> Sessions<'a> {
     ) -> BudgetAmounts {
         let mut holds = held;
         self.update(session, now_us, |session| {
-            session.turns = session.turns.saturating_add(1);
+            session.turns = Kept32::new(session.turns().saturating_add(1));
             if let Some(run_us) = predicted_run_us {
                 holds = session.ledger.reserve_time(held, run_us);
             }
@@ -308,10 +344,10 @@ impl<'a> Sessions<'a> {
     /// A job of the session ended, wherever it was: what it `held` is released and what it `used` is spent; says whether
     /// the session is still there and the job was of it. BUDGET-2. O(1).
     pub fn job_ended(&mut self, session: Ticket, held: BudgetAmounts, used: BudgetAmounts, now_us: u64) -> bool {
-        let Some(jobs) = self.get(session).and_then(|session| session.jobs.checked_sub(1)) else { return false };
+        let Some(jobs) = self.get(session).and_then(|session| session.jobs().checked_sub(1)) else { return false };
         self.update(session, now_us, |session| {
             session.ledger.settle(held, used);
-            session.jobs = jobs;
+            session.jobs = Kept32::new(jobs);
         });
         if jobs == 0 {
             self.link_as_newest(session);
@@ -321,7 +357,7 @@ impl<'a> Sessions<'a> {
 
     /// Ends a session on request, in use or not; its id, if it was there. SESSION-1. O(1) expected.
     pub fn end(&mut self, session: Ticket) -> Option<Id> {
-        if self.get(session)?.jobs == 0 {
+        if self.get(session)?.jobs() == 0 {
             self.unlink(session);
         }
         self.take_out(session)
@@ -341,14 +377,14 @@ impl<'a> Sessions<'a> {
             return None;
         }
         // A sum that does not fit is a time that does not come.
-        self.table.in_slot(self.idle.first)?.last_used_us.checked_add(ttl_us)
+        self.table.in_slot(self.idle.first)?.last_used_us().checked_add(ttl_us)
     }
 
     /// Puts a session back; an idle one as the one used last. None where there is no room for it, or it was used before
     /// the one put back before it. STATE-1.
     pub(super) fn restore(&mut self, session_id: &str, session: Session, is_idle: bool) -> Option<Ticket> {
         let newest = self.table.in_slot(self.idle.last);
-        if is_idle && newest.is_some_and(|newest| newest.last_used_us > session.last_used_us) {
+        if is_idle && newest.is_some_and(|newest| newest.last_used_us() > session.last_used_us()) {
             return None;
         }
         let ticket = self.table.insert(session_id, session).ok()?;
@@ -362,16 +398,16 @@ impl<'a> Sessions<'a> {
     pub(super) fn restore_job(&mut self, session: Ticket, held: BudgetAmounts) -> bool {
         let is_idle = self.is_idle(session);
         let Some(session) = self.table.get_mut(session).filter(|_| !is_idle) else { return false };
-        let (Some(jobs), Ok(())) = (session.jobs.checked_add(1), session.ledger.reserve_again(held)) else {
+        let (Some(jobs), Ok(())) = (session.jobs().checked_add(1), session.ledger.reserve_again(held)) else {
             return false;
         };
-        session.jobs = jobs;
+        session.jobs = Kept32::new(jobs);
         true
     }
 
     /// Whether every session is idle or has jobs.
     pub(super) fn all_are_of_use(&self) -> bool {
-        let has_jobs = |ticket| self.get(ticket).is_some_and(|session| session.jobs > 0);
+        let has_jobs = |ticket| self.get(ticket).is_some_and(|session| session.jobs() > 0);
         self.tickets().all(|ticket| has_jobs(ticket) != self.is_idle(ticket))
     }
 
@@ -403,7 +439,7 @@ impl<'a> Sessions<'a> {
     /// Changes a session at its use; says whether it is there.
     fn update(&mut self, session: Ticket, now_us: u64, change: impl FnOnce(&mut Session)) -> bool {
         let Some(session) = self.table.get_mut(session) else { return false };
-        session.last_used_us = now_us;
+        session.last_used_us = Kept48::at_most(now_us);
         change(session);
         true
     }
@@ -529,7 +565,7 @@ mod tests {
         assert_eq!(sessions.turn_started(first, held, Some(9), 2), held);
         assert_eq!(sessions.entry(first, |_| Some(0)), None);
         let session = sessions.get(second).unwrap();
-        assert_eq!((session.jobs, session.turns, session.ledger.reserved()), (1, 0, held));
+        assert_eq!((session.jobs(), session.turns(), session.ledger.reserved()), (1, 0, held));
         assert!(sessions.job_ended(second, held, held, 3));
         // A job that ended twice is no job of it.
         assert!(!sessions.job_ended(second, held, held, 3));
@@ -595,7 +631,7 @@ mod tests {
         sessions.kv_written(ticket, other, u32::MAX, 5);
         assert_eq!(sessions.entry(ticket, rank_of), None);
         let session = sessions.get(ticket).unwrap();
-        assert_eq!((session.pool(), session.cached_tokens, session.turns), (Some(other), TOKENS_MAX, 2));
+        assert_eq!((session.pool(), session.cached_tokens(), session.turns()), (Some(other), TOKENS_MAX, 2));
     }
 
     /// SESSION-3: a dispatch elsewhere is as warm as the new pool says itself; the session's cache does not move along.
@@ -758,9 +794,9 @@ mod tests {
             let jobs: Vec<&PlainJob> = model.jobs.iter().filter(|job| job.serial == plain.serial).collect();
             prop_assert!(jobs.iter().all(|job| job.ticket == ticket));
             prop_assert_eq!(sessions.id(ticket), Some(plain.id.as_str()));
-            prop_assert_eq!(session.jobs as usize, jobs.len());
-            prop_assert_eq!((session.turns, session.last_used_us), (plain.turns, plain.used_us));
-            prop_assert_eq!(session.pool().map(|pool| (pool.slot, session.cached_tokens)), plain.pool);
+            prop_assert_eq!(session.jobs() as usize, jobs.len());
+            prop_assert_eq!((session.turns(), session.last_used_us()), (plain.turns, plain.used_us));
+            prop_assert_eq!(session.pool().map(|pool| (pool.slot, session.cached_tokens())), plain.pool);
             prop_assert_eq!(session.ledger.limits().tokens, plain.limit);
             prop_assert_eq!(session.ledger.spent().tokens, plain.spent);
             prop_assert_eq!(session.ledger.reserved().tokens, model.reserved(plain));

@@ -9,6 +9,7 @@ use super::queue::{Departed, WaitingFacts};
 use super::refusals::Wants;
 use crate::input::Priority;
 use crate::storage::{MaybeTicket, Ticket};
+use crate::values::kept::{Kept32, Kept48, Kept64};
 
 /// What a job brings along from its admission to its end, whether it waits or has a lease.
 #[derive(Debug, Clone, Copy)]
@@ -41,48 +42,48 @@ const NEVER: u32 = 0;
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct WaitingJob {
     /// What it asks of a pool, as far as the queue does not know that, once somebody asked for it. QUEUE-13.
-    kind: u64,
-    kv_units: u32,
+    kind: Kept64,
+    kv_units: Kept32,
     /// The epoch in which no pool could take it.
-    refused_in: u32,
+    refused_in: Kept32,
     session: MaybeTicket,
-    output_tokens: u32,
-    micros_per_1000_tokens: u32,
+    output_tokens: Kept32,
+    micros_per_1000_tokens: Kept32,
 }
 
 impl WaitingJob {
     pub(super) fn new(work: &Work, wants: &Wants) -> Self {
         Self {
-            kind: wants.kind(),
-            kv_units: wants.kv_units(),
-            refused_in: NEVER,
+            kind: Kept64::new(wants.kind()),
+            kv_units: Kept32::new(wants.kv_units()),
+            refused_in: Kept32::new(NEVER),
             session: MaybeTicket::from(work.session),
-            output_tokens: work.output_tokens,
-            micros_per_1000_tokens: work.micros_per_1000_tokens,
+            output_tokens: Kept32::new(work.output_tokens),
+            micros_per_1000_tokens: Kept32::new(work.micros_per_1000_tokens),
         }
     }
 
     pub(super) const fn was_refused_in(&self, epoch: u32) -> bool {
-        self.refused_in == epoch
+        self.refused_in.get() == epoch
     }
 
     pub(super) const fn refuse_in(&mut self, epoch: u32, wants: &Wants) {
-        self.refused_in = epoch;
-        self.kind = wants.kind();
-        self.kv_units = wants.kv_units();
+        self.refused_in = Kept32::new(epoch);
+        self.kind = Kept64::new(wants.kind());
+        self.kv_units = Kept32::new(wants.kv_units());
     }
 
     /// What it asks of a pool, if that is known. QUEUE-13.
     pub(super) const fn wants(&self, queued: &WaitingFacts) -> Wants {
-        Wants::kept(self.kind, queued.tokens, self.kv_units)
+        Wants::kept(self.kind.get(), queued.tokens, self.kv_units.get())
     }
 
     pub(super) fn work(&self, queued: &WaitingFacts) -> Work {
         Work {
             priority: queued.class,
-            prompt_tokens: queued.tokens.saturating_sub(self.output_tokens),
-            output_tokens: self.output_tokens,
-            micros_per_1000_tokens: self.micros_per_1000_tokens,
+            prompt_tokens: queued.tokens.saturating_sub(self.output_tokens.get()),
+            output_tokens: self.output_tokens.get(),
+            micros_per_1000_tokens: self.micros_per_1000_tokens.get(),
             admitted_at_us: queued.arrived_us,
             deadline_at_us: queued.deadline_at_us,
             session: self.session.get(),
@@ -101,25 +102,23 @@ impl Departed<WaitingJob> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct RunningJob {
-    deadline_at_us: u64,
-    held_time_us: u64,
+    deadline_at_us: Kept48,
+    held_time_us: Kept48,
     session: MaybeTicket,
-    output_tokens: u32,
-    micros_per_1000_tokens: u32,
+    output_tokens: Kept32,
+    micros_per_1000_tokens: Kept32,
     priority: Priority,
-    has_deadline: bool,
 }
 
 impl RunningJob {
     pub(super) fn new(work: &Work) -> Self {
         Self {
-            deadline_at_us: work.deadline_at_us.unwrap_or(0),
-            held_time_us: work.held_time_us,
+            deadline_at_us: Kept48::or_never(work.deadline_at_us),
+            held_time_us: Kept48::new(work.held_time_us),
             session: MaybeTicket::from(work.session),
-            output_tokens: work.output_tokens,
-            micros_per_1000_tokens: work.micros_per_1000_tokens,
+            output_tokens: Kept32::new(work.output_tokens),
+            micros_per_1000_tokens: Kept32::new(work.micros_per_1000_tokens),
             priority: work.priority,
-            has_deadline: work.deadline_at_us.is_some(),
         }
     }
 }
@@ -129,13 +128,13 @@ impl<L> Leased<L, RunningJob> {
         let job = &self.job;
         Work {
             priority: job.priority,
-            prompt_tokens: self.prompt_tokens,
-            output_tokens: job.output_tokens,
-            micros_per_1000_tokens: job.micros_per_1000_tokens,
-            admitted_at_us: self.admitted_at_us,
-            deadline_at_us: job.has_deadline.then_some(job.deadline_at_us),
+            prompt_tokens: self.prompt_tokens(),
+            output_tokens: job.output_tokens.get(),
+            micros_per_1000_tokens: job.micros_per_1000_tokens.get(),
+            admitted_at_us: self.admitted_at_us(),
+            deadline_at_us: job.deadline_at_us.unless_never(),
             session: job.session.get(),
-            held_time_us: job.held_time_us,
+            held_time_us: job.held_time_us.get(),
         }
     }
 }

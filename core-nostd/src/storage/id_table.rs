@@ -24,16 +24,14 @@
 
 use core::mem::replace;
 
+use super::buckets::{Buckets, END, Link};
 use super::slot_number::{NONE, ROWS_MAX, SlotNumber};
 use super::texts::Texts;
 use crate::error::Problem;
 use crate::limits::ID_BYTES_MAX;
 use crate::values::hash::xxh64;
 use crate::values::index::{index, position};
-
-/// Positions are stored plus one, so that zeroed storage links nowhere.
-type Link = u32;
-const END: Link = 0;
+use crate::values::kept::Kept32;
 
 /// One entry of an [`IdTable`], for as long as it is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -56,14 +54,12 @@ impl Ticket {
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub(crate) struct MaybeTicket {
     slot: SlotNumber,
-    /// Its high half and its low one, so that it is no wider than a small slot's number.
-    generation: [u16; 2],
+    generation: Kept32,
 }
 
 impl MaybeTicket {
     pub(crate) fn get(self) -> Option<Ticket> {
-        let [high, low] = self.generation.map(u32::from);
-        let ticket = Ticket { slot: self.slot.get(), generation: high << 16 | low };
+        let ticket = Ticket { slot: self.slot.get(), generation: self.generation.get() };
         if ticket.slot == NONE { None } else { Some(ticket) }
     }
 }
@@ -71,8 +67,7 @@ impl MaybeTicket {
 impl From<Option<Ticket>> for MaybeTicket {
     fn from(ticket: Option<Ticket>) -> Self {
         let Ticket { slot, generation } = ticket.unwrap_or(Ticket { slot: NONE, generation: 0 });
-        let [a, b, c, d] = generation.to_be_bytes();
-        Self { slot: slot.into(), generation: [u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d])] }
+        Self { slot: slot.into(), generation: Kept32::new(generation) }
     }
 }
 
@@ -102,12 +97,12 @@ impl<T> IdSlot<T> {
     pub const EMPTY: Self = Self { generation: 0, next: SlotNumber::ZERO, value: None };
 }
 
-/// Entries with unique ids over borrowed storage: slots, about as many hash buckets, and an equal stretch of bytes for the
-/// id of each: one for its length, and at most 64.
+/// Entries with unique ids over borrowed storage: slots, about as many hash buckets, of which with `small_tables` two fit in a
+/// word, and an equal stretch of bytes for the id of each: one for its length, and at most 64.
 #[derive(Debug)]
 pub struct IdTable<'a, T> {
     slots: &'a mut [IdSlot<T>],
-    buckets: &'a mut [u32],
+    buckets: Buckets<'a>,
     ids: Texts<'a>,
     free: Link,
     /// Slots from here on were never used.
@@ -134,12 +129,11 @@ impl<'a, T> IdTable<'a, T> {
         ids: &'a mut [u8],
         hash_seed: u64,
     ) -> Self {
-        buckets.fill(END);
         for slot in slots.iter_mut() {
             slot.value = None;
         }
         let ids = Texts::new(ids, position(slots.len()), ID_BYTES_MAX);
-        Self { slots, buckets, ids, free: END, untouched: 0, len: 0, hash_seed }
+        Self { slots, buckets: Buckets::new(buckets), ids, free: END, untouched: 0, len: 0, hash_seed }
     }
 
     /// Bytes that an id may have: below 65.
@@ -184,8 +178,8 @@ impl<'a, T> IdTable<'a, T> {
         self.find_in(self.bucket_of(id.as_bytes())?, id)
     }
 
-    fn find_in(&self, bucket: usize, id: &str) -> Option<Ticket> {
-        let mut link = *self.buckets.get(bucket)?;
+    fn find_in(&self, bucket: u32, id: &str) -> Option<Ticket> {
+        let mut link = self.buckets.head(bucket);
         while let Some(slot) = self.slot(link) {
             let at = link.saturating_sub(1);
             if self.ids.is(at, id) {
@@ -258,7 +252,8 @@ impl<'a, T> IdTable<'a, T> {
             return Err((InsertError::Duplicate(ticket), value));
         }
         let Some(link) = self.take_free_slot() else { return Err((InsertError::Full, value)) };
-        let chained = self.buckets.get_mut(bucket).map_or(END, |head| replace(head, link));
+        let chained = self.buckets.head(bucket);
+        self.buckets.set_head(bucket, link);
         let Some(slot) = self.slot_mut(link) else { return Err((InsertError::Full, value)) };
         slot.next = chained.into();
         slot.value = Some(value);
@@ -285,7 +280,7 @@ impl<'a, T> IdTable<'a, T> {
 
     /// Takes all entries out: their tickets find nothing any more. O(slots + buckets).
     pub(crate) fn clear(&mut self) {
-        self.buckets.fill(END);
+        self.buckets.clear();
         for slot in self.slots.iter_mut() {
             if slot.value.take().is_some() {
                 slot.generation = slot.generation.wrapping_add(1);
@@ -314,13 +309,12 @@ impl<'a, T> IdTable<'a, T> {
     /// Takes a used slot out of its bucket's chain.
     fn unchain(&mut self, link: Link) {
         let Some(next) = self.slot(link).map(|slot| slot.next.get()) else { return };
-        let bucket = self.bucket_of(self.ids.bytes_of(link.saturating_sub(1)));
-        let Some(head) = bucket.and_then(|bucket| self.buckets.get_mut(bucket)) else { return };
-        if *head == link {
-            *head = next;
+        let Some(bucket) = self.bucket_of(self.ids.bytes_of(link.saturating_sub(1))) else { return };
+        let mut previous = self.buckets.head(bucket);
+        if previous == link {
+            self.buckets.set_head(bucket, next);
             return;
         }
-        let mut previous = *head;
         while let Some(slot) = self.slot_mut(previous) {
             if slot.next.get() == link {
                 slot.next = next.into();
@@ -330,9 +324,8 @@ impl<'a, T> IdTable<'a, T> {
         }
     }
 
-    fn bucket_of(&self, id: &[u8]) -> Option<usize> {
-        let bucket = xxh64(self.hash_seed, id).checked_rem(u64::from(position(self.buckets.len())))?;
-        usize::try_from(bucket).ok()
+    fn bucket_of(&self, id: &[u8]) -> Option<u32> {
+        self.buckets.of(xxh64(self.hash_seed, id))
     }
 
     fn slot(&self, link: Link) -> Option<&IdSlot<T>> {

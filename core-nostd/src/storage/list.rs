@@ -107,6 +107,36 @@ impl<K> List<K> {
     }
 }
 
+/// A list as rows keep it.
+#[derive(Debug)]
+pub(crate) struct KeptList<K> {
+    first: SlotNumber,
+    last: SlotNumber,
+    kind: PhantomData<K>,
+}
+
+impl<K> Clone for KeptList<K> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<K> Copy for KeptList<K> {}
+
+impl<K> KeptList<K> {
+    pub(crate) const EMPTY: Self = Self { first: SlotNumber::NONE, last: SlotNumber::NONE, kind: PhantomData };
+
+    pub(crate) fn get(self) -> List<K> {
+        List { first: self.first.get(), last: self.last.get(), kind: PhantomData }
+    }
+}
+
+impl<K> From<List<K>> for KeptList<K> {
+    fn from(list: List<K>) -> Self {
+        Self { first: list.first.into(), last: list.last.into(), kind: PhantomData }
+    }
+}
+
 /// What precedes in a list.
 pub(crate) fn previous<S, K: Linked<S>>(store: &S, at: u32) -> u32 {
     K::links(store, at).map_or(NONE, |links| links.previous())

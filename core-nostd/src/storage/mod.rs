@@ -8,6 +8,7 @@
 //!           └─ the wishes of waiting jobs (scheduler::waiting)
 //! ```
 
+mod buckets;
 mod id_table;
 pub(crate) mod list;
 mod slot_number;
@@ -16,6 +17,6 @@ mod texts;
 
 pub(crate) use id_table::MaybeTicket;
 pub use id_table::{IdSlot, IdTable, InsertError, Ticket};
-pub(crate) use slot_number::SlotNumber;
+pub(crate) use slot_number::{ROWS_MAX, SlotNumber};
 pub(crate) use stretches::Stretches;
 pub(crate) use texts::Texts;

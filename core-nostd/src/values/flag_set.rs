@@ -1,13 +1,16 @@
 //! Yes-or-no facts, a bit each, where there are many of them.
 
-/// A set of flags in 16 bits.
+/// A set of flags in 16 bits, or in 8.
 macro_rules! flag_set {
-    ($(#[$doc:meta])* $vis:vis $name:ident { $($(#[$flag_doc:meta])* $flag:ident = $bit:literal,)+ }) => {
+    ($(#[$doc:meta])* $vis:vis $name:ident { $($flags:tt)* }) => {
+        flag_set! { $(#[$doc])* $vis $name: u16 { $($flags)* } }
+    };
+    ($(#[$doc:meta])* $vis:vis $name:ident: $bits:ty { $($(#[$flag_doc:meta])* $flag:ident = $bit:literal,)+ }) => {
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, bytemuck::Pod, bytemuck::Zeroable)]
         #[cfg_attr(feature = "defmt", derive(defmt::Format))]
         #[repr(transparent)]
-        $vis struct $name(u16);
+        $vis struct $name($bits);
 
         impl $name {
             /// No flag.

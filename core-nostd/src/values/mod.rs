@@ -10,5 +10,6 @@ pub(crate) mod edge;
 pub(crate) mod flag_set;
 pub(crate) mod hash;
 pub(crate) mod index;
+pub(crate) mod kept;
 pub(crate) mod list;
 pub(crate) mod text;

@@ -61,7 +61,7 @@ fn what_a_snapshot_had_not_seen() {
         assert_eq!(free(&fleet, pool), (1, 700), "{observed_us}");
         for (left, ticket) in (1..).zip(tickets) {
             let ended = leases.end(ticket).unwrap();
-            assert!(ended.counted);
+            assert!(ended.is_counted());
             ended.give_back_to(&mut fleet);
             assert_eq!(free(&fleet, pool), (1 + left, 700 + 100 * u64::from(left)));
         }
@@ -78,7 +78,8 @@ fn no_room_in_the_new_numbers() {
     let first = reserve(&mut fleet, &mut leases, "first", 10);
     let second = reserve(&mut fleet, &mut leases, "second", 10);
     let third = reserve(&mut fleet, &mut leases, "third", 12);
-    let counted = |leases: &Own<'_>| [first, second, third].map(|ticket| leases.get(ticket).map(|lease| lease.counted));
+    let counted =
+        |leases: &Own<'_>| [first, second, third].map(|ticket| leases.get(ticket).map(|lease| lease.is_counted()));
     // Somebody else has three slots.
     PoolRegistry::upsert(&mut fleet, &snapshot("a", 1, 1000, 0)).unwrap();
     assert_eq!(credit_after_snapshot(&mut fleet, &mut leases, pool, 10), 1);
@@ -149,7 +150,7 @@ fn pools_that_drain_age_and_go() {
     PoolRegistry::upsert(&mut fleet, &snapshot("b", 1, 500, 0)).unwrap();
     assert_eq!(credit_after_snapshot(&mut fleet, &mut leases, other, 0), 1);
     assert_eq!(leases.of_pool(pool).collect::<Vec<_>>(), tickets);
-    assert!(tickets.iter().all(|&ticket| leases.get(ticket).unwrap().counted));
+    assert!(tickets.iter().all(|&ticket| leases.get(ticket).unwrap().is_counted()));
     while let Some(ticket) = leases.first_of_pool(pool) {
         leases.end(ticket).unwrap().give_back_to(&mut fleet);
     }

@@ -358,7 +358,10 @@ impl World<'_> {
         let ticket = self.tickets.remove(&known.id).unwrap();
         let ended = self.leases.end(ticket).unwrap();
         known.ended_us = Some(self.now_us);
-        prop_assert_eq!((ended.job, ended.pool, ended.counted), (known.pool, self.handles[known.pool], known.counted));
+        prop_assert_eq!(
+            (ended.job, ended.pool(), ended.is_counted()),
+            (known.pool, self.handles[known.pool], known.counted)
+        );
         prop_assert_eq!(ended.give_back_to(&mut self.fleet), known.pool);
         prop_assert!(self.leases.end(ticket).is_none());
         prop_assert!(!self.ended.contains(&ticket));
@@ -407,8 +410,8 @@ impl World<'_> {
         prop_assert_eq!(self.leases.tickets().count(), self.tickets.len());
         for lease in self.model.live() {
             let held = self.leases.get(self.tickets[&lease.id]).unwrap();
-            prop_assert_eq!((held.pool, held.job), (self.handles[lease.pool], lease.pool));
-            prop_assert_eq!((held.counted, held.tokens_out), (lease.counted, lease.tokens));
+            prop_assert_eq!((held.pool(), held.job), (self.handles[lease.pool], lease.pool));
+            prop_assert_eq!((held.is_counted(), held.tokens_out()), (lease.counted, lease.tokens));
             let state = match (lease.started, lease.has_token) {
                 (None, _) => LeaseState::Reserved,
                 (Some(_), false) => LeaseState::Running,

@@ -78,16 +78,16 @@ fn reports_in_every_state() {
         if from >= Streaming {
             assert_eq!(leases.first_token(ticket, 15), took(false));
         }
-        let (held, last) = (state(&leases, ticket), leases.get(ticket).unwrap().last_report_us);
+        let (held, last) = (state(&leases, ticket), leases.get(ticket).unwrap().last_report_us());
         assert_eq!(held, from);
         assert_eq!(report(&mut leases, ticket), expected, "{case}");
         assert_eq!(state(&leases, ticket), to, "{case}");
         // A report that changes nothing is no sign of life either.
         let heard = if expected == LATE { last } else { 20 };
-        assert_eq!(leases.get(ticket).unwrap().last_report_us, heard, "{case}");
+        assert_eq!(leases.get(ticket).unwrap().last_report_us(), heard, "{case}");
         // LEASE-1: it ends from every state, once.
         let ended = leases.end(ticket).unwrap();
-        assert_eq!((ended.held, ended.job, ended.counted, ended.pool), ("held", 42, true, POOL));
+        assert_eq!((ended.held, ended.job, ended.is_counted(), ended.pool()), ("held", 42, true, POOL));
         assert!(leases.end(ticket).is_none());
         // LEASE-7: reports of a lease that is gone.
         assert_eq!(report(&mut leases, ticket), Reported::NoLease);
@@ -109,9 +109,9 @@ fn progress_does_not_go_back() {
         [(6, 0, took(true), 6), (7, 3, took(false), 7), (8, 2, LATE, 7), (9, 3, took(false), 9)]
     {
         assert_eq!(leases.progress(ticket, now_us, tokens), expected);
-        assert_eq!(leases.get(ticket).unwrap().last_report_us, heard_us);
+        assert_eq!(leases.get(ticket).unwrap().last_report_us(), heard_us);
     }
-    assert_eq!(leases.get(ticket).unwrap().tokens_out, 3);
+    assert_eq!(leases.get(ticket).unwrap().tokens_out(), 3);
 }
 
 /// BUDGET-2: a job that never started used nothing; one that produced tokens had started.
@@ -199,7 +199,7 @@ fn earlier_times_count_as_the_latest() {
     let mut leases = room.leases();
     let first = leases.reserve("a", lease_on(POOL), 50).unwrap();
     let second = leases.reserve("b", lease_on(POOL), 10).unwrap();
-    assert_eq!(leases.get(second).unwrap().reserved_at_us, 50);
+    assert_eq!(leases.get(second).unwrap().reserved_at_us(), 50);
     assert_eq!(leases.next_expired(60, &RULES), Some((first, ExpiryCause::NotStarted)));
     assert_eq!(leases.next_expired(59, &RULES), None);
 }

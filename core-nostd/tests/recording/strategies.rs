@@ -375,6 +375,7 @@ pub(super) fn answer() -> BoxedStrategy<Answer> {
         field_error().prop_map(|error| Answer::BadSnapshot(FleetError::Field(error))),
         any::<usize>().prop_map(|capacity| Answer::BadSnapshot(FleetError::Full { capacity })),
         number().prop_map(|last_us| Answer::TimeWentBack { last_us }),
+        number().prop_map(|max_us| Answer::TimeTooLate { max_us }),
     ]
     .boxed()
 }

@@ -388,6 +388,8 @@ fn tables_belong_to_policies() {
     assert_eq!(hashed.check(&spreads), Ok(()));
     let torn = PoolTable { lists: &table.lists[..1], ..table };
     assert_eq!(torn.check(&plain), Err(TableError::Lists));
+    let unlisted = PoolTable { lists: &[], ..table };
+    assert_eq!(unlisted.check(&plain), Ok(()));
 }
 
 /// KV-1: bytes per token and layer in every storage format.

@@ -366,3 +366,40 @@ fn age() {
     let decision = decide_in(&small, &job(), &Policy::default(), None);
     assert!(matches!(decision, PlacementDecision::NoCapacity { .. }));
 }
+
+/// A fleet that keeps nothing of where lists lie answers as one that has room for lists of its pools, and commits and gives
+/// back as it does.
+#[test]
+fn fleets_without_lists_answer_alike() {
+    let mut listed: SmallFleet<3, 4, 16> = SmallFleet::new();
+    let mut plain: SmallFleet<3, 0, 2, 0, 6, 4, 1, 0, 0> = SmallFleet::new();
+    let policy = Policy::default();
+    let spec = JobSpec { prompt_tokens: 100, ..JobSpec::new("j", "vllm", "m") };
+    let job = spec.validate(&policy, None).unwrap();
+    for (id, slots_free) in [("b", 1), ("a", 1), ("c", 2)] {
+        let snapshot = PoolSnapshot::new(id, "vllm", 2, slots_free, 80 << 30, 60 << 30);
+        assert_eq!((listed.upsert(&snapshot), plain.upsert(&snapshot)), (Ok(()), Ok(())));
+    }
+    let mut held = Vec::new();
+    for free in (0..4).rev() {
+        let decision = plain.decide(&job, &policy);
+        assert_eq!(decision, listed.decide(&job, &policy));
+        let rank = decision.assignment().unwrap().rank;
+        let (one, other) = (plain.commit(&job, rank).unwrap(), listed.commit(&job, rank).unwrap());
+        assert_eq!((one.taken(), one.rank), (other.taken(), other.rank));
+        held.push((one, other));
+        assert_eq!(plain.table().rows, listed.table().rows);
+        assert_eq!(plain.table().rows.iter().map(|row| row.slots_free).sum::<u16>(), free);
+    }
+    assert_eq!(plain.decide(&job, &policy).assignment(), None);
+    assert!(plain.remove("b", "") && listed.remove("b", ""));
+    for (one, other) in held {
+        assert_eq!(plain.release(one), listed.release(other));
+        assert_eq!(plain.table().rows, listed.table().rows);
+    }
+    let replica = PoolSnapshot { replica_id: "r", ..PoolSnapshot::new("b", "vllm", 2, 2, 80 << 30, 60 << 30) };
+    let problem = Problem::TooLong { max_bytes: 0 };
+    assert_eq!(plain.upsert(&replica), Err(FleetError::Field(FieldError::new("replica_id", problem))));
+    let labeled = PoolSnapshot { labels: &[("k", "v")], ..PoolSnapshot::new("b", "vllm", 2, 2, 80 << 30, 60 << 30) };
+    assert!(plain.upsert(&labeled).is_err() && plain.table().check(&policy).is_ok());
+}

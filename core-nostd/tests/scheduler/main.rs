@@ -23,6 +23,7 @@ mod admission;
 mod decisions;
 mod ids;
 mod leases;
+mod limits;
 mod model;
 mod pools;
 mod prefills;

@@ -6,7 +6,7 @@ use orchestrator_core::{PoolRegistry, SmallFleet};
 /// Bytes of an id and its length: those of the wire are a letter and up to five digits.
 pub const ID_BYTES: usize = crate::names::ID_BYTES_MAX + 1;
 /// Bytes of a request that waits: two for its length, and 36 of the longest one.
-pub const JOB_BYTES: usize = 40;
+pub const JOB_BYTES: usize = 38;
 /// Pools are engines with one model on one device each: they publish no lists, and the device's memory as their own.
 const LISTS: usize = 0;
 /// The engine and the model.
@@ -40,8 +40,8 @@ mod sizes {
 
 pub use sizes::*;
 
-/// The pools.
-pub type Fleet = SmallFleet<POOLS, LISTS, NAMES, LISTS, { crate::names::ID_BYTES_MAX }, NAME_BYTES, CLASSES>;
+/// The pools: none has replicas.
+pub type Fleet = SmallFleet<POOLS, LISTS, NAMES, LISTS, { crate::names::ID_BYTES_MAX }, NAME_BYTES, CLASSES, LISTS, 0>;
 /// What a job takes from a pool.
 pub type Lease = <Fleet as PoolRegistry>::Lease;
 /// All else that the scheduler keeps.

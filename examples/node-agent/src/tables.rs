@@ -11,16 +11,17 @@ use crate::capacities::{Fleet, ID_BYTES, JOB_BYTES, LEASES, Lease, POOLS, QUEUED
 
 static FLEET: Place<Fleet> = Place::new();
 static WAITING: Place<WaitingSlot<WaitingJob>, QUEUED> = Place::new();
-static WAITING_BUCKETS: Place<u32, QUEUED> = Place::new();
+// As many buckets as rows: two are in a word.
+static WAITING_BUCKETS: Place<u32, { QUEUED / 2 }> = Place::new();
 static WAITING_IDS: Place<[u8; ID_BYTES], QUEUED> = Place::new();
 static WAITING_BYTES: Place<[u8; JOB_BYTES], QUEUED> = Place::new();
 static LEASED: Place<IdSlot<Leased<Lease, RunningJob>>, LEASES> = Place::new();
-static LEASE_BUCKETS: Place<u32, LEASES> = Place::new();
+static LEASE_BUCKETS: Place<u32, { LEASES / 2 }> = Place::new();
 static LEASE_IDS: Place<[u8; ID_BYTES], LEASES> = Place::new();
 static POOL_LEASES: Place<PoolLeases, POOLS> = Place::new();
 static POOL_RECORDS: Place<PoolRecord, POOLS> = Place::new();
 static SESSION_SLOTS: Place<IdSlot<Session>, SESSIONS> = Place::new();
-static SESSION_BUCKETS: Place<u32, SESSIONS> = Place::new();
+static SESSION_BUCKETS: Place<u32, { SESSIONS / 2 }> = Place::new();
 static SESSION_IDS: Place<[u8; ID_BYTES], SESSIONS> = Place::new();
 
 /// All tables, empty.

@@ -27,10 +27,10 @@ pub fn credit_after_snapshot<R: PoolRegistry, P>(
     let mut retaken = 0u32;
     let mut slot = leases.head_of(pool);
     while let Some(lease) = leases.table.in_slot_mut(slot) {
-        if lease.pool == pool {
-            let is_seen = lease.reserved_at_us < observed_at_us;
+        if lease.pool() == pool {
+            let is_seen = lease.reserved_at_us() < observed_at_us;
             let is_retaken = !is_seen && registry.retake(pool, &lease.held);
-            lease.counted = is_seen || is_retaken;
+            lease.count(is_seen || is_retaken);
             retaken = retaken.saturating_add(u32::from(is_retaken));
         }
         slot = next::<_, InPool>(&leases.table, slot);

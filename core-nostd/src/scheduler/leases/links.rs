@@ -8,8 +8,9 @@
 
 use super::lease::Leased;
 use super::restore::WatchOrder;
-use crate::storage::list::{Linked, Links, List, next, previous};
+use crate::storage::list::{KeptList, Linked, Links, List, next, previous};
 use crate::storage::{IdTable, Ticket};
+use crate::values::kept::Kept64;
 
 type Table<'a, L, P> = IdTable<'a, Leased<L, P>>;
 
@@ -60,14 +61,38 @@ list_kind! {
 /// Storage for the list of one pool's leases: a scheduler brings one for every pool that fits its fleet.
 #[derive(Debug, Clone, Copy)]
 pub struct PoolLeases {
-    pub(super) list: List<InPool>,
-    /// Prefills of theirs that are pending. LEASE-8.
-    pub(super) pending_prefill_us: u64,
+    list: KeptList<InPool>,
+    pending_prefill_us: Kept64,
 }
 
 impl PoolLeases {
     /// No leases.
-    pub const EMPTY: Self = Self { list: List::EMPTY, pending_prefill_us: 0 };
+    pub const EMPTY: Self = Self { list: KeptList::EMPTY, pending_prefill_us: Kept64::new(0) };
+
+    pub(super) fn first(&self) -> u32 {
+        self.list.get().first
+    }
+
+    pub(super) fn push_back<L, P>(&mut self, table: &mut Table<'_, L, P>, at: u32) {
+        let mut list = self.list.get();
+        list.push_back(table, at);
+        self.list = list.into();
+    }
+
+    pub(super) fn unlink<L, P>(&mut self, table: &mut Table<'_, L, P>, at: u32) {
+        let mut list = self.list.get();
+        list.unlink(table, at);
+        self.list = list.into();
+    }
+
+    /// How long the prefills of theirs take that are pending. LEASE-8.
+    pub(super) const fn pending_prefill_us(&self) -> u64 {
+        self.pending_prefill_us.get()
+    }
+
+    pub(super) const fn set_pending_prefill(&mut self, pending_us: u64) {
+        self.pending_prefill_us = Kept64::new(pending_us);
+    }
 }
 
 /// The lists over all leases.

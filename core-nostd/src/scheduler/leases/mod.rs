@@ -75,9 +75,10 @@ pub(super) use restore::WatchOrder;
 use self::links::{InPool, StateLists};
 use crate::error::Problem;
 use crate::fleet::PoolHandle;
-use crate::storage::list::{List, next};
-use crate::storage::{IdSlot, IdTable, InsertError, Ticket};
+use crate::storage::list::{NONE, next};
+use crate::storage::{IdSlot, IdTable, InsertError, ROWS_MAX, Ticket};
 use crate::values::index::index;
+use crate::values::kept::heard;
 
 /// What leases are kept in.
 #[derive(Debug)]
@@ -149,6 +150,7 @@ impl<'a, L, P> Leases<'a, L, P> {
     #[must_use]
     pub fn with_hash_seed(storage: LeaseStorage<'a, L, P>, hash_seed: u64) -> Self {
         let LeaseStorage { slots, buckets, ids, pools } = storage;
+        let (pools, _) = pools.split_at_mut(pools.len().min(index(ROWS_MAX)));
         pools.fill(PoolLeases::EMPTY);
         let table = IdTable::with_hash_seed(slots, buckets, ids, hash_seed);
         Self { table, pools, states: StateLists::EMPTY, latest_us: 0 }
@@ -215,7 +217,7 @@ impl<'a, L, P> Leases<'a, L, P> {
             Some(ticket)
         });
         // A pool that had the slot before may have leases that nobody ended yet.
-        listed.filter(move |&ticket| self.get(ticket).is_some_and(|lease| lease.pool == pool))
+        listed.filter(move |&ticket| self.get(ticket).is_some_and(|lease| lease.pool() == pool))
     }
 
     /// A pool's first lease in the order of their reservation: a caller that ends each and asks again gets all. LEASE-4.
@@ -227,7 +229,8 @@ impl<'a, L, P> Leases<'a, L, P> {
 
     /// Makes a lease. LEASE-1. O(1) expected, and O(leases that wait in their pools and are to start later). LEASE-5.
     ///
-    /// Here and below `now_us` is in µs and never goes back; an earlier time than before counts as that one.
+    /// Here and below `now_us` is in µs and never goes back; an earlier time than before counts as that one, and one
+    /// above [`NOW_MAX_US`](crate::limits::NOW_MAX_US) as that. UNIT-12.
     ///
     /// # Errors
     /// Nothing changes, and what was to be leased comes back: its room is the caller's to give back.
@@ -272,12 +275,12 @@ impl<'a, L, P> Leases<'a, L, P> {
     pub fn progress(&mut self, ticket: Ticket, now_us: u64, tokens_out: u32) -> Reported {
         match self.get(ticket) {
             None => Reported::NoLease,
-            Some(lease) if tokens_out < lease.tokens_out => Reported::Repeated,
+            Some(lease) if tokens_out < lease.tokens_out() => Reported::Repeated,
             Some(_) => {
                 if tokens_out > 0 {
                     self.prefilled(ticket);
                 }
-                self.report(ticket, now_us, |lease, _| lease.tokens_out = tokens_out)
+                self.report(ticket, now_us, |lease, _| lease.produce(tokens_out))
             }
         }
     }
@@ -289,9 +292,9 @@ impl<'a, L, P> Leases<'a, L, P> {
     pub fn end(&mut self, ticket: Ticket) -> Option<Leased<L, P>> {
         self.prefilled(ticket);
         let lease = self.table.get(ticket)?;
-        let (pool, has_started) = (lease.pool, lease.started_at_us().is_some());
+        let (pool, has_started) = (lease.pool(), lease.started_at_us().is_some());
         if let Some(own) = self.pools.get_mut(index(pool.slot)) {
-            own.list.unlink(&mut self.table, ticket.slot());
+            own.unlink(&mut self.table, ticket.slot());
         }
         self.states.end(&mut self.table, ticket, has_started);
         self.table.remove(ticket)
@@ -300,26 +303,26 @@ impl<'a, L, P> Leases<'a, L, P> {
     /// How long the prefills of a pool's leases take that are pending, in µs. LEASE-8. O(1).
     #[must_use]
     pub fn pending_prefill_us(&self, pool: PoolHandle) -> u64 {
-        self.pools.get(index(pool.slot)).map_or(0, |own| own.pending_prefill_us)
+        self.pools.get(index(pool.slot)).map_or(0, PoolLeases::pending_prefill_us)
     }
 
     /// Puts a lease last in its pool's list.
     fn join_pool(&mut self, ticket: Ticket) {
         let Some(lease) = self.table.get(ticket) else { return };
-        let (pool, prefill_us) = (lease.pool, lease.pending_prefill_us);
+        let (pool, prefill_us) = (lease.pool(), lease.pending_prefill_us());
         if let Some(own) = self.pools.get_mut(index(pool.slot)) {
-            own.list.push_back(&mut self.table, ticket.slot());
+            own.push_back(&mut self.table, ticket.slot());
             // At most 2^30 leases of less than 2^46 µs would reach 2^76: it saturates, and so does what is taken off it.
-            own.pending_prefill_us = own.pending_prefill_us.saturating_add(prefill_us);
+            own.set_pending_prefill(own.pending_prefill_us().saturating_add(prefill_us));
         }
     }
 
     /// A lease's prefill is done, or never will be. LEASE-8.
     fn prefilled(&mut self, ticket: Ticket) {
         let Some(lease) = self.table.get_mut(ticket) else { return };
-        let prefill_us = core::mem::take(&mut lease.pending_prefill_us);
-        if let Some(own) = self.pools.get_mut(index(lease.pool.slot)) {
-            own.pending_prefill_us = own.pending_prefill_us.saturating_sub(prefill_us);
+        let (pool, prefill_us) = (lease.pool(), lease.take_prefill());
+        if let Some(own) = self.pools.get_mut(index(pool.slot)) {
+            own.set_pending_prefill(own.pending_prefill_us().saturating_sub(prefill_us));
         }
     }
 
@@ -329,7 +332,7 @@ impl<'a, L, P> Leases<'a, L, P> {
         let Some(lease) = self.table.get_mut(ticket) else { return Reported::NoLease };
         let starts = lease.started_at_us().is_none();
         lease.start(now_us);
-        lease.last_report_us = now_us;
+        lease.hear(now_us);
         note(lease, now_us);
         if starts {
             self.states.start(&mut self.table, ticket);
@@ -340,12 +343,12 @@ impl<'a, L, P> Leases<'a, L, P> {
     }
 
     fn advance(&mut self, now_us: u64) -> u64 {
-        self.latest_us = self.latest_us.max(now_us);
+        self.latest_us = self.latest_us.max(heard(now_us));
         self.latest_us
     }
 
     /// The slot of the first lease in the list that a pool's slot has.
     fn head_of(&self, pool: PoolHandle) -> u32 {
-        self.pools.get(index(pool.slot)).map_or(List::<InPool>::EMPTY.first, |own| own.list.first)
+        self.pools.get(index(pool.slot)).map_or(NONE, PoolLeases::first)
     }
 }

@@ -28,7 +28,7 @@ impl WatchOrder {
         match self {
             Self::ExpectedStart => Some(lease.expected_start_us()),
             Self::Start => lease.started_at_us(),
-            Self::Report => Some(lease.last_report_us),
+            Self::Report => Some(lease.last_report_us()),
         }
     }
 }
@@ -47,7 +47,7 @@ impl<L, P> Leases<'_, L, P> {
     /// Puts a lease back, as the last of its pool; none where there is no room for it or its job has one. It is in no
     /// order of the watchdog until it is [watched](Self::watch).
     pub(in crate::scheduler) fn restore(&mut self, job_id: &str, lease: Leased<L, P>) -> Option<Ticket> {
-        let pool = index(lease.pool.slot);
+        let pool = index(lease.pool().slot);
         if pool >= self.pools.len() {
             return None;
         }

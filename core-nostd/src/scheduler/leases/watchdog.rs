@@ -38,7 +38,7 @@ impl<L, P> Leases<'_, L, P> {
             Some((at_us, (ticket, ExpiryCause::WallLimit)))
         });
         let silent = states.longest_silent(table).and_then(|ticket| {
-            let at_us = limit_end(table.get(ticket)?.last_report_us, rules.idle_limit_us)?;
+            let at_us = limit_end(table.get(ticket)?.last_report_us(), rules.idle_limit_us)?;
             Some((at_us, (ticket, ExpiryCause::IdleLimit)))
         });
         earlier(earlier(not_started, too_long), silent)

@@ -75,6 +75,7 @@ use crate::input::Priority;
 use crate::limits::ID_BYTES_MAX;
 use crate::storage::{IdTable, InsertError, Texts, Ticket};
 use crate::values::index::position as position_of;
+use crate::values::kept::heard;
 use crate::values::text::Id;
 
 /// What a queue works in.
@@ -206,7 +207,7 @@ impl<'a, T> Queue<'a, T> {
     fn class_state(&self, class: Priority) -> ClassState {
         let Count { jobs, tokens } = *self.counts.get(class);
         let oldest = self.jobs.in_slot(self.order.arrivals(class).first);
-        ClassState { jobs, tokens, oldest_tokens: oldest.map_or(0, |job| job.tokens) }
+        ClassState { jobs, tokens, oldest_tokens: oldest.map_or(0, Waiting::tokens) }
     }
 
     /// Whether a job may enter: [`admission_policy`] of this queue; [`Queue::enqueue`] does what it says. O(1). ADMIT-1.
@@ -332,7 +333,7 @@ impl<'a, T> Queue<'a, T> {
     pub fn next_expiry_us(&self) -> Option<u64> {
         let oldest = self.jobs.in_slot(self.order.oldest(&self.jobs)?)?;
         // A sum that does not fit is a time that does not come.
-        if self.rules.ttl_us == 0 { None } else { oldest.arrived_us.checked_add(self.rules.ttl_us) }
+        if self.rules.ttl_us == 0 { None } else { oldest.arrived_us().checked_add(self.rules.ttl_us) }
     }
 
     /// Begins a walk through the jobs in service order, which takes nothing out by itself. O(1), and the end of the pass
@@ -386,7 +387,7 @@ impl<'a, T> Queue<'a, T> {
     /// service order, may not be overtaken once more. O(`scan_limit`); O(log n) for each with tenants. QUEUE-14.
     pub fn may_overtake_first(&mut self, now_us: u64) -> bool {
         let overtakes_max = self.rules.overtakes_max;
-        self.first_to_overtake(now_us).is_none_or(|job| job.overtaken < overtakes_max)
+        self.first_to_overtake(now_us).is_none_or(|job| job.overtaken() < overtakes_max)
     }
 
     /// A newcomer goes past all waiting jobs without entering, if it [may](Self::may_overtake_first): the first that contends
@@ -394,9 +395,9 @@ impl<'a, T> Queue<'a, T> {
     pub fn overtake_first(&mut self, now_us: u64) -> bool {
         let overtakes_max = self.rules.overtakes_max;
         let first = self.first_to_overtake(now_us);
-        let may_pass = first.as_ref().is_none_or(|job| job.overtaken < overtakes_max);
+        let may_pass = first.as_ref().is_none_or(|job| job.overtaken() < overtakes_max);
         if may_pass && let Some(job) = first {
-            job.overtaken = job.overtaken.saturating_add(1);
+            job.overtake();
         }
         may_pass
     }
@@ -424,9 +425,9 @@ impl<'a, T> Queue<'a, T> {
         position::position(&self.jobs, &self.order, waiting, ticket.slot(), self.aged_us())
     }
 
-    /// Time does not go back: arrivals stay in order.
+    /// Time does not go back: arrivals stay in order. UNIT-12.
     fn pass_time(&mut self, now_us: u64) {
-        self.now_us = self.now_us.max(now_us);
+        self.now_us = self.now_us.max(heard(now_us));
     }
 
     /// Jobs that arrived until then go first. QUEUE-11.

@@ -79,7 +79,12 @@ impl<'a> Order<'a> {
     fn enter_discipline<T>(&mut self, jobs: &mut Jobs<'_, T>, at: u32, class: Priority) {
         match self.discipline {
             Discipline::Fifo => {}
-            Discipline::EarliestDeadline => self.deadlines.get_mut(class).insert(jobs, at),
+            Discipline::EarliestDeadline => {
+                if let Some(job) = jobs.in_slot_mut(at) {
+                    job.enter_deadlines();
+                }
+                self.deadlines.get_mut(class).insert(jobs, at);
+            }
             Discipline::FairTenants => self.tenants.enter(jobs, at),
         }
     }
@@ -150,7 +155,7 @@ impl<'a> Order<'a> {
 /// Of two jobs, either of which may be [`NONE`], the one that arrived first.
 pub(super) fn older<T>(jobs: &Jobs<'_, T>, one: u32, another: u32) -> Option<u32> {
     match (jobs.in_slot(one), jobs.in_slot(another)) {
-        (Some(first), Some(second)) if first.arrival < second.arrival => Some(one),
+        (Some(first), Some(second)) if first.arrival() < second.arrival() => Some(one),
         (Some(_), None) => Some(one),
         (_, Some(_)) => Some(another),
         (None, None) => None,

@@ -97,7 +97,7 @@ impl Pass {
         };
         let job = jobs.in_slot_mut(at)?;
         job.is_asked = true;
-        self.used_up = u32::from(job.overtaken >= self.overtakes_max);
+        self.used_up = u32::from(job.overtaken() >= self.overtakes_max);
         self.asked.push_back(jobs, at);
         self.asked_jobs = self.asked_jobs.saturating_add(1);
         self.walk_past(jobs, order, at);
@@ -108,12 +108,12 @@ impl Pass {
     pub(super) fn serve<T>(&mut self, jobs: &mut Jobs<'_, T>, at: u32) {
         let mut passed = list::previous::<_, Asked>(jobs, at);
         while let Some(job) = jobs.in_slot_mut(passed) {
-            job.overtaken = job.overtaken.saturating_add(1);
-            self.used_up = self.used_up.saturating_add(u32::from(job.overtaken == self.overtakes_max));
+            job.overtake();
+            self.used_up = self.used_up.saturating_add(u32::from(job.overtaken() == self.overtakes_max));
             passed = job.asked.previous();
         }
         let Some(job) = jobs.in_slot(at) else { return };
-        self.used_up = self.used_up.saturating_sub(u32::from(job.overtaken >= self.overtakes_max));
+        self.used_up = self.used_up.saturating_sub(u32::from(job.overtaken() >= self.overtakes_max));
         // A cursor skips aged jobs late: it may stand on one that was asked long before.
         self.leave_behind(jobs, job.class, at);
         self.unlink(jobs, at);
@@ -123,7 +123,7 @@ impl Pass {
     /// A job that the pass came to is not overtaken by those behind it, nor does it count where it was not asked for.
     pub(super) fn put_aside<T>(&mut self, jobs: &mut Jobs<'_, T>, at: u32, was_asked: bool) {
         let Some(job) = jobs.in_slot(at).filter(|job| job.is_asked) else { return };
-        self.used_up = self.used_up.saturating_sub(u32::from(job.overtaken >= self.overtakes_max));
+        self.used_up = self.used_up.saturating_sub(u32::from(job.overtaken() >= self.overtakes_max));
         self.unlink(jobs, at);
         if !was_asked {
             self.asked_jobs = self.asked_jobs.saturating_sub(1);

@@ -20,7 +20,7 @@ pub(super) fn position<T>(
     let class = job.class;
     let others = order.arrivals(other(class)).first;
     if job.is_aged(aged_us) {
-        let is_before = |another: &Waiting<T>| another.arrival < job.arrival;
+        let is_before = |another: &Waiting<T>| another.arrival() < job.arrival();
         let in_class = count_while(jobs, order.arrivals(class).first, is_before);
         let total = in_class.saturating_add(count_while(jobs, others, is_before));
         return Some(QueuePosition { total, in_class });
@@ -49,11 +49,10 @@ fn ahead_in_turn<T>(
         Discipline::Fifo => Some(place_by_arrival(jobs, at, waiting).saturating_sub(aged)),
         Discipline::FairTenants => Some(order.tenants.ahead(jobs, at, aged_us)),
         Discipline::EarliestDeadline => {
-            let key = |another: &Waiting<T>| (another.deadline_us, another.arrival);
             let mut aged_before = 0u32;
             let mut oldest = order.arrivals(job.class).first;
             while let Some(another) = jobs.in_slot(oldest).filter(|another| another.is_aged(aged_us)) {
-                aged_before = aged_before.saturating_add(u32::from(key(another) < key(job)));
+                aged_before = aged_before.saturating_add(u32::from(another.deadline_key() < job.deadline_key()));
                 oldest = another.in_class.next();
             }
             Some(tree::rank::<_, ByDeadline>(jobs, at).saturating_sub(aged_before))

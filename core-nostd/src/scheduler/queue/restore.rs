@@ -7,6 +7,7 @@ use super::{Arrival, Exit, Queue};
 use crate::scheduler::state::{OrderRecord, PlaceRecord};
 use crate::storage::Ticket;
 use crate::storage::list;
+use crate::values::kept::Kept48;
 
 /// A job to be put back, beside what its owner stored with it.
 #[derive(Debug, Clone, Copy)]
@@ -48,7 +49,7 @@ impl<T> Queue<'_, T> {
     pub(in crate::scheduler) fn place_record(&self, ticket: Ticket) -> Option<PlaceRecord> {
         let job = self.jobs.get(ticket)?;
         let (shares_turn, account) = self.order.tenants.account_record(job, ticket.slot());
-        Some(PlaceRecord { arrival: job.arrival, overtaken: job.overtaken, shares_turn, account })
+        Some(PlaceRecord { arrival: job.arrival(), overtaken: job.overtaken(), shares_turn, account })
     }
 
     /// Tenants with a turn of their own, now and at most.
@@ -71,14 +72,15 @@ impl<T> Queue<'_, T> {
         payload: T,
     ) -> Option<Ticket> {
         let RestoredJob { arrival, arrived_us, place } = job;
-        let is_later = |before: &Waiting<T>| before.arrival < place.arrival && before.arrived_us <= *arrived_us;
+        let is_later = |before: &Waiting<T>| before.arrival() < place.arrival && before.arrived_us() <= *arrived_us;
         let newest = [self.order.arrivals.interactive.last, self.order.arrivals.batch.last];
-        if !newest.into_iter().filter_map(|at| self.jobs.in_slot(at)).all(is_later) {
+        let is_in_order = newest.into_iter().filter_map(|at| self.jobs.in_slot(at)).all(is_later);
+        if !is_in_order || !Kept48::holds(place.arrival) {
             return None;
         }
         self.check_tenant(arrival.tenant).ok()?;
         let mut waiting = Waiting::new(arrival, place.arrival, *arrived_us, payload);
-        waiting.overtaken = place.overtaken;
+        waiting.set_overtaken(place.overtaken);
         let ticket = self.jobs.insert(arrival.id, waiting).ok()?;
         let count = self.counts.get_mut(arrival.class);
         count.jobs = count.jobs.saturating_add(1);
@@ -91,7 +93,7 @@ impl<T> Queue<'_, T> {
     /// Goes on with the service order after the last job was put back; says whether it can be that of these jobs.
     pub(in crate::scheduler) fn resume(&mut self, order: &OrderRecord, now_us: u64) -> bool {
         let newest = [self.order.arrivals.interactive.last, self.order.arrivals.batch.last];
-        let is_before = |job: &Waiting<T>| job.arrival < order.arrivals;
+        let is_before = |job: &Waiting<T>| job.arrival() < order.arrivals;
         if !newest.into_iter().filter_map(|at| self.jobs.in_slot(at)).all(is_before) {
             return false;
         }
@@ -117,6 +119,6 @@ impl<T> Queue<'_, T> {
 
     /// When the oldest job came.
     pub(in crate::scheduler) fn oldest_us(&self) -> Option<u64> {
-        Some(self.jobs.in_slot(self.order.oldest(&self.jobs)?)?.arrived_us)
+        Some(self.jobs.in_slot(self.order.oldest(&self.jobs)?)?.arrived_us())
     }
 }

@@ -241,9 +241,9 @@ impl<'a> Tenants<'a> {
     /// Takes a job in, last of its tenant. No walk may be under way.
     pub(super) fn enter<T>(&mut self, jobs: &mut Jobs<'_, T>, at: u32) {
         let Some(job) = jobs.in_slot_mut(at) else { return };
-        let (class, arrival) = (job.class, job.arrival);
+        let (class, arrival) = (job.class, job.arrival());
         let number = self.lanes.find_or_add(self.owners.get(at), class);
-        job.lane = number.into();
+        job.enter_lane(number);
         let round = *self.rounds.get(class);
         let Some(lane) = self.lanes.get_mut(number) else { return };
         if lane.jobs.is_empty() {
@@ -260,7 +260,7 @@ impl<'a> Tenants<'a> {
         let Some(job) = jobs.in_slot_mut(at) else { return false };
         let shared = Some(lane_number(0, job.class)).filter(|_| place.shares_turn);
         let Some(number) = shared.or_else(|| self.lanes.own(self.owners.get(at), job.class)) else { return false };
-        job.lane = number.into();
+        job.enter_lane(number);
         let quantum = self.quantum;
         let Some(lane) = self.lanes.get_mut(number) else { return false };
         let is_first = lane.jobs.is_empty();
@@ -275,13 +275,13 @@ impl<'a> Tenants<'a> {
 
     /// Whether a job shares its turn, and its lane's account where it is the first in it.
     pub(super) fn account_record<T>(&self, job: &Waiting<T>, at: u32) -> (bool, Option<AccountRecord>) {
-        let lane = self.lanes.get(job.lane.get()).filter(|lane| lane.jobs.first == at);
+        let lane = self.lanes.get(job.lane()).filter(|lane| lane.jobs.first == at);
         let record = |lane: &Lane| {
             let Account { round, deficit } = lane.account;
             AccountRecord { round, deficit, since: lane.since }
         };
         // Without tenants no job has a lane.
-        (tenant_of(job.lane.get()) == 0, lane.map(record))
+        (tenant_of(job.lane()) == 0, lane.map(record))
     }
 
     /// Tenants with lanes of their own, now and at most.
@@ -300,7 +300,7 @@ impl<'a> Tenants<'a> {
 
     /// Takes a job out; one that was served in its tenant's turn is paid for.
     pub(super) fn leave<T>(&mut self, jobs: &mut Jobs<'_, T>, at: u32, is_paid: bool) {
-        let Some((number, class, cost)) = jobs.in_slot(at).map(|job| (job.lane.get(), job.class, cost(job))) else {
+        let Some((number, class, cost)) = jobs.in_slot(at).map(|job| (job.lane(), job.class, cost(job))) else {
             return;
         };
         let Some(lane) = self.lanes.get_mut(number) else { return };
@@ -327,17 +327,17 @@ impl<'a> Tenants<'a> {
     pub(super) fn walk_past<T>(&mut self, jobs: &Jobs<'_, T>, at: u32, is_paid: bool) {
         let Some(job) = jobs.in_slot(at) else { return };
         let moved = self.moved;
-        let Some(lane) = self.lanes.get_mut(job.lane.get()) else { return };
+        let Some(lane) = self.lanes.get_mut(job.lane()) else { return };
         let (account, first) = (lane.account, lane.jobs.first);
         let walk = lane.walk.get_or_insert_with(|| {
-            self.moved = job.lane.get();
+            self.moved = job.lane();
             Walk { next: first, account, moved_before: moved }
         });
-        walk.next = job.in_lane.next();
+        walk.next = job.next_in_lane();
         if is_paid {
             walk.account.pay(cost(job), self.quantum, self.walk_rounds.get_mut(job.class));
         }
-        self.place(jobs, job.lane.get());
+        self.place(jobs, job.lane());
     }
 
     /// Puts back every lane that the walk moved. O(jobs walked past * log tenants).
@@ -354,11 +354,11 @@ impl<'a> Tenants<'a> {
     /// are gone. O(tenants + the answer).
     pub(super) fn ahead<T>(&self, jobs: &Jobs<'_, T>, at: u32, aged_us: Option<u64>) -> u32 {
         let Some(job) = jobs.in_slot(at) else { return 0 };
-        let Some(own) = self.lanes.get(job.lane.get()) else { return 0 };
+        let Some(own) = self.lanes.get(job.lane()) else { return 0 };
         let (limit, mut ahead) = self.count(jobs, own, aged_us, |_, walked| walked == at);
         let mut number = self.trees.get(job.class).first();
         while let Some(lane) = self.lanes.get(number) {
-            if number != job.lane.get() {
+            if number != job.lane() {
                 let (_, before) = self.count(jobs, lane, aged_us, |key, _| key > limit);
                 ahead = ahead.saturating_add(before);
             }
@@ -386,7 +386,7 @@ impl<'a> Tenants<'a> {
                 account.pay(cost(job), self.quantum, &mut self.current_round(job.class));
                 count = count.saturating_add(1);
             }
-            at = job.in_lane.next();
+            at = job.next_in_lane();
         }
         ((u64::MAX, u64::MAX), count)
     }
@@ -426,5 +426,5 @@ impl<'a> Tenants<'a> {
 
 /// What a tenant pays for a job: its tokens, at least one.
 fn cost<T>(job: &Waiting<T>) -> u64 {
-    u64::from(job.tokens).max(1)
+    u64::from(job.tokens()).max(1)
 }

@@ -2,8 +2,9 @@
 
 use super::tree::{Node, Ordered};
 use crate::input::Priority;
-use crate::storage::list::{Linked, Links};
+use crate::storage::list::{Linked, Links, NONE};
 use crate::storage::{IdSlot, IdTable, SlotNumber, Ticket};
+use crate::values::kept::{Kept32, Kept48};
 use crate::values::text::Id;
 
 /// A job that asks for a place.
@@ -114,22 +115,27 @@ pub struct Waiting<T> {
     pub(super) contends: bool,
     /// Whether it is among what the pass asked.
     pub(super) is_asked: bool,
-    pub(super) tokens: u32,
-    pub(super) overtaken: u32,
-    pub(super) arrived_us: u64,
-    /// The largest value without a deadline: such jobs are last. QUEUE-9.
-    pub(super) deadline_us: u64,
+    tokens: Kept32,
+    overtaken: Kept32,
+    arrived_us: Kept48,
+    /// Without a deadline the time that does not come: such jobs are last. QUEUE-9.
+    deadline_us: Kept48,
     /// Arrivals before it.
-    pub(super) arrival: u64,
+    arrival: Kept48,
     /// Among the arrivals of its class.
     pub(super) in_class: Links,
-    /// Among its tenant's jobs.
-    pub(super) in_lane: Links,
-    pub(super) lane: SlotNumber,
-    /// Among the deadlines of its class.
-    pub(super) by_deadline: Node,
+    place: Place,
     /// Among what the pass asked.
     pub(super) asked: Links,
+}
+
+/// A job's place in the order of the discipline in force.
+#[derive(Debug, Clone, Copy)]
+enum Place {
+    /// Among the deadlines of its class, if they count.
+    Deadline(Node),
+    /// Among its tenant's jobs, in their lane.
+    Lane(SlotNumber, Links),
 }
 
 impl<T> Waiting<T> {
@@ -139,31 +145,117 @@ impl<T> Waiting<T> {
             class: arrival.class,
             contends: true,
             is_asked: false,
-            tokens: arrival.tokens,
-            overtaken: 0,
-            arrived_us: now_us,
-            deadline_us: arrival.deadline_at_us.unwrap_or(u64::MAX),
-            arrival: number,
+            tokens: Kept32::new(arrival.tokens),
+            overtaken: Kept32::new(0),
+            arrived_us: Kept48::new(now_us),
+            deadline_us: Kept48::or_never(arrival.deadline_at_us),
+            arrival: Kept48::new(number),
             in_class: Links::OUT,
-            in_lane: Links::OUT,
-            lane: SlotNumber::NONE,
-            by_deadline: Node::OUT,
+            place: Place::Deadline(Node::OUT),
             asked: Links::OUT,
+        }
+    }
+
+    /// Its prompt and output tokens.
+    pub(super) const fn tokens(&self) -> u32 {
+        self.tokens.get()
+    }
+
+    /// How often it was overtaken. QUEUE-13.
+    pub(super) const fn overtaken(&self) -> u32 {
+        self.overtaken.get()
+    }
+
+    pub(super) const fn set_overtaken(&mut self, times: u32) {
+        self.overtaken = Kept32::new(times);
+    }
+
+    /// It is overtaken once more.
+    pub(super) const fn overtake(&mut self) {
+        self.set_overtaken(self.overtaken().saturating_add(1));
+    }
+
+    /// When it came.
+    pub(super) const fn arrived_us(&self) -> u64 {
+        self.arrived_us.get()
+    }
+
+    /// Arrivals before it.
+    pub(super) const fn arrival(&self) -> u64 {
+        self.arrival.get()
+    }
+
+    /// Its place by deadline. QUEUE-9.
+    pub(super) const fn deadline_key(&self) -> (u64, u64) {
+        (self.deadline_us.get(), self.arrival.get())
+    }
+
+    /// It is about to be put among deadlines.
+    pub(super) const fn enter_deadlines(&mut self) {
+        self.place = Place::Deadline(Node::OUT);
+    }
+
+    /// It is about to be put into a lane.
+    pub(super) fn enter_lane(&mut self, lane: u32) {
+        self.place = Place::Lane(lane.into(), Links::OUT);
+    }
+
+    /// Its lane, else [`NONE`].
+    pub(super) fn lane(&self) -> u32 {
+        match self.place {
+            Place::Lane(lane, _) => lane.get(),
+            Place::Deadline(_) => NONE,
+        }
+    }
+
+    /// The job behind it in its lane, else [`NONE`].
+    pub(super) fn next_in_lane(&self) -> u32 {
+        match self.place {
+            Place::Lane(_, links) => links.next(),
+            Place::Deadline(_) => NONE,
+        }
+    }
+
+    const fn in_lane(&self) -> Option<&Links> {
+        match &self.place {
+            Place::Lane(_, links) => Some(links),
+            Place::Deadline(_) => None,
+        }
+    }
+
+    const fn in_lane_mut(&mut self) -> Option<&mut Links> {
+        match &mut self.place {
+            Place::Lane(_, links) => Some(links),
+            Place::Deadline(_) => None,
+        }
+    }
+
+    const fn by_deadline(&self) -> Option<&Node> {
+        match &self.place {
+            Place::Deadline(node) => Some(node),
+            Place::Lane(..) => None,
+        }
+    }
+
+    const fn by_deadline_mut(&mut self) -> Option<&mut Node> {
+        match &mut self.place {
+            Place::Deadline(node) => Some(node),
+            Place::Lane(..) => None,
         }
     }
 
     /// Whether it arrived at `until_us` or before. QUEUE-11.
     pub(super) fn is_aged(&self, until_us: Option<u64>) -> bool {
-        until_us.is_some_and(|until_us| self.arrived_us <= until_us)
+        until_us.is_some_and(|until_us| self.arrived_us() <= until_us)
     }
 
     pub(super) fn facts(&self) -> WaitingFacts {
         WaitingFacts {
             class: self.class,
-            tokens: self.tokens,
-            arrived_us: self.arrived_us,
-            deadline_at_us: Some(self.deadline_us).filter(|&deadline_us| deadline_us < u64::MAX),
-            overtaken: self.overtaken,
+            tokens: self.tokens(),
+            arrived_us: self.arrived_us(),
+            deadline_at_us: self.deadline_us.unless_never(),
+            overtaken: self.overtaken(),
         }
     }
 }
@@ -196,11 +288,11 @@ impl<T> Linked<Jobs<'_, T>> for InClass {
 
 impl<T> Linked<Jobs<'_, T>> for InLane {
     fn links<'s>(jobs: &'s Jobs<'_, T>, at: u32) -> Option<&'s Links> {
-        jobs.in_slot(at).map(|job| &job.in_lane)
+        jobs.in_slot(at)?.in_lane()
     }
 
     fn links_mut<'s>(jobs: &'s mut Jobs<'_, T>, at: u32) -> Option<&'s mut Links> {
-        jobs.in_slot_mut(at).map(|job| &mut job.in_lane)
+        jobs.in_slot_mut(at)?.in_lane_mut()
     }
 }
 
@@ -218,14 +310,14 @@ impl<T> Ordered<Jobs<'_, T>> for ByDeadline {
     type Key = (u64, u64);
 
     fn node<'s>(jobs: &'s Jobs<'_, T>, at: u32) -> Option<&'s Node> {
-        jobs.in_slot(at).map(|job| &job.by_deadline)
+        jobs.in_slot(at)?.by_deadline()
     }
 
     fn node_mut<'s>(jobs: &'s mut Jobs<'_, T>, at: u32) -> Option<&'s mut Node> {
-        jobs.in_slot_mut(at).map(|job| &mut job.by_deadline)
+        jobs.in_slot_mut(at)?.by_deadline_mut()
     }
 
     fn key(jobs: &Jobs<'_, T>, at: u32) -> Option<(u64, u64)> {
-        jobs.in_slot(at).map(|job| (job.deadline_us, job.arrival))
+        jobs.in_slot(at).map(Waiting::deadline_key)
     }
 }

@@ -110,6 +110,11 @@ pub enum StateError {
         /// The time of the last input.
         last_us: u64,
     },
+    /// `now` is above what small tables keep. EVENT-3, UNIT-12.
+    TimeTooLate {
+        /// The last time that they keep.
+        max_us: u64,
+    },
     /// Times of the state would lie before time 0.
     TooEarly {
         /// The first `now` at which it can be taken in.
@@ -141,6 +146,7 @@ impl fmt::Display for StateError {
             }
             Self::NotFresh => f.write_str("the scheduler has work of its own already"),
             Self::TimeWentBack { last_us } => write!(f, "the time is before that of the last input, {last_us} µs"),
+            Self::TimeTooLate { max_us } => write!(f, "small tables keep no time above {max_us} µs"),
             Self::TooEarly { at_least_us } => {
                 write!(f, "the state reaches back further than the clock: take it in at {at_least_us} µs or later")
             }

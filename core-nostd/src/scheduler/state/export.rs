@@ -61,8 +61,8 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
     }
 
     fn oldest_age_us(&self) -> u64 {
-        let leases = self.leases.tickets().filter_map(|ticket| Some(self.leases.get(ticket)?.admitted_at_us));
-        let sessions = self.sessions.tickets().filter_map(|ticket| Some(self.sessions.get(ticket)?.last_used_us));
+        let leases = self.leases.tickets().filter_map(|ticket| Some(self.leases.get(ticket)?.admitted_at_us()));
+        let sessions = self.sessions.tickets().filter_map(|ticket| Some(self.sessions.get(ticket)?.last_used_us()));
         let oldest_us = leases.chain(sessions).chain(self.queue.oldest_us()).min();
         oldest_us.map_or(0, |oldest_us| self.clock().age_us(oldest_us))
     }
@@ -93,7 +93,7 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
     }
 
     fn write_sessions(&self, out: &mut impl Sink) -> Result<(), OutOfRoom> {
-        let in_use = |ticket: &Ticket| self.sessions.get(*ticket).is_some_and(|session| session.jobs > 0);
+        let in_use = |ticket: &Ticket| self.sessions.get(*ticket).is_some_and(|session| session.jobs() > 0);
         self.sessions.idle().try_for_each(|ticket| self.session_record(ticket, true).encode(out))?;
         self.sessions.tickets().filter(in_use).try_for_each(|ticket| self.session_record(ticket, false).encode(out))
     }
@@ -106,9 +106,9 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
                 id: self.sessions.id(ticket)?,
                 is_idle,
                 pool: pool.map(|pool| (pool.id, pool.replica_id)),
-                cached_tokens: session.cached_tokens,
-                turns: session.turns,
-                last_used_age_us: self.clock().age_us(session.last_used_us),
+                cached_tokens: session.cached_tokens(),
+                turns: session.turns(),
+                last_used_age_us: self.clock().age_us(session.last_used_us()),
                 limits: session.ledger.limits(),
                 spent: session.ledger.spent(),
             })
@@ -162,14 +162,14 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
             work: self.work_record(&work),
             session: work.session.and_then(|session| self.sessions.id(session)),
             model_id: self.models.get(ticket.slot()),
-            reserved_age_us: clock.age_us(lease.reserved_at_us),
+            reserved_age_us: clock.age_us(lease.reserved_at_us()),
             started_age_us: lease.started_at_us().map(|at_us| clock.age_us(at_us)),
             first_token_age_us: lease.first_token_at_us().map(|at_us| clock.age_us(at_us)),
-            last_report_age_us: clock.age_us(lease.last_report_us),
+            last_report_age_us: clock.age_us(lease.last_report_us()),
             predicted_end: lease.predicted_end_us().map(|at_us| clock.moment(at_us)),
-            pool_wait_us: lease.pool_wait_us,
-            pending_prefill_us: lease.pending_prefill_us,
-            tokens_out: lease.tokens_out,
+            pool_wait_us: lease.pool_wait_us(),
+            pending_prefill_us: lease.pending_prefill_us(),
+            tokens_out: lease.tokens_out(),
             taken: Lease::of(self.fleet.export_lease(&lease.held), 0)?,
         })
     }

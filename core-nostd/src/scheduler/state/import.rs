@@ -14,8 +14,8 @@ use crate::SEMANTICS_VERSION;
 use crate::codec::{Fixed, Reader, with_job};
 use crate::error::Problem;
 use crate::fleet::{PoolFacts, PoolHandle, PoolRegistry};
-use crate::input::{JobSpec, Priority};
-use crate::limits::TOKENS_MAX;
+use crate::input::{BudgetLimits, JobSpec, Priority};
+use crate::limits::NOW_MAX_US;
 use crate::scheduler::action::{AbortCause, Action};
 use crate::scheduler::budget::{BudgetAmounts, Ledger};
 use crate::scheduler::drain_rate::DrainRate;
@@ -31,6 +31,7 @@ use crate::scheduler::work::{RunningJob, WaitingJob, Work};
 use crate::storage::Ticket;
 use crate::values::hash::Xxh64;
 use crate::values::index::index;
+use crate::values::kept::{Kept48, heard};
 
 /// A pool that is not there: no fleet has as many slots.
 const NOWHERE: PoolHandle = PoolHandle { slot: u32::MAX, generation: 0 };
@@ -91,11 +92,12 @@ fn leased<L, P>(record: &LeaseRecord<'_>, clock: Clock, pool: PoolHandle, held: 
     let mut leased = Leased::new(new, clock.at_age(record.reserved_age_us)?);
     let (started_at_us, first_token_at_us) = (age(record.started_age_us)?, age(record.first_token_age_us)?);
     leased.restore_start(started_at_us, first_token_at_us);
-    leased.last_report_us = clock.at_age(record.last_report_age_us)?;
-    leased.tokens_out = record.tokens_out;
+    leased.hear(clock.at_age(record.last_report_age_us)?);
+    leased.produce(record.tokens_out);
     // LEASE-7: a first token implies the start.
     let is_possible = started_at_us.is_some() || first_token_at_us.is_none();
-    is_possible.then_some(leased)
+    let is_kept = Kept48::holds(record.pool_wait_us) && Kept48::holds(record.pending_prefill_us);
+    (is_possible && is_kept).then_some(leased)
 }
 
 impl<F: PoolRegistry> Scheduler<'_, F> {
@@ -157,6 +159,9 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
         if now_us < self.now_us {
             return Err(StateError::TimeWentBack { last_us: self.now_us });
         }
+        if heard(now_us) < now_us {
+            return Err(StateError::TimeTooLate { max_us: NOW_MAX_US });
+        }
         let is_empty = self.queue.is_empty() && self.leases.is_empty() && self.sessions.is_empty();
         if is_empty && !self.has_actions() { Ok(()) } else { Err(StateError::NotFresh) }
     }
@@ -211,10 +216,14 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
         let broken = contradiction("sessions repeat, are too many or out of order");
         fits(record.id, self.sessions.check_id(record.id))?;
         let last_used_us = clock.at_age(record.last_used_age_us).ok_or(broken)?;
+        let BudgetLimits { tokens, time_us, cost_micros } = record.limits;
+        let are_kept = [tokens, time_us, cost_micros].into_iter().flatten().all(Kept48::holds);
+        let is_kept = are_kept && Ledger::keeps(record.spent);
+        if !is_kept {
+            return Err(contradiction("a budget is larger than small tables keep"));
+        }
         let ledger = Ledger::restored(record.limits, record.spent);
-        let mut session = Session::new(ledger, last_used_us);
-        session.turns = record.turns;
-        session.cached_tokens = record.cached_tokens.min(TOKENS_MAX);
+        let mut session = Session::new(ledger, last_used_us).restored(record.turns, record.cached_tokens);
         // SESSION-2: a pool that is not there took the cache with it.
         if let Some(pool) = record.pool.and_then(|(id, replica_id)| self.fleet.find(id, replica_id)) {
             session.keep_cache(pool, record.cached_tokens);
@@ -239,7 +248,7 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
             held_time_us: record.held.time_us,
         };
         // BUDGET-2: only its time is ever another than that of its admission.
-        let is_own = work.held() == record.held;
+        let is_own = work.held() == record.held && Ledger::keeps(record.held);
         if is_own { Ok(work) } else { Err(contradiction("a job holds more or less than it was admitted with")) }
     }
 
