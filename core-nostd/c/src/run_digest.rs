@@ -37,7 +37,7 @@ impl RunDigest {
 
     pub(crate) fn answer(&mut self, answer: &Answer) {
         self.outcome.answer(answer);
-        if matches!(answer, Answer::TimeWentBack { .. }) {
+        if matches!(answer, Answer::TimeWentBack { .. } | Answer::TimeTooLate { .. }) {
             // It has no actions.
             self.end();
         }

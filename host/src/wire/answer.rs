@@ -27,6 +27,8 @@ pub struct AnswerLine<'a> {
     /// The time that the event was before.
     #[serde(skip_serializing_if = "Option::is_none")]
     last_ms: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_ms: Option<f64>,
 }
 
 /// What an event is about.
@@ -70,6 +72,7 @@ impl<'a> AnswerLine<'a> {
             refused: None,
             bad_snapshot: None,
             last_ms: None,
+            max_ms: None,
         };
         match answer {
             Answer::Accepted(forecast) => {
@@ -83,6 +86,7 @@ impl<'a> AnswerLine<'a> {
             Answer::Refused(refusal) => line.refused = Some(RefusalFields::new(refusal)),
             Answer::BadSnapshot(error) => line.bad_snapshot = Some(BadSnapshotFields::new(error)),
             Answer::TimeWentBack { last_us } => line.last_ms = Some(at_ms(*last_us)),
+            Answer::TimeTooLate { max_us } => line.max_ms = Some(at_ms(*max_us)),
             // The name says it all; also of what later versions add.
             _ => {}
         }
@@ -215,6 +219,10 @@ mod tests {
         assert_eq!(
             line(&Input::Tick, &Answer::TimeWentBack { last_us: 20_001 }),
             json!({ "answer": "time_went_back", "at_ms": 12.5, "event": "tick", "last_ms": 20.001 })
+        );
+        assert_eq!(
+            line(&Input::Tick, &Answer::TimeTooLate { max_us: 11_001 }),
+            json!({ "answer": "time_too_late", "at_ms": 12.5, "event": "tick", "max_ms": 11.001 })
         );
     }
 

@@ -98,7 +98,7 @@ fn round(scheduler: &mut Scheduler<'_, Fleet>, placement: &Policy, rules: &Sched
                     keep(&action);
                 });
                 keep(&answer);
-                if matches!(answer, Answer::ActionsPending | Answer::TimeWentBack { .. }) {
+                if matches!(answer, Answer::ActionsPending | Answer::TimeWentBack { .. } | Answer::TimeTooLate { .. }) {
                     return None;
                 }
             }
