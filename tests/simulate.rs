@@ -202,6 +202,9 @@ fn nothing_is_lost_and_everything_repeats() {
                 assert_eq!(outcome.arrived_us, run.outcomes[request as usize].ended_us + think_us);
             }
         }
+        let in_slot_us = |outcome: &Outcome| outcome.started_us.map_or(0, |started_us| outcome.ended_us - started_us);
+        let in_slots_us: u64 = run.outcomes.iter().map(in_slot_us).sum();
+        assert_eq!(run.busy_slot_us_by_class.iter().sum::<u128>(), in_slots_us.into(), "{policy}");
         for sample in &run.samples {
             assert_eq!(sample.busy_slots_by_class.iter().sum::<u32>(), sample.running);
             assert!(sample.running <= slots.iter().sum());

@@ -283,6 +283,39 @@ fn a_report_is_replaced_when_there_is_a_new_one() {
     }
 }
 
+#[cfg(unix)]
+#[test]
+fn a_report_goes_into_a_pipe() {
+    let desk = Desk::new();
+    let path = desk.path("pipe");
+    let made = std::process::Command::new("mkfifo").arg(&path).status().expect("mkfifo can be run");
+    assert!(made.success());
+    let reader = std::thread::spawn(move || std::fs::read_to_string(path).expect("a pipe can be read"));
+    over(&desk, &[&pool("a").to_string()], "0,10,10\n", &["--report", "pipe"]).expect(0);
+    assert!(reader.join().expect("a reader").ends_with("</html>\n"));
+    // A folder is known to be none before the runs.
+    let folder = desk.path("folder");
+    std::fs::create_dir(folder).expect("a folder can be made");
+    let ran = over(&desk, &[&pool("a").to_string()], "0,10,10\n", &["--report", "folder"]).expect(2);
+    ran.says("--report: folder: cannot be written").does_not_say("decisions");
+}
+
+/// A slot that is taken at every moment at which a sample is taken, or at none, is still taken for 2 % of the time.
+#[test]
+fn slots_in_use_are_those_of_all_moments() {
+    let desk = Desk::new();
+    let own = with(&pool("a"), "slots_total", "1").replace("\"slots_free\":8", "\"slots_free\":1");
+    for offset_ms in [0, 777] {
+        let row = |request| format!("{},10,2\n", offset_ms + 10_000 * request);
+        let trace: String = (0..300).map(row).collect();
+        let ran = over(&desk, &[&own], &trace, &["--compare", "least-loaded"]).expect(0);
+        let cells = runs(&ran).remove(0);
+        let (p50, busy): (f64, f64) = (cells[8].parse().expect("ms"), cells[cells.len() - 2].parse().expect("%"));
+        // Nobody waits: the time to the end is the time in the slot.
+        assert!((busy - p50 / 100.0).abs() < 0.1, "{cells:?}");
+    }
+}
+
 #[test]
 fn a_long_time_is_announced() {
     let desk = Desk::new();

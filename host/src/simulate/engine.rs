@@ -103,6 +103,8 @@ pub struct Engine {
     /// The one that ends first on top.
     decoding: BinaryHeap<Reverse<Decoding>>,
     kv_used: u64,
+    /// Slots times the time that each was taken.
+    busy_slot_us: u128,
     cache: PrefixCache,
     residents: Residents,
     /// How much longer everything takes, in 1/1000.
@@ -161,6 +163,7 @@ impl Engine {
             prefilled_us: 0,
             decoding: BinaryHeap::new(),
             kv_used: 0,
+            busy_slot_us: 0,
             cache: PrefixCache::new(block_tokens),
             residents,
             slowness_permille: 1000,
@@ -171,6 +174,12 @@ impl Engine {
     #[must_use]
     pub fn running(&self) -> u32 {
         u32::try_from(self.prefilling.len() + self.decoding.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Slots times the time that each was taken, in µs, until the last thing that happened.
+    #[must_use]
+    pub const fn busy_slot_us(&self) -> u128 {
+        self.busy_slot_us
     }
 
     /// Requests that wait for a slot or for KV cache.
@@ -284,9 +293,10 @@ impl Engine {
         self.admit(blocks, happened);
     }
 
-    /// Counts the steps until now.
+    /// Counts the steps, and what slots were taken, until now.
     fn pass_time(&mut self, now_us: u64) {
         let passed_us = now_us.saturating_sub(self.now_us);
+        self.busy_slot_us += u128::from(passed_us) * u128::from(self.running());
         if passed_us > 0 && !self.decoding.is_empty() {
             let steps = (u128::from(passed_us) << (2 * STEP_PARTS_LOG2)) / u128::from(self.step_q10());
             self.steps = self.steps.saturating_add(u64::try_from(steps).unwrap_or(u64::MAX));

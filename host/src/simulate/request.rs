@@ -138,6 +138,8 @@ pub struct Run {
     pub outcomes: Vec<Outcome>,
     /// At equal intervals.
     pub samples: Vec<Sample>,
+    /// Slots times the time that each was taken, in µs, per class of pools.
+    pub busy_slot_us_by_class: Vec<u128>,
     /// Decisions that the policy took.
     pub decisions: u64,
     /// Over all outcomes.

@@ -448,8 +448,17 @@ impl<'s, 'w> Simulation<'s, 'w> {
         Ok(())
     }
 
+    fn busy_slot_us_by_class(&self) -> Vec<u128> {
+        let mut busy = vec![0; self.world.fleet.class_names.len()];
+        for (pool, own) in self.world.fleet.pools.iter().zip(&self.pools) {
+            busy[pool.class as usize] += own.engine.busy_slot_us();
+        }
+        busy
+    }
+
     fn finish(self, name: &str, decisions: u64) -> Run {
         let now_us = self.now_us;
+        let busy_slot_us_by_class = self.busy_slot_us_by_class();
         let outcomes: Vec<Outcome> = self.lives.into_iter().map(|life| life.outcome(now_us)).collect();
         Run {
             policy: name.to_owned(),
@@ -457,6 +466,7 @@ impl<'s, 'w> Simulation<'s, 'w> {
             digest: digest(&outcomes),
             outcomes,
             samples: self.samples,
+            busy_slot_us_by_class,
             decisions,
         }
     }

@@ -56,6 +56,7 @@ impl Summary {
     #[must_use]
     pub fn of(run: &Run, trace: &Trace, fleet: &SimFleet<'_>, slo: &Slo) -> Self {
         let outcomes = &run.outcomes;
+        let (span_us, slots) = (span_us(outcomes), fleet.slots_by_class());
         let finished = || outcomes.iter().filter(|outcome| outcome.end == End::Finished);
         let with_asked = || outcomes.iter().zip(&trace.requests);
         let keeps = |outcome, asked: &Request| slo.holds(outcome, asked.output_tokens, asked.deadline_us);
@@ -78,9 +79,9 @@ impl Summary {
             on_time_permille: on_time_permille(outcomes, trace),
             fairness_permille: fairness_permille(with_asked().map(|(outcome, asked)| (asked, keeps(outcome, asked)))),
             cached_permille: cached_permille(outcomes, trace),
-            busy_permille: busy_permille(run, fleet),
-            busy_permille_by_class: busy_permille_by_class(run, fleet),
-            span_us: span_us(outcomes),
+            busy_permille: busy_permille(run.busy_slot_us_by_class.iter().sum(), slots.iter().sum(), span_us),
+            busy_permille_by_class: busy_permille_by_class(run, &slots, span_us),
+            span_us,
             decisions: run.decisions,
             digest: run.digest,
         }
@@ -130,16 +131,15 @@ fn cached_permille(outcomes: &[Outcome], trace: &Trace) -> u64 {
     permille(cached, all)
 }
 
-fn busy_permille(run: &Run, fleet: &SimFleet<'_>) -> u64 {
-    let slots: u64 = fleet.pools.iter().map(|pool| u64::from(pool.spec.slots)).sum();
-    let busy: u64 = run.samples.iter().map(|sample| u64::from(sample.running)).sum();
-    permille(busy, slots * run.samples.len() as u64)
+/// The share of so many slots that was taken over a span, in 1/1000.
+fn busy_permille(busy_slot_us: u128, slots: u64, span_us: u64) -> u64 {
+    let whole = u128::from(slots) * u128::from(span_us);
+    u64::try_from((busy_slot_us * 1000).checked_div(whole).unwrap_or(0)).unwrap_or(u64::MAX)
 }
 
-fn busy_permille_by_class(run: &Run, fleet: &SimFleet<'_>) -> Vec<u64> {
-    let busy = |class: usize| -> u64 { run.samples.iter().map(|one| u64::from(one.busy_slots_by_class[class])).sum() };
-    let slots = fleet.slots_by_class();
-    slots.iter().enumerate().map(|(class, slots)| permille(busy(class), slots * run.samples.len() as u64)).collect()
+fn busy_permille_by_class(run: &Run, slots: &[u64], span_us: u64) -> Vec<u64> {
+    let classes = run.busy_slot_us_by_class.iter().zip(slots);
+    classes.map(|(&busy_slot_us, &slots)| busy_permille(busy_slot_us, slots, span_us)).collect()
 }
 
 fn span_us(outcomes: &[Outcome]) -> u64 {
@@ -153,7 +153,6 @@ mod tests {
     use super::*;
     use crate::input::Warnings;
     use crate::simulate::fleet::{EngineModel, FleetRows};
-    use crate::simulate::request::Sample;
 
     fn outcome(arrived_us: u64, first_token_us: Option<u64>, ended_us: u64, end: End) -> Outcome {
         Outcome {
@@ -183,7 +182,6 @@ mod tests {
             request.session = Some(session);
         }
         let trace = Trace { models: vec!["m".to_owned()], requests, blocks: vec![], block_tokens: 1 };
-        let sample = |a, b| Sample { at_us: 0, waiting: 0, running: a + b, busy_slots_by_class: vec![a, b] };
         let run = Run {
             policy: "ours".to_owned(),
             load_permille: 1000,
@@ -194,7 +192,8 @@ mod tests {
                 outcome(150, Some(160), 170, End::Lost),
                 outcome(150, None, 150, End::Refused { reason: "POOL_UNREADY" }),
             ],
-            samples: vec![sample(1, 0), sample(1, 2)],
+            samples: vec![],
+            busy_slot_us_by_class: vec![1100, 1100],
             decisions: 4,
             digest: 7,
         };
