@@ -262,6 +262,28 @@ fn reports_that_are_late_for_ever_are_silence() {
     }
 }
 
+/// A recording is as long as its run: it is written as it comes.
+#[test]
+fn a_recording_is_not_kept_until_the_end() {
+    let (rows, mut warnings) = (rows(&[4]), Warnings::default());
+    let fleet = SimFleet::new(&rows, UNDISTURBED, 1, &mut warnings).unwrap();
+    let trace = poisson(1000, 5_000.0, |_| 10);
+    let world = World { fleet: &fleet, trace: &trace, engines: &["vllm".to_owned()] };
+    let ours = OursOptions { policies: Policies::default(), sizes: Sizes { waiting: 2_000, ..Sizes::default() } };
+    let mut memory = OursMemory::new(&ours).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run.rec");
+    let length = || fs::metadata(&path).unwrap().len();
+    let mut at_work = Ours::new(world, &ours, &mut memory, Some(&path)).unwrap();
+    let at_first = length();
+    assert!(at_first > 0);
+    run(&world, "ours", &mut at_work, &RunOptions::default(), &mut |_, _| ()).unwrap();
+    // All but what is held back to write more at once.
+    let in_run = length();
+    at_work.finish_recording().unwrap();
+    assert!(in_run > at_first && length() - in_run < 1 << 17, "{at_first}, {in_run}, {}", length());
+}
+
 fn mean_end_to_end_us(run: &Run) -> f64 {
     let times = run.outcomes.iter().map(|outcome| (outcome.ended_us - outcome.arrived_us) as f64);
     times.sum::<f64>() / run.outcomes.len() as f64

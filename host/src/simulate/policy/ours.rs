@@ -87,6 +87,10 @@ impl<'m, 'w> Ours<'m, 'w> {
             outcome.resize(OUTCOME_BYTES, 0);
             let mut driver = Driver::new(fleet, storage.storage(), policies, None, ());
             driver.record(file, outcome, options.sizes, policies);
+            // Only what has begun is written as it comes, and not kept until the end.
+            if let Some(file) = driver.recording_mut() {
+                file.flush();
+            }
             Driven::Recorded(Box::new(driver))
         } else {
             let (placement, rules) = (policies.placement.clone(), policies.scheduler);
