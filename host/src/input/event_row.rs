@@ -23,7 +23,7 @@ use orchestrator_core::{FieldError, Problem};
 
 use super::fields::Object;
 use super::job_row::JobText;
-use super::lines::{Line, LineProblem, MAX_LINE_BYTES};
+use super::lines::{Line, LineProblem};
 use super::policy_file::{Policies, parse_policies, read_policies};
 use super::pool_row::PoolText;
 use super::row_error::{RowError, Why};
@@ -223,12 +223,8 @@ impl<'a> PoolIds<'a> {
 
 /// Tokens produced, below 2^24 (UNIT-3).
 fn tokens_out(row: &Object<'_>) -> Result<Option<u32>, RowError> {
-    let Some(tokens) = row.integer("tokens_out")? else { return Ok(None) };
-    if tokens < 0 {
-        return Err(RowError::new("tokens_out", Problem::Negative));
-    }
-    let within = u32::try_from(tokens).ok().filter(|&tokens| tokens <= TOKENS_MAX);
-    within.map(Some).ok_or_else(|| RowError::new("tokens_out", Problem::TooLarge { max: TOKENS_MAX.into() }))
+    let tokens = row.count("tokens_out", TOKENS_MAX.into())?;
+    Ok(tokens.and_then(|tokens| u32::try_from(tokens).ok()))
 }
 
 /// The policies of a file, or of TOML text in the line itself. WIRE-3.
@@ -262,12 +258,8 @@ impl RefusedEvent {
 
     /// A line that was refused before it could be parsed.
     fn unparsed(line: &Line<'_>, problem: LineProblem) -> Self {
-        let why = match problem {
-            LineProblem::TooLong => Why::RowTooLong { max_bytes: MAX_LINE_BYTES },
-            LineProblem::NotUtf8 => Why::NotUtf8,
-        };
         let text = String::from_utf8_lossy(line.bytes());
-        let mut refused = Self::of(line.number(), &Object::row(&text), RowError::row(why));
+        let mut refused = Self::of(line.number(), &Object::row(&text), RowError::row(problem));
         // A replaced character means that the text itself is not known.
         let whole = |text: &String| !text.contains(char::REPLACEMENT_CHARACTER);
         refused.event = refused.event.filter(whole);

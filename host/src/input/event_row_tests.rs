@@ -6,7 +6,7 @@ use orchestrator_core::Policy;
 use orchestrator_core::scheduler::SchedulerPolicy;
 use proptest::prelude::*;
 
-use super::super::lines::LineReader;
+use super::super::lines::{LineReader, MAX_LINE_BYTES};
 use super::*;
 
 /// Reads one line as line 1, and says what came of it, with warnings.

@@ -14,8 +14,8 @@ use orchestrator_core::Problem;
 use orchestrator_core::limits::TIME_MAX_US;
 
 use super::fields::Object;
-use super::lines::{Line, LineProblem, MAX_LINE_BYTES};
-use super::row_error::{RowError, Why};
+use super::lines::Line;
+use super::row_error::RowError;
 use super::warnings::{Source, Warnings};
 
 /// The most by which a pool slows down, in 1/1000: a thousandfold.
@@ -94,10 +94,10 @@ const KINDS: [(&str, Kind); 8] = [
 /// A line that is too long, no UTF-8 or no object; an unknown fault; a field of the wrong type, outside its limit, required
 /// and absent, or repeated.
 pub fn read_fault_line<'a>(line: &Line<'a>, warnings: &mut Warnings) -> Result<FaultRow<'a>, RowError> {
-    let row = Object::row(line.text().map_err(unparsed)?);
+    let row = Object::row(line.text().map_err(RowError::row)?);
     row.check()?;
     let fault = fault_of(&row)?;
-    let at_ms = Object::required("at_ms", within(&row, "at_ms", TIME_MAX_US / 1000)?)?;
+    let at_ms = Object::required("at_ms", row.count("at_ms", TIME_MAX_US / 1000)?)?;
     let pool = Object::required("pool", row.text("pool")?)?;
     let replica_id = row.text("replica_id")?.unwrap_or_default();
     let mut notes = Vec::new();
@@ -114,7 +114,7 @@ fn fault_of(row: &Object<'_>) -> Result<Fault, RowError> {
         Kind::Drain => Fault::Drain,
         Kind::Undrain => Fault::Undrain,
         Kind::Slow => {
-            let permille = Object::required("permille", within(row, "permille", SLOW_PERMILLE_MAX)?)?;
+            let permille = Object::required("permille", row.count("permille", SLOW_PERMILLE_MAX)?)?;
             if permille == 0 {
                 let expected = "1 or more; 1000 is as before";
                 return Err(RowError::new("permille", Problem::Malformed { expected }));
@@ -123,23 +123,6 @@ fn fault_of(row: &Object<'_>) -> Result<Fault, RowError> {
         }
         Kind::Silence => Fault::Silence,
         Kind::Speak => Fault::Speak,
-        Kind::Delay => Fault::Delay { delay_ms: Object::required("delay_ms", within(row, "delay_ms", DELAY_MS_MAX)?)? },
-    })
-}
-
-/// A whole number from 0 to `max`.
-fn within(row: &Object<'_>, field: &'static str, max: u64) -> Result<Option<u64>, RowError> {
-    let Some(number) = row.integer(field)? else { return Ok(None) };
-    let number = u64::try_from(number).map_err(|_| RowError::new(field, Problem::Negative))?;
-    if number > max {
-        return Err(RowError::new(field, Problem::TooLarge { max }));
-    }
-    Ok(Some(number))
-}
-
-fn unparsed(problem: LineProblem) -> RowError {
-    RowError::row(match problem {
-        LineProblem::TooLong => Why::RowTooLong { max_bytes: MAX_LINE_BYTES },
-        LineProblem::NotUtf8 => Why::NotUtf8,
+        Kind::Delay => Fault::Delay { delay_ms: Object::required("delay_ms", row.count("delay_ms", DELAY_MS_MAX)?)? },
     })
 }

@@ -165,6 +165,16 @@ impl<'a> Object<'a> {
         })
     }
 
+    /// A whole number from 0 to `max`.
+    pub(super) fn count(&self, path: &'static str, max: u64) -> Result<Option<u64>, RowError> {
+        let Some(number) = self.integer(path)? else { return Ok(None) };
+        let number = u64::try_from(number).map_err(|_| RowError::new(path, Problem::Negative))?;
+        if number > max {
+            return Err(RowError::new(path, Problem::TooLarge { max }));
+        }
+        Ok(Some(number))
+    }
+
     /// The nearest f64 of a number; one too large for an f64 is infinite, which the core refuses.
     pub(super) fn float(&self, path: &'static str) -> Result<Option<f64>, RowError> {
         self.typed(path, |text| {

@@ -16,9 +16,9 @@ use orchestrator_core::{
 };
 
 use super::fields::{Object, TextMap};
-use super::lines::{Line, LineProblem, MAX_LINE_BYTES};
+use super::lines::{Line, LineProblem};
 use super::pool_row::borrowed;
-use super::row_error::{RowError, Why};
+use super::row_error::RowError;
 use super::slips::check_job;
 use super::warnings::{Concern, Source, Warnings};
 
@@ -123,11 +123,7 @@ impl RefusedJob {
         let text = String::from_utf8_lossy(bytes);
         // A replaced character means that the id itself is not known.
         let whole = |id: &String| !id.contains(char::REPLACEMENT_CHARACTER);
-        let why = match problem {
-            LineProblem::TooLong => Why::RowTooLong { max_bytes: MAX_LINE_BYTES },
-            LineProblem::NotUtf8 => Why::NotUtf8,
-        };
-        Self { id: Object::row(&text).peek_text("id").filter(whole), error: RowError::row(why) }
+        Self { id: Object::row(&text).peek_text("id").filter(whole), error: RowError::row(problem) }
     }
 }
 
@@ -302,7 +298,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::input::LineReader;
+    use crate::input::{LineReader, MAX_LINE_BYTES};
 
     fn full() -> Value {
         json!({

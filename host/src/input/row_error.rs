@@ -18,6 +18,8 @@ use std::fmt;
 
 use orchestrator_core::{FieldError, Problem};
 
+use super::lines::{LineProblem, MAX_LINE_BYTES};
+
 /// The field of an error that is about the row as a whole.
 pub const ROW: &str = "row";
 
@@ -74,6 +76,15 @@ impl fmt::Display for Why {
 impl From<Problem> for Why {
     fn from(problem: Problem) -> Self {
         Self::Problem(problem)
+    }
+}
+
+impl From<LineProblem> for Why {
+    fn from(problem: LineProblem) -> Self {
+        match problem {
+            LineProblem::TooLong => Self::RowTooLong { max_bytes: MAX_LINE_BYTES },
+            LineProblem::NotUtf8 => Self::NotUtf8,
+        }
     }
 }
 
