@@ -76,6 +76,7 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
     pub(super) fn dispatch_next(&mut self, observer: &mut impl Observer) -> Option<Action> {
         // Where no pool takes jobs, asking for each that waits would find that out as often.
         let has_room = self.todo.pass && !self.leases.is_full() && self.fleet.takes_jobs(&self.placement);
+        let has_room = has_room && !self.is_all_refused();
         let action = if has_room { self.dispatch_in_pass(observer) } else { None };
         // Without room the next end of a lease begins another pass.
         self.todo.pass = action.is_some() && !self.queue.is_empty();
@@ -89,9 +90,16 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
                 self.queue.passed_over(ticket, why);
             } else if let Some(action) = self.dispatch_waiting(ticket, observer) {
                 return Some(action);
+            } else if self.is_all_refused() {
+                break;
             }
         }
         None
+    }
+
+    /// Whether no pool takes any job that waits, however few tokens and bytes it asks for: so that none of them contends.
+    pub(super) fn is_all_refused(&self) -> bool {
+        self.kinds.refused_jobs() == self.queue.len()
     }
 
     /// Why a waiting job need not be asked for, if so.
@@ -142,7 +150,8 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
                 return None;
             }
         };
-        self.queue.serve(ticket)?;
+        let served = self.queue.serve(ticket)?;
+        self.kinds.left(served.payload.kind());
         // ADMIT-3: one that did not wait says nothing of how long the others will.
         if work.admitted_at_us < self.now_us {
             self.drain.served(self.now_us);
@@ -161,17 +170,28 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
         wants: Wants,
         headline: Option<Rejection>,
     ) {
-        // It waits behind the first of its like.
-        let is_first = !self.refusals.include(&wants);
-        if is_first {
-            self.refusals.remember(wants);
-        }
-        let contends = is_first && self.lacks_vram(job, headline);
         let epoch = self.epoch;
         if let Some(waiting) = self.queue.get_mut(ticket) {
+            self.kinds.left(waiting.kind());
+            self.kinds.came(wants.kind());
             waiting.refuse_in(epoch, &wants);
         }
+        // Else it waits behind the first of its like.
+        let is_first = !self.refusals.include(&wants);
+        let contends = is_first && self.note_first_refusal(job, &wants, headline);
         self.queue.passed_over(ticket, if contends { PassedOver::Contending } else { PassedOver::Waiting });
+    }
+
+    /// No pool can take the first of its like; says whether it contends.
+    fn note_first_refusal(&mut self, job: &ValidJob<'_>, wants: &Wants, headline: Option<Rejection>) -> bool {
+        let least = JobSpec { prompt_tokens: 0, expected_tokens: Some(0), ..*job.spec() };
+        if self.kinds.is_crowd(self.queue.len()) && !self.would_fit_without_vram(least) {
+            self.kinds.refuse(wants.kind());
+            self.refusals.remember(wants.least());
+            return false;
+        }
+        self.refusals.remember(*wants);
+        self.lacks_vram(job, headline)
     }
 
     /// Whether a pool that takes jobs refused this one for its VRAM, which a job behind it may take. Any other pool that
@@ -180,14 +200,13 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
         match headline {
             Some(Rejection::Vram) => true,
             // Another pool may lack a slot: that one says more.
-            Some(Rejection::Slots) if job.facts().whole_bytes() > 0 => self.would_fit_without_vram(job),
+            Some(Rejection::Slots) if job.facts().whole_bytes() > 0 => self.would_fit_without_vram(*job.spec()),
             _ => false,
         }
     }
 
     #[inline(never)] // Its frame is large, and stays off the stack of the other ways through its caller.
-    fn would_fit_without_vram(&self, job: &ValidJob<'_>) -> bool {
-        let mut spec = *job.spec();
+    fn would_fit_without_vram(&self, mut spec: JobSpec<'_>) -> bool {
         (spec.est_kv_bytes, spec.requirements.min_vram_bytes) = (Some(0), 0);
         let weightless = spec.validate(&self.placement, None);
         let job = weightless.as_ref();
@@ -212,7 +231,9 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
             self.settle(&work, &UsageFacts::default());
             return Err(self.no_storage(work.priority));
         };
-        self.queue.overtake_first(self.now_us);
+        if !self.is_all_refused() {
+            self.queue.overtake_first(self.now_us);
+        }
         let forecast = self.forecast.wait(work.priority, 0, 0, self.drain.interval_us(), self.now_us);
         self.class_left(work.priority);
         let facts = facts_of(job.spec(), work.prompt_tokens, work.output_tokens);
@@ -299,6 +320,7 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
         event: impl for<'e> FnOnce(JobFacts<'e>) -> Event<'e>,
     ) {
         let work = departed.work();
+        self.kinds.left(departed.payload.kind());
         self.settle(&work, &UsageFacts::default());
         self.class_left(departed.facts.class);
         // QUEUE-13: it may have been the one at which passes had to stop.

@@ -14,6 +14,7 @@ use super::drain_rate::DrainRate;
 use super::event::Event;
 use super::forecast::Forecast;
 use super::input::Input;
+use super::kinds::WaitingKinds;
 use super::leases::{LeaseState, Leases};
 use super::lifecycle::End;
 use super::observer::Observer;
@@ -80,6 +81,7 @@ pub struct Scheduler<'a, F: PoolRegistry> {
     pub(super) epoch: u32,
     /// What was asked for in vain in this epoch.
     pub(super) refusals: Refusals,
+    pub(super) kinds: WaitingKinds,
     pub(super) todo: Todo,
 }
 
@@ -171,6 +173,7 @@ impl<'a, F: PoolRegistry> Scheduler<'a, F> {
             now_us: 0,
             epoch: 1,
             refusals: Refusals::default(),
+            kinds: WaitingKinds::new(),
             todo: Todo::default(),
         }
     }
@@ -352,6 +355,7 @@ impl<'a, F: PoolRegistry> Scheduler<'a, F> {
     pub(super) fn capacity_may_have_grown(&mut self) {
         self.epoch = self.epoch.checked_add(1).unwrap_or(1);
         self.refusals.forget();
+        self.kinds.forget_refusals();
         self.todo.decided.forget();
         self.todo.pass = true;
     }

@@ -18,6 +18,7 @@ mod drain_rate;
 mod event;
 mod forecast;
 mod input;
+mod kinds;
 mod leases;
 mod lifecycle;
 mod machine;

@@ -57,6 +57,11 @@ impl Wants {
         self.kv_units
     }
 
+    /// The least that a job of this kind can want.
+    pub(super) const fn least(&self) -> Self {
+        Self { kind: self.kind, tokens: 0, kv_units: 0 }
+    }
+
     /// Whether a pool that may not take a job with these may not take one with `others` either.
     const fn imply(&self, others: &Self) -> bool {
         self.kind == others.kind && self.tokens <= others.tokens && self.kv_units <= others.kv_units

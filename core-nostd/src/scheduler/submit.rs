@@ -102,7 +102,7 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
         if admission != Admission::Accept
             && let Outlook::Now(assignment) = &outlook
             && !self.leases.is_full()
-            && self.queue.may_overtake_first(self.now_us)
+            && (self.is_all_refused() || self.queue.may_overtake_first(self.now_us))
         {
             return self.dispatch_at_once(job, assignment, observer);
         }
@@ -194,6 +194,7 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
             self.settle(&work, &UsageFacts::default());
             return Err(self.no_storage(work.priority));
         };
+        self.kinds.came(wants.kind());
         if let Some(victim) = enqueued.evicted {
             self.evict(&victim, observer);
         }

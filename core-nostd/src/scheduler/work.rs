@@ -63,6 +63,11 @@ impl WaitingJob {
         }
     }
 
+    /// What it asks of a pool, as far as that is compared for equality; unknown until somebody asked for it. QUEUE-13.
+    pub(super) const fn kind(&self) -> u64 {
+        self.kind.get()
+    }
+
     pub(super) const fn was_refused_in(&self, epoch: u32) -> bool {
         self.refused_in.get() == epoch
     }

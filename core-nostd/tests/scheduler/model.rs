@@ -103,9 +103,10 @@ fn placement(random: &mut Random) -> Policy {
     spec.validate().expect("a valid policy")
 }
 
-fn rules(random: &mut Random) -> SchedulerPolicy {
+fn rules(random: &mut Random, is_crowded: bool) -> SchedulerPolicy {
     let any = WaitLimit::NONE;
     let limit = |random: &mut Random| match random.below(6) {
+        _ if is_crowded => any,
         0 => WaitLimit { jobs: random.below(3) as u32, ..any },
         1 => WaitLimit { tokens: random.below(2_000), ..any },
         _ => any,
@@ -122,7 +123,7 @@ fn rules(random: &mut Random) -> SchedulerPolicy {
         class_weights: (!is_plain && random.one_in(2)).then_some(ClassWeights { interactive: 2, batch: 1 }),
         tenant_quantum_tokens: 100,
         promote_after_ms: (!is_plain && random.one_in(3)).then_some(200.0),
-        queue_ttl_ms: random.pick(&[0.0, 500.0, 20_000.0]),
+        queue_ttl_ms: if is_crowded { 60_000.0 } else { random.pick(&[0.0, 500.0, 20_000.0]) },
         scan_limit: if is_plain { 65_535 } else { random.pick(&[1, 2, 65_535]) },
         overtakes_max: if is_plain { i64::from(u32::MAX) } else { random.pick(&[1, 3, i64::from(u32::MAX)]) },
         start_timeout_ms: random.pick(&[0.0, 100.0, 5_000.0]),
@@ -143,6 +144,8 @@ struct World<'a> {
     scheduler: Scheduler<'a, Fleet>,
     account: Account,
     storage: (usize, usize),
+    /// Whether many jobs of few kinds wait.
+    is_crowded: bool,
     trace: Trace,
 }
 
@@ -154,7 +157,8 @@ struct Said {
 
 fn play(seed: u64, inputs: u64) -> Said {
     let mut random = Random(seed);
-    let sizes = [0, 1, 2, 64, 64, 64];
+    let is_crowded = random.one_in(3);
+    let sizes = if is_crowded { [600, 600, 600, 600, 64, 2] } else { [0, 1, 2, 64, 64, 64] };
     let (queued, leases, sessions) = (random.pick(&sizes), random.pick(&sizes), random.pick(&[0, 1, 2, 8]));
     let mut jobs: Vec<_> = repeat_with(|| IdSlot::EMPTY).take(queued).collect();
     let mut slots: Vec<_> = repeat_with(|| IdSlot::EMPTY).take(leases).collect();
@@ -191,10 +195,11 @@ fn play(seed: u64, inputs: u64) -> Said {
         prices: Prices::default(),
         hash_seed: 0,
     };
-    let (placement, rules) = (placement(&mut random), rules(&mut random));
+    let (placement, rules) = (placement(&mut random), rules(&mut random, is_crowded));
     let account = Account::new(placement.clone(), rules, 1_000_000_000);
     let scheduler = Scheduler::new(Fleet::new(), storage, placement, rules);
-    let mut world = World { random, scheduler, account, storage: (queued, leases), trace: Trace::default() };
+    let storage = (queued, leases);
+    let mut world = World { random, scheduler, account, storage, is_crowded, trace: Trace::default() };
     for _ in 0..inputs {
         world.step();
     }
@@ -207,14 +212,15 @@ impl World<'_> {
     /// One input at random, some time after the one before.
     fn step(&mut self) {
         let pause_us = match self.random.below(40) {
-            0 => self.random.below(40_000_000),
-            1..=5 => self.random.below(500_000),
+            0 if !self.is_crowded => self.random.below(40_000_000),
+            0..=5 => self.random.below(500_000),
             6..=15 => 0,
             _ => self.random.below(20_000),
         };
         self.account.now_us += pause_us;
         match self.random.below(100) {
             0..=34 => self.submit(),
+            35..=55 if self.is_crowded => self.submit(),
             35..=66 => self.report(),
             67..=73 => self.cancel(),
             74..=88 => self.snapshot(),
@@ -246,7 +252,7 @@ impl World<'_> {
 
     /// Gives an input, asks for all actions, and settles the account.
     fn feed(&mut self, input: &Input<'_>, expected: Option<&str>) {
-        let Self { scheduler, account, trace, random, storage } = self;
+        let Self { scheduler, account, trace, random, storage, .. } = self;
         let now_us = account.now_us;
         let mut text = format!("{now_us} {input:?}\n");
         account.in_handle = true;
@@ -269,12 +275,12 @@ impl World<'_> {
     }
 
     fn submit(&mut self) {
-        let random = &mut self.random;
-        let id = format!("j{}", random.below(120));
+        let id = self.some_id();
+        let (random, rarity) = (&mut self.random, if self.is_crowded { 200 } else { 1 });
         let class = random.pick(&[Priority::Interactive, Priority::Batch]);
         let needs = Needs {
-            pin: random.one_in(6).then(|| random.pick(&POOLS)),
-            version: if random.one_in(4) { random.pick(&VERSIONS) } else { None },
+            pin: random.one_in(6 * rarity).then(|| random.pick(&POOLS)),
+            version: if random.one_in(4 * rarity) { random.pick(&VERSIONS) } else { None },
             // Whole units of QUEUE-13.
             kv_bytes: if random.one_in(3) { random.below(VRAM >> 16) << 16 } else { 0 },
         };
@@ -293,7 +299,7 @@ impl World<'_> {
                 time_ms: random.one_in(20).then(|| random.below(2_000) as f64),
                 cost_micros: None,
             },
-            ..JobSpec::new(&id, "vllm", random.pick(&["m", "n"]))
+            ..JobSpec::new(&id, "vllm", if random.one_in(2 * rarity) { "n" } else { "m" })
         };
         let is_known = self.account.jobs.contains_key(&id);
         let arrived_us = self.account.now_us;
@@ -302,12 +308,16 @@ impl World<'_> {
         self.feed(&Input::Submit(&spec), is_known.then_some("duplicate_job"));
     }
 
+    fn some_id(&mut self) -> String {
+        format!("j{}", self.random.below(if self.is_crowded { 2_000 } else { 120 }))
+    }
+
     /// A job: mostly one that has a lease.
     fn some_job(&mut self) -> String {
         let leased: Vec<&String> =
             self.account.jobs.iter().filter(|(_, job)| job.lease.is_some()).map(|(id, _)| id).collect();
         if leased.is_empty() || self.random.one_in(5) {
-            return format!("j{}", self.random.below(120));
+            return self.some_id();
         }
         leased[self.random.below(leased.len() as u64) as usize].clone()
     }
@@ -348,7 +358,7 @@ impl World<'_> {
     }
 
     fn cancel(&mut self) {
-        let id = if self.random.one_in(2) { self.some_job() } else { format!("j{}", self.random.below(120)) };
+        let id = if self.random.one_in(2) { self.some_job() } else { self.some_id() };
         let expected = if self.account.jobs.contains_key(&id) { "done" } else { "unknown_job" };
         let cause = self.random.pick(&CancelCause::ALL);
         self.feed(&Input::Cancel { job_id: &id, cause }, Some(expected));
@@ -365,7 +375,7 @@ impl World<'_> {
         let seen = self.account.leases_of(id).filter(|(_, lease)| lease.reserved_us < observed_us);
         let (slots, kv_bytes) =
             seen.fold((0, 0), |(slots, kv_bytes), (job, _)| (slots + 1, kv_bytes + job.needs.kv_bytes));
-        let vram_total = VRAM * 10;
+        let vram_total = if self.is_crowded { VRAM } else { VRAM * 10 };
         let pool = Pool {
             ready: !random.one_in(20),
             draining: random.one_in(20),
@@ -430,7 +440,7 @@ impl World<'_> {
     }
 
     fn change_policies(&mut self) {
-        let (placement, rules) = (placement(&mut self.random), rules(&mut self.random));
+        let (placement, rules) = (placement(&mut self.random), rules(&mut self.random, self.is_crowded));
         self.account.placement = placement.clone();
         self.account.rules = rules;
         self.feed(&Input::SetPolicies { placement: &placement, scheduler: &rules }, Some("done"));

@@ -1,7 +1,7 @@
 //! CSV tables by column name, and the two that describe hardware: specs and profiles.
 //!
-//! A table's first line names its columns; their order is free and further ones are ignored. A missing column is an
-//! error of the file. A bad row is refused with its line and column, and reading goes on:
+//! A table's first line names its columns; their order is free and further ones are ignored. A column that is missing or
+//! stands twice is an error of the file. A bad row is refused with its line and column, and reading goes on:
 //!
 //! ```text
 //! nodes.csv:17: `gpu_count` is `two`, no whole number
@@ -47,12 +47,15 @@ impl Table {
 
     /// A table whose header, `line` of the file, has been taken from `lines`; it must have the columns `required`.
     pub(crate) fn with_header(lines: Lines, line: u64, header: &[u8], required: &[&str]) -> Result<Self, ImportError> {
+        let damaged = |problem: String| ImportError::Header { path: lines.path().to_owned(), line, problem };
         let mut record = ByteRecord::new();
-        cells::split(header, &mut record).map_err(|problem| {
-            let (path, problem) = (lines.path().to_owned(), problem.to_owned());
-            ImportError::Header { path, line, problem }
-        })?;
+        cells::split(header, &mut record).map_err(|problem| damaged(problem.to_owned()))?;
         let columns: Vec<String> = record.iter().map(|name| String::from_utf8_lossy(name).trim().to_owned()).collect();
+        let mut named: Vec<&String> = columns.iter().filter(|name| !name.is_empty()).collect();
+        named.sort_unstable();
+        if let Some(twice) = named.windows(2).find(|pair| pair[0] == pair[1]) {
+            return Err(damaged(format!("the column `{}` stands twice", twice[0])));
+        }
         let is_missing = |name: &&&str| !columns.iter().any(|column| column == **name);
         let missing: Vec<String> = required.iter().filter(is_missing).map(|name| (*name).to_owned()).collect();
         if !missing.is_empty() {

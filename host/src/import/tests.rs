@@ -512,6 +512,18 @@ fn files_that_are_no_traces_are_typed_errors() {
     assert!(matches!(of(files.0.path().to_owned()), ImportError::NotAFile { .. }));
 }
 
+/// Of two columns of one name nobody knows which is meant; columns without a name are nobody's.
+#[test]
+fn a_column_that_stands_twice_is_an_error() {
+    let files = Files::new();
+    let twice = files.write("t.csv", "arrival_ms,input_tokens,output_tokens, input_tokens\n1,2,3,4\n");
+    let error = jobs_error(&files.jobs(&[twice], JOBS));
+    assert!(error.ends_with("t.csv:1: the column `input_tokens` stands twice; this line names the columns"), "{error}");
+    let (read, _) =
+        jobs(&files.jobs(&[files.write("n.csv", "arrival_ms,input_tokens,output_tokens,,\n1,2,3,,\n")], JOBS));
+    assert_eq!(ids(&read), ["n-1"]);
+}
+
 #[test]
 fn names_that_make_equal_or_overlong_ids_are_refused() {
     let files = Files::new();

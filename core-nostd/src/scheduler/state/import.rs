@@ -20,6 +20,7 @@ use crate::scheduler::action::{AbortCause, Action};
 use crate::scheduler::budget::{BudgetAmounts, Ledger};
 use crate::scheduler::drain_rate::DrainRate;
 use crate::scheduler::event::{Event, ExpiryCause, JobFacts};
+use crate::scheduler::kinds::WaitingKinds;
 use crate::scheduler::leases::{Leased, NewLease, WatchOrder};
 use crate::scheduler::lifecycle::owned;
 use crate::scheduler::machine::Scheduler;
@@ -128,6 +129,7 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
         let taken = self.take_all(&mut reader, &prelude, clock);
         let pools = taken.inspect_err(|_| {
             self.queue.clear();
+            self.kinds = WaitingKinds::new();
             self.leases.clear();
             self.sessions.clear();
             self.note_all_prefills();
@@ -289,6 +291,7 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
         let waiting = WaitingJob::new(&work, &wants);
         let broken = contradiction("waiting jobs repeat, are too many or out of order");
         let ticket = self.queue.restore(&job, keeps_account, waiting).ok_or(broken)?;
+        self.kinds.came(wants.kind());
         self.jobs.put(ticket.slot(), spec);
         Ok(())
     }
