@@ -75,6 +75,7 @@ fn request(at_us: u64, output_tokens: u32) -> Request {
         predicted_output_tokens: Some(output_tokens),
         prefix_blocks: 0..0,
         deadline_us: None,
+        is_cold: false,
     }
 }
 
@@ -172,6 +173,18 @@ fn waits_of_m_d_1() {
     let expected = load * service_us / (2.0 * (1.0 - load));
     assert!((mean - expected).abs() < half_width, "{mean} ± {half_width}, {expected} by theory");
     assert!(half_width < expected / 5.0, "the test could not fail: ± {half_width} of {expected}");
+}
+
+/// However long a run takes, its samples are few and at equal intervals.
+#[test]
+fn samples_are_bounded() {
+    let trace = Trace { models: vec!["m".to_owned()], requests: vec![request(0, 60_000)], ..Trace::default() };
+    let options = RunOptions { sample_every_us: 1000, ..prompt_reports() };
+    let run = simulate(&[1], UNDISTURBED, &trace, PolicyName::LeastLoaded, &options);
+    // A minute, or 60,000 times as long as the interval: doubled three times.
+    let times: Vec<_> = run.samples.iter().map(|sample| sample.at_us).collect();
+    assert_eq!(times.len(), 60_000 / 8);
+    assert!((0..).zip(&times).all(|(place, &at_us)| at_us == place * 8000), "{times:?}");
 }
 
 /// Every request ends once; times ascend; slots are never exceeded; what is sampled adds up; the same twice.

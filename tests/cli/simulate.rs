@@ -324,7 +324,103 @@ fn a_long_time_is_announced() {
     let ran = over(&desk, &[&own], "0,10,10\n7776000000,10,10\n", &["--load", "1000", "--compare", "random"]).expect(0);
     ran.does_not_say("reports of pools");
     let more = ["--load", "9", "--compare", "random"];
+    let ran = over(
+        &desk,
+        &[&own, &pool("b").to_string(), &pool("c").to_string()],
+        "20000000000,10,10\n31104000000,10,10\n",
+        &more,
+    );
+    // Times are counted from 0, whatever the first one is.
+    ran.expect(0).says("requests arrive from day 25 to day 40 at load 9: 10,368,000 reports of pools");
+}
+
+/// Two are given up at once: when the first one is gone the second one ends by itself, before it is given up.
+#[test]
+fn what_has_ended_is_not_given_up() {
+    let desk = Desk::new();
+    let own = serde_json::json!({
+        "id": "p0", "engine": "vllm", "slots_total": 8, "slots_free": 8, "vram_total_bytes": 80_u64 << 30,
+        "vram_free_bytes": 60_u64 << 30, "perf_tokens_per_s": 20, "first_token_ms": 0, "prefill_tokens_per_s": 100,
+        "supports": {"models": ["m"], "ctx_max": 32768}
+    });
+    desk.write("fleet.json", fleet_of([own]));
+    let submit = |id: &str, prompt: u32, output: u32| {
+        let mut own = job(id);
+        own["model_id"] = "m".into();
+        own["prompt_tokens"] = prompt.into();
+        own["expected_tokens"] = output.into();
+        format!("{}\n", serde_json::json!({"event": "submit", "at_ms": 0, "job": own}))
+    };
+    desk.write("trace.jsonl", submit("j0", 30_000, 5) + &submit("j1", 0, 1));
+    let asked = ["simulate", "--fleet", "fleet.json", "--trace", "trace.jsonl", "--compare", "dynamo,ours"];
+    let ran = desk.run(asked).expect(0);
+    let finished: Vec<_> = runs(&ran).iter().map(|cells| cells[2].clone()).collect();
+    assert_eq!(finished, ["2/2", "1/2"], "{}", ran.err);
+}
+
+/// A model's KV cache is of no use to another model, nor to a job that wants none.
+#[test]
+fn a_session_is_cached_by_model() {
+    let desk = Desk::new();
+    desk.write("fleet.json", fleet_of([with(&pool("a"), "supports", "{\"models\": [\"m\", \"n\"]}")]));
+    let hits = |models: [&str; 2], hint: &str| {
+        let line = |turn: usize| {
+            let own = serde_json::json!({
+                "id": format!("j{turn}"), "engine": "vllm", "model_id": models[turn], "prompt_tokens": 1000 + turn,
+                "expected_tokens": 1, "session_id": "s", "kv_hint": hint
+            });
+            format!("{}\n", serde_json::json!({"event": "submit", "at_ms": turn * 60_000, "job": own}))
+        };
+        desk.write("trace.jsonl", [0, 1].map(line).concat());
+        let asked = ["simulate", "--fleet", "fleet.json", "--trace", "trace.jsonl", "--compare", "ours,llm-d"];
+        let found: Vec<_> =
+            runs(&desk.run(asked).expect(0)).into_iter().map(|mut cells| cells.remove(cells.len() - 3)).collect();
+        assert_eq!(found[0], found[1]);
+        found[0].clone()
+    };
+    // 1000 tokens of the second prompt, of 2001 in both.
+    assert_eq!(hits(["m", "m"], "reuse"), "49.9");
+    assert_eq!(hits(["m", "n"], "reuse"), "0.0");
+    assert_eq!(hits(["m", "m"], "cold"), "0.0");
+}
+
+/// Until when requests wait in vain says nothing of how busy slots were: the same work is the same share.
+#[test]
+fn slots_in_use_are_those_of_the_time_of_work() {
+    let desk = Desk::new();
+    desk.write("faults.jsonl", "{\"at_ms\": 9000, \"pool\": \"a\", \"fault\": \"vanish\"}\n");
+    let trace: String = (0..100).map(|request| format!("{},10,2\n", request * 100)).collect();
+    let more = ["--compare", "ours,least-loaded", "--faults", "faults.jsonl"];
+    let ran = over(&desk, &[&pool("a").to_string()], &trace, &more).expect(0);
+    let cells = runs(&ran);
+    let busy = |cells: &Vec<String>| cells[cells.len() - 2].clone();
+    assert_eq!((&cells[0][2], busy(&cells[0])), (&cells[1][2], busy(&cells[1])), "{}", ran.out);
+}
+
+/// No policy sends to a pool that is not ready, has no slots or no KV cache, as long as another has them all.
+#[test]
+fn pools_that_cannot_serve_are_left_alone() {
+    let desk = Desk::new();
+    let unready = with(&pool("b"), "ready", "false");
+    let slotless = with(&pool("c"), "slots_total", "0").replace("\"slots_free\":8", "\"slots_free\":0");
+    let no_cache = with(&pool("d"), "vram_free_bytes", "0");
+    let trace: String = (0..50).map(|request| format!("{},10,2\n", request * 100)).collect();
+    let all = "ours,least-loaded,round-robin,random,power-of-two,dynamo,smg,llm-d";
     let ran =
-        over(&desk, &[&own, &pool("b").to_string(), &pool("c").to_string()], "0,10,10\n31104000000,10,10\n", &more);
-    ran.expect(0).says("the arrivals span 40 days at load 9: 10,368,000 reports of pools");
+        over(&desk, &[&pool("a").to_string(), &unready, &slotless, &no_cache], &trace, &["--compare", all]).expect(0);
+    for cells in runs(&ran) {
+        assert_eq!(cells[2], "50/50", "{}", ran.out);
+    }
+    let ran = over(&desk, &[&unready], &trace, &["--compare", "least-loaded"]).expect(0).says("50 no_pool_is_there");
+    assert_eq!(runs(&ran)[0][2], "0/50");
+}
+
+/// What was long in the making is shown also where its report cannot be written.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_report_that_fails_costs_no_table() {
+    let desk = Desk::new();
+    let ran = over(&desk, &[&pool("a").to_string()], "0,10,10\n", &["--report", "/dev/full"]).expect(2);
+    assert_eq!(runs(&ran).len(), 3);
+    ran.says("--report: /dev/full: cannot be written");
 }

@@ -47,6 +47,11 @@ pub enum Concern {
         /// What is odd about the value, and what is meant.
         hint: &'static str,
     },
+    /// A wish of a job that a simulation has no model of.
+    NotSimulated {
+        /// The field.
+        field: &'static str,
+    },
     /// A published VRAM that is not the sum over the devices. POOL-2.
     VramDiffers {
         /// The pool's field.
@@ -60,6 +65,7 @@ impl fmt::Display for Concern {
             Self::UnknownField(path) => write!(f, "unknown field `{path}`"),
             Self::MoreUnknownFields => f.write_str("further unknown fields"),
             Self::SlippedUnit { field, hint } => write!(f, "`{field}` {hint}"),
+            Self::NotSimulated { field } => write!(f, "`{field}` is not simulated"),
             Self::VramDiffers { field } => write!(f, "`{field}` is not the sum over `devices`, which is used"),
         }
     }

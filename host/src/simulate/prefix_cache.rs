@@ -28,8 +28,8 @@ use super::request::Request;
 pub enum Prefix {
     /// Nothing.
     None,
-    /// What its session left: the prompt goes on where the last turn ended.
-    Session(u32),
+    /// What its session left of this model: the prompt goes on where the last turn ended.
+    Session(SessionOfModel),
     /// Blocks, as a range of the trace's.
     Blocks {
         /// The first one.
@@ -39,6 +39,15 @@ pub enum Prefix {
     },
 }
 
+/// A session's turns under one model: another model's KV cache is of no use to them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SessionOfModel {
+    /// The session.
+    pub session: u32,
+    /// The model.
+    pub model: u32,
+}
+
 impl From<Range<u32>> for Prefix {
     fn from(blocks: Range<u32>) -> Self {
         Self::Blocks { start: blocks.start, end: blocks.end }
@@ -46,12 +55,13 @@ impl From<Range<u32>> for Prefix {
 }
 
 impl Prefix {
-    /// What a trace knows of a request's prompt: its blocks, else its session.
+    /// What a trace knows of a request's prompt: its blocks, else its session; nothing of one that wants no cache.
     #[must_use]
     pub fn of(asked: &Request) -> Self {
         match asked.session {
+            _ if asked.is_cold => Self::None,
             _ if !asked.prefix_blocks.is_empty() => asked.prefix_blocks.clone().into(),
-            Some(session) => Self::Session(session),
+            Some(session) => Self::Session(SessionOfModel { session, model: asked.model }),
             None => Self::None,
         }
     }
@@ -76,7 +86,7 @@ impl Prefix {
 /// What a stretch is found by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Root {
-    Session(u32),
+    Session(SessionOfModel),
     /// The first block.
     Block(u32),
 }
@@ -195,7 +205,7 @@ impl PrefixCache {
         held
     }
 
-    fn keep_session(&mut self, session: u32, tokens: u64) {
+    fn keep_session(&mut self, session: SessionOfModel, tokens: u64) {
         let root = Root::Session(session);
         if let Some(&place) = self.by_root.get(&root) {
             self.remove(place);
@@ -296,7 +306,7 @@ mod tests {
     #[test]
     fn a_session_goes_on_where_it_was() {
         let mut cache = PrefixCache::new(BLOCK);
-        let (third, fourth) = (Prefix::Session(3), Prefix::Session(4));
+        let [third, fourth] = [3, 4].map(|session| Prefix::Session(SessionOfModel { session, model: 0 }));
         cache.keep(&[], third, 110, 1000);
         assert_eq!((cache.held_tokens(&[], third), cache.held_tokens(&[], fourth)), (110, 0));
         // The next turn leaves more, and stands alone for both.
@@ -308,6 +318,18 @@ mod tests {
         assert_eq!((cache.held_tokens(&[], third), cache.held_tokens(&[], fourth)), (250, 0));
         cache.shrink(249);
         assert_eq!(cache.held_tokens(&[], third), 0, "half a session is none");
+    }
+
+    /// A session's cache is of one model; who wants none finds none.
+    #[test]
+    fn another_model_and_a_cold_request_find_nothing() {
+        let asked = |model, is_cold| Request { session: Some(3), model, is_cold, ..Request::plain() };
+        let mut cache = PrefixCache::new(BLOCK);
+        cache.keep(&[], Prefix::of(&asked(1, false)), 110, 1000);
+        let held = |model, is_cold| cache.held_tokens(&[], Prefix::of(&asked(model, is_cold)));
+        assert_eq!((held(1, false), held(2, false), held(1, true)), (110, 0, 0));
+        let with_blocks = Request { prefix_blocks: 0..1, is_cold: true, ..Request::plain() };
+        assert_eq!(Prefix::of(&with_blocks), Prefix::None);
     }
 
     #[test]
@@ -369,6 +391,7 @@ mod tests {
                 let start = blocks.len() as u32;
                 blocks.extend(prompt(&turns));
                 let (prefix, own): (_, Vec<Root>) = if turns.is_empty() {
+                    let session = SessionOfModel { session, model: 0 };
                     (Prefix::Session(session), vec![Root::Session(session)])
                 } else {
                     ((start..blocks.len() as u32).into(), prompt(&turns).map(Root::Block).collect())

@@ -34,6 +34,8 @@ pub struct Request {
     pub prefix_blocks: Range<u32>,
     /// When it must have ended, after its arrival.
     pub deadline_us: Option<u64>,
+    /// Whether it wants nothing that a cache holds.
+    pub is_cold: bool,
 }
 
 /// When a request arrives.
@@ -160,6 +162,7 @@ impl Request {
             predicted_output_tokens: None,
             prefix_blocks: 0..0,
             deadline_us: None,
+            is_cold: false,
         }
     }
 }

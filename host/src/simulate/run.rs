@@ -26,6 +26,9 @@ const STUCK_AFTER_US: u64 = 3_600_000_000;
 /// An engine says so often that its requests go on, as a stream of tokens does.
 const PROGRESS_EVERY_US: u64 = 20_000_000;
 
+/// Of more samples than this every other one is dropped, and the next ones are as far apart.
+const SAMPLES_MAX: usize = 1 << 13;
+
 /// Whoever waits for a run hears of it so often: some times a second.
 const PROGRESS_EVERY_EVENTS: u64 = 1 << 16;
 
@@ -38,7 +41,7 @@ pub struct RunOptions {
     pub report_every_us: u64,
     /// Time that a report is under way.
     pub report_delay_us: u64,
-    /// Time between two samples: 1 or more.
+    /// Time between two samples: 1 or more; more in a run of more than 8,192 samples.
     pub sample_every_us: u64,
     /// What goes wrong, by time.
     pub faults: Vec<ScheduledFault>,
@@ -158,6 +161,7 @@ struct Simulation<'s, 'w> {
     /// Requests without an end.
     open: u64,
     samples: Vec<Sample>,
+    sample_every_us: u64,
     arrived_waiting: u32,
     wake_us: Option<u64>,
     /// What the policy is to be told.
@@ -188,6 +192,7 @@ impl<'s, 'w> Simulation<'s, 'w> {
             successors: successors(requests),
             open: requests.len() as u64,
             samples: Vec::new(),
+            sample_every_us: options.sample_every_us.max(1),
             arrived_waiting: 0,
             wake_us: None,
             telling: VecDeque::new(),
@@ -246,7 +251,9 @@ impl<'s, 'w> Simulation<'s, 'w> {
             }
             Event::Sample => {
                 self.sample();
-                self.events.push(self.now_us + self.options.sample_every_us.max(1), Event::Sample);
+                let next_us = self.now_us.saturating_add(self.sample_every_us);
+                self.thin_samples();
+                self.events.push(next_us, Event::Sample);
             }
             Event::Wake => {
                 if self.wake_us == Some(self.now_us) {
@@ -295,6 +302,8 @@ impl<'s, 'w> Simulation<'s, 'w> {
             Order::Refuse { request, reason } => self.end(request, End::Refused { reason }),
             Order::Drop { request, expired: None } => self.end(request, End::Dropped),
             Order::Drop { request, expired: Some(cause) } => self.end(request, End::Expired { cause }),
+            // It came to its end while the order was under way.
+            Order::Abort { request, .. } if self.lives[request as usize].end.is_some() => Ok(()),
             Order::Abort { request, cause } => {
                 let pool = self.lives[request as usize].pool;
                 if let Some(pool) = pool.filter(|&pool| self.pools[pool as usize].engine.abort(self.now_us, request)) {
@@ -420,6 +429,18 @@ impl<'s, 'w> Simulation<'s, 'w> {
             running,
             busy_slots_by_class: busy,
         });
+    }
+
+    /// Keeps a long run's samples few: those at even places, so that all are at equal intervals still.
+    fn thin_samples(&mut self) {
+        if self.samples.len() >= SAMPLES_MAX {
+            let mut place = 0_usize;
+            self.samples.retain(|_| {
+                place += 1;
+                place % 2 == 1
+            });
+            self.sample_every_us = self.sample_every_us.saturating_mul(2);
+        }
     }
 
     fn fail(&mut self, index: usize) -> Result<(), Contradiction> {

@@ -62,9 +62,11 @@ pub(in crate::cli) struct SimulateArgs {
     pub(super) slo: Slo,
     /// How often a pool reports [default: 1000]
     #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..=DELAY_MS_MAX))]
+    #[arg(allow_negative_numbers = true)]
     pub(super) report_every_ms: Option<u64>,
     /// How late its reports are [default: 50]
     #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(..=DELAY_MS_MAX))]
+    #[arg(allow_negative_numbers = true)]
     pub(super) report_delay_ms: Option<u64>,
     /// What goes wrong: lines like {"at_ms": 60000, "pool": "gpu-7", "fault": "vanish"}
     #[arg(long, value_name = "JSONL")]

@@ -22,7 +22,7 @@ use super::{Completion, Failure, load, terminal};
 use crate::input::Warnings;
 use crate::simulate::fleet::{EngineModel, FleetRows, SimFleet};
 use crate::simulate::policy::World;
-use crate::simulate::report::{Setting, html};
+use crate::simulate::report::{Setting, ShownRun, html};
 use crate::simulate::results::{ClassGroup, Summary, class_table, factor, table};
 
 pub(super) fn run(args: &SimulateArgs) -> Result<Completion, Failure> {
@@ -45,6 +45,7 @@ pub(super) fn run(args: &SimulateArgs) -> Result<Completion, Failure> {
         load::check_writable(path).map_err(|error| in_report(path, &error))?;
     }
     let runs = Runs { args, policies: &policies, world, options: &options }.all()?;
+    let printed = print(&fleet, &runs);
     if let Some(path) = &args.report {
         args.check_report_beside_record()?;
         let command = args.command();
@@ -59,14 +60,20 @@ pub(super) fn run(args: &SimulateArgs) -> Result<Completion, Failure> {
         };
         fs::write(path, html(&setting, &runs)?).map_err(|error| in_report(path, &error))?;
     }
+    printed?;
+    Ok(Completion::from_findings(loaded.refused.total > 0))
+}
+
+/// What was long in the making is shown before a report may fail.
+fn print(fleet: &SimFleet<'_>, runs: &[ShownRun]) -> io::Result<()> {
     let summaries = || runs.iter().map(|run| &run.summary);
     let mut out = io::stdout().lock();
     out.write_all(table(summaries()).as_bytes())?;
     writeln!(out, "\nSlots in use, %")?;
-    out.write_all(class_table(summaries(), &ClassGroup::of(&fleet, summaries())).as_bytes())?;
+    out.write_all(class_table(summaries(), &ClassGroup::of(fleet, summaries())).as_bytes())?;
     out.flush()?;
     summaries().for_each(say_unfinished);
-    Ok(Completion::from_findings(loaded.refused.total > 0))
+    Ok(())
 }
 
 fn in_report(path: &Path, error: &io::Error) -> String {

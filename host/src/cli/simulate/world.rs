@@ -7,7 +7,7 @@ use std::path::Path;
 
 use indicatif::HumanCount;
 
-use super::super::{Failure, terminal};
+use super::super::{Failure, load, terminal};
 use super::args::SimulateArgs;
 use crate::import::Deployment;
 use crate::input::Warnings;
@@ -61,9 +61,10 @@ pub(super) fn say_if_long(world: &World<'_>, load_permille: u32, options: &RunOp
     let span_us = last_arrival_us(world.trace, load_permille);
     let reports = span_us / options.report_every_us * world.fleet.pools.len() as u64;
     if reports >= MANY_REPORTS {
-        let (days, load) = (span_us / DAY_US, factor(load_permille));
+        let first_us = world.trace.requests.first().map_or(0, |asked| at_load(asked.arrival, load_permille));
+        let (first, last, load) = (first_us / DAY_US, span_us / DAY_US, factor(load_permille));
         let reports = HumanCount(reports);
-        let what = format!("the arrivals span {days} days at load {load}: {reports} reports of pools");
+        let what = format!("requests arrive from day {first} to day {last} at load {load}: {reports} reports of pools");
         terminal::say(format_args!("warning: {what} in each run; a part of the trace, or a greater load, takes less"));
     }
 }
@@ -86,6 +87,7 @@ pub(super) fn read_trace(args: &SimulateArgs) -> Result<LoadedTrace, Failure> {
         let (name, kind) = (file.file.display(), file.kind);
         terminal::say(format_args!("{name}: {kind}, {} requests, {} left out", file.requests, file.left_out));
     }
+    load::say_warnings(&loaded.warnings);
     if loaded.refused.total > 0 {
         terminal::say(loaded.refused.to_string().trim_end());
     }
@@ -104,7 +106,10 @@ pub(super) fn read_schedule(
 
 /// The last arrival at a load, of requests that arrive at times of their own.
 pub(super) fn last_arrival_us(trace: &Trace, load_permille: u32) -> u64 {
-    let at_us = |arrival| if let Arrival::At { at_us } = arrival { at_us } else { 0 };
-    let last_us = trace.requests.iter().map(|asked| at_us(asked.arrival)).max().unwrap_or(0);
-    last_us.saturating_mul(1000) / u64::from(load_permille.max(1))
+    trace.requests.iter().map(|asked| at_load(asked.arrival, load_permille)).max().unwrap_or(0)
+}
+
+fn at_load(arrival: Arrival, load_permille: u32) -> u64 {
+    let at_us = if let Arrival::At { at_us } = arrival { at_us } else { 0 };
+    at_us.saturating_mul(1000) / u64::from(load_permille.max(1))
 }

@@ -97,7 +97,7 @@ pub(super) trait Rule {
 pub(super) struct Baseline<'w, R> {
     world: World<'w>,
     rule: R,
-    /// Slots that each pool says it has.
+    /// Slots that each pool says it has; none where it is not ready, or has no KV cache.
     slots: Vec<u32>,
     /// And the longest context that it takes.
     context_tokens_max: Vec<u64>,
@@ -243,7 +243,7 @@ impl<R: Rule> Baseline<'_, R> {
     fn find_candidates(&mut self) {
         let takes_work = |pool: &u32| {
             let load = &self.loads[*pool as usize];
-            load.known && !load.draining
+            load.known && !load.draining && self.slots[*pool as usize] > 0
         };
         let candidates = |pools: &Vec<u32>| {
             let pools: Vec<u32> = pools.iter().copied().filter(takes_work).collect();
@@ -282,8 +282,12 @@ impl<R: Rule> Baseline<'_, R> {
     }
 }
 
+/// Slots that it has for requests.
 fn published_slots(pool: &SimPool<'_>) -> u32 {
-    pool.with_snapshot(|published| u32::try_from(published.slots_total).unwrap_or(0))
+    pool.with_snapshot(|published| {
+        let takes_work = published.ready && pool.spec.kv_tokens > 0;
+        u32::try_from(published.slots_total).ok().filter(|_| takes_work).unwrap_or(0)
+    })
 }
 
 impl<R: Rule> Policy for Baseline<'_, R> {

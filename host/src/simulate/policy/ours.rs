@@ -6,7 +6,7 @@
 use std::path::Path;
 
 use orchestrator_core::scheduler::{AbortCause, Action, Answer, ExpiryCause, Input, Refusal, RefusalCode, Scheduler};
-use orchestrator_core::{JobSpec, PoolSnapshot, Rejection};
+use orchestrator_core::{JobSpec, KvHint, PoolSnapshot, Rejection};
 
 use super::{Order, Policy, Report, Told, World};
 use crate::daemon::{Driver, HostStorage, OUTCOME_BYTES, RecordingFile, Said, Sizes, StorageError, next_timer_us};
@@ -164,6 +164,7 @@ impl<'m, 'w> Ours<'m, 'w> {
         spec.expected_tokens = Some(self.world.predicted_tokens(request).into());
         spec.est_kv_bytes = Some(i64::try_from(kv_bytes).unwrap_or(i64::MAX));
         spec.session_id = asked.session.map(|_| session.as_str());
+        spec.kv_hint = if asked.is_cold { KvHint::Cold } else { KvHint::default() };
         spec.deadline_ms = asked.deadline_us.map(|deadline_us| deadline_us as f64 / 1000.0);
         let start = orders.len();
         match self.drive(now_us, &Input::Submit(&spec), orders) {

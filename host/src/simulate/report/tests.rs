@@ -19,7 +19,13 @@ fn page(name: &str, runs: &[ShownRun]) -> String {
     let fleet = SimFleet::new(&rows, EngineModel::default(), 1, &mut Warnings::default()).unwrap();
     let file = FileCount { file: name.into(), kind: Kind::Azure, requests: 3, left_out: 0 };
     let trace = Trace { models: vec![name.to_owned(); 9], ..Trace::default() };
-    let loaded = LoadedTrace { trace, engines: vec![], files: vec![file], refused: Refusals::default() };
+    let loaded = LoadedTrace {
+        trace,
+        engines: vec![],
+        files: vec![file],
+        refused: Refusals::default(),
+        warnings: Warnings::default(),
+    };
     let setting = Setting {
         command: name,
         seed: 7,

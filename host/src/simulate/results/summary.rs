@@ -43,7 +43,7 @@ pub struct Summary {
     pub busy_permille: u64,
     /// The same per class of pools, in the order of [`SimFleet::class_names`].
     pub busy_permille_by_class: Vec<u64>,
-    /// From the first arrival to the last end.
+    /// From the first arrival to the last end of a request that got a slot.
     pub span_us: u64,
     /// Decisions that the policy took.
     pub decisions: u64,
@@ -144,8 +144,9 @@ fn busy_permille_by_class(run: &Run, slots: &[u64], span_us: u64) -> Vec<u64> {
 
 fn span_us(outcomes: &[Outcome]) -> u64 {
     let first = outcomes.iter().map(|outcome| outcome.arrived_us).min();
-    let last = outcomes.iter().map(|outcome| outcome.ended_us).max();
-    first.zip(last).map_or(0, |(first, last)| last - first)
+    // A request that waited in vain, and until when, says nothing of slots.
+    let last = outcomes.iter().filter(|outcome| outcome.started_us.is_some()).map(|outcome| outcome.ended_us).max();
+    first.zip(last).map_or(0, |(first, last)| last.saturating_sub(first))
 }
 
 #[cfg(test)]

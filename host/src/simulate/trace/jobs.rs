@@ -1,19 +1,22 @@
-//! JSON Lines of jobs, or of events `submit`: the truth of a job's output is its `expected_tokens`.
+//! JSON Lines of jobs, or of events `submit`: the truth of a job's output is its `expected_tokens`, up to its `max_tokens`.
 //!
-//! Engine, model, session, priority and deadline are the job's. Placement hints and requirements are not simulated.
+//! Engine, model, session, `kv_hint`, priority and deadline are the job's. What else it asks for is not simulated, and a
+//! warning says so.
 
 use std::collections::HashMap;
 use std::path::Path;
 
 use orchestrator_core::scheduler::Input;
 use orchestrator_core::units::micros_from_millis;
-use orchestrator_core::{JobSpec, Policy, Priority};
+use orchestrator_core::{
+    Budget, DeterminismSpec, JobSpec, KvHint, ModelRequirements, PlacementHints, Policy, Priority,
+};
 
 use super::error::TraceError;
 use super::kind::JsonLines;
 use super::part::Part;
 use crate::import::Refusals;
-use crate::input::{Line, Warnings, read_event_line, read_job_line};
+use crate::input::{Concern, Line, Source, Warnings, read_event_line, read_job_line};
 use crate::simulate::request::{Arrival, Request};
 
 /// What a line says of a request.
@@ -27,6 +30,9 @@ struct Row {
     prompt_tokens: u32,
     output_tokens: u32,
     deadline_us: Option<u64>,
+    is_cold: bool,
+    /// What it asks for in vain.
+    not_simulated: Vec<Concern>,
 }
 
 /// The field that is at fault, and why.
@@ -36,12 +42,15 @@ pub(super) fn read(lines: JsonLines, part: &mut Part<'_>, refused: &mut Refusals
     let mut sessions = HashMap::new();
     let mut untimed = Vec::new();
     lines.each(|path, line| {
-        let Some(row) = read_row(path, line, refused) else {
+        let Some(row) = read_row(path, line, &mut part.warnings, refused) else {
             return Ok(());
         };
         match row {
             None => part.left_out += 1,
-            Some(row) => add(part, row, &mut sessions, &mut untimed)?,
+            Some(mut row) => {
+                part.warnings.count_row(Source::Job, std::mem::take(&mut row.not_simulated));
+                add(part, row, &mut sessions, &mut untimed)?;
+            }
         }
         Ok(())
     })?;
@@ -76,22 +85,22 @@ fn add(
         None => None,
     };
     let request = part.request(Arrival::At { at_us }, model, row.prompt_tokens, row.output_tokens);
-    part.requests.push(Request { session, priority: row.priority, deadline_us: row.deadline_us, ..request });
+    let Row { priority, deadline_us, is_cold, .. } = row;
+    part.requests.push(Request { session, priority, deadline_us, is_cold, ..request });
     Ok(())
 }
 
 /// The request of a line; `Some(None)` for an event of another kind, `None` for a line that was refused.
-fn read_row(path: &Path, line: &Line<'_>, refused: &mut Refusals) -> Option<Option<Row>> {
+fn read_row(path: &Path, line: &Line<'_>, warnings: &mut Warnings, refused: &mut Refusals) -> Option<Option<Row>> {
     let is_event = line.text().is_ok_and(|text| text.contains("\"event\""));
-    let mut warnings = Warnings::default();
     let read = if is_event {
-        read_event_line(line, &mut warnings, |at_us, input| match input {
+        read_event_line(line, warnings, |at_us, input| match input {
             Input::Submit(spec) => row_of(spec, at_us).map(Some),
             _ => Ok(None),
         })
         .map_err(|event| event.error.to_string())
     } else {
-        read_job_line(line, &mut warnings, |spec| row_of(spec, None).map(Some)).map_err(|job| job.error.to_string())
+        read_job_line(line, warnings, |spec| row_of(spec, None).map(Some)).map_err(|job| job.error.to_string())
     };
     let bad = match read {
         Ok(Ok(row)) => return Some(row),
@@ -106,6 +115,7 @@ fn row_of(spec: &JobSpec<'_>, at_us: Option<u64>) -> Result<Row, BadField> {
     spec.validate(&Policy::default(), None).map_err(|error| ("", error.to_string()))?;
     let output =
         spec.expected_tokens.ok_or(("expected_tokens", "is missing; it is taken for the output".to_owned()))?;
+    let output = output.min(spec.max_tokens.unwrap_or(output));
     let tokens = |field, value: i64| u32::try_from(value).map_err(|_| (field, "is out of range".to_owned()));
     let deadline_us = spec.deadline_ms.map(micros_from_millis).transpose();
     Ok(Row {
@@ -117,5 +127,21 @@ fn row_of(spec: &JobSpec<'_>, at_us: Option<u64>) -> Result<Row, BadField> {
         prompt_tokens: tokens("prompt_tokens", spec.prompt_tokens)?,
         output_tokens: tokens("expected_tokens", output)?,
         deadline_us: deadline_us.map_err(|problem| ("deadline_ms", problem.to_string()))?,
+        is_cold: spec.kv_hint == KvHint::Cold,
+        not_simulated: not_simulated(spec),
     })
+}
+
+/// What a job asks for that nothing here looks at.
+fn not_simulated(spec: &JobSpec<'_>) -> Vec<Concern> {
+    let asks = [
+        ("required_ctx", spec.required_ctx.is_some()),
+        ("est_kv_bytes", spec.est_kv_bytes.is_some()),
+        ("tenant_id", spec.tenant_id.is_some()),
+        ("requirements", spec.requirements != ModelRequirements::default()),
+        ("determinism", spec.determinism != DeterminismSpec::default()),
+        ("placement", spec.placement != PlacementHints::AUTOMATIC),
+        ("budget", spec.budget != Budget::default()),
+    ];
+    asks.into_iter().filter(|&(_, is_asked)| is_asked).map(|(field, _)| Concern::NotSimulated { field }).collect()
 }

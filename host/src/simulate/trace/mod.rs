@@ -46,6 +46,7 @@ use self::clients::Windows;
 use self::kind::Content;
 use self::part::Part;
 use crate::import::Refusals;
+use crate::input::Warnings;
 use crate::simulate::request::Trace;
 
 /// What was read.
@@ -59,6 +60,8 @@ pub struct LoadedTrace {
     pub files: Vec<FileCount>,
     /// Rows that could not be used.
     pub refused: Refusals,
+    /// What was used and looks wrong, or asks for what is not simulated.
+    pub warnings: Warnings,
 }
 
 /// What became of one file.
@@ -112,8 +115,10 @@ pub fn read(paths: &[PathBuf], ask: &TraceAsk) -> Result<LoadedTrace, TraceError
         return Err(no_lengths(&parts));
     }
     let files = parts.iter().map(Part::count).collect();
+    let mut warnings = Warnings::default();
+    parts.iter_mut().for_each(|part| warnings.merge(std::mem::take(&mut part.warnings)));
     let (trace, engines) = join::join(parts)?;
-    Ok(LoadedTrace { trace, engines, files, refused })
+    Ok(LoadedTrace { trace, engines, files, refused, warnings })
 }
 
 fn no_lengths(parts: &[Part<'_>]) -> TraceError {

@@ -10,6 +10,7 @@ use super::error::TraceError;
 use super::kind::Kind;
 use super::{EngineModel, FileCount};
 use crate::import;
+use crate::input::Warnings;
 use crate::random::Random;
 use crate::simulate::request::{Arrival, Request};
 
@@ -31,6 +32,7 @@ pub(super) struct Part<'a> {
     /// 0 where the file has no blocks.
     pub(super) block_tokens: u32,
     pub(super) left_out: u64,
+    pub(super) warnings: Warnings,
     declared: EngineModel,
     priority: Priority,
 }
@@ -58,6 +60,7 @@ impl<'a> Part<'a> {
             block_ids: 0,
             block_tokens: 0,
             left_out: 0,
+            warnings: Warnings::default(),
             declared: EngineModel { engine: engine.cloned(), model: model.cloned() },
             priority,
         }
@@ -97,6 +100,7 @@ impl<'a> Part<'a> {
             predicted_output_tokens: None,
             prefix_blocks: 0..0,
             deadline_us: None,
+            is_cold: false,
         }
     }
 

@@ -291,6 +291,24 @@ fn jobs_name_their_own_engine_and_model() {
     assert!(at(first) <= at(second) && at(second) < 1_800_000_000);
 }
 
+/// JOB-1; what has no model here is said, and unknown fields are.
+#[test]
+fn what_a_job_asks_for_counts_or_is_said_not_to() {
+    let own = |more: &str| format!("{{\"id\":\"a\",\"engine\":\"e\",\"model_id\":\"x\",\"prompt_tokens\":7{more}}}\n");
+    let lines = [
+        own(",\"expected_tokens\":500,\"max_tokens\":5"),
+        own(",\"expected_tokens\":5,\"max_tokens\":500,\"kv_hint\":\"cold\",\"session_id\":\"s\""),
+        own(",\"expected_tokens\":5,\"placement\":{\"pin_pool_id\":\"p\"},\"est_kv_bytes\":9000"),
+        own(",\"expected_tokens\":5,\"placement\":{\"avoid_pools\":[\"p\"]},\"colour\":1"),
+    ];
+    let loaded = load(&[("j.jsonl", &lines.concat())], &ask());
+    let lengths: Vec<_> = loaded.trace.requests.iter().map(|asked| (asked.output_tokens, asked.is_cold)).collect();
+    assert_eq!(lengths, [(5, false), (5, true), (5, false), (5, false)]);
+    let said =
+        "1 job: unknown field `colour`\n1 job: `est_kv_bytes` is not simulated\n2 jobs: `placement` is not simulated";
+    assert_eq!(loaded.warnings.to_string(), said);
+}
+
 #[test]
 fn events_have_their_times() {
     let loaded = load(&[("e.jsonl", EVENTS)], &TraceAsk { spread_us: 1, ..ask() });
