@@ -132,6 +132,8 @@ fn what_makes_no_sense_is_refused() {
         (&["--load", "-1"], "a load is a factor"),
         (&["--load", "1,2,1.0"], "--load: `1` stands more than once"),
         (&["--seed", "-1"], "invalid value '-1' for '--seed"),
+        (&["--report-delay-ms", "-1"], "invalid value '-1' for '--report-delay-ms"),
+        (&["--report-every-ms", "-1"], "invalid value '-1' for '--report-every-ms"),
         (&["--slo", "ttft_ms=soon"], "ttft_ms=soon"),
         (&["--slo", "ttft_ms=1,ttft_ms=2"], "`ttft_ms=2` stands behind another ttft_ms"),
         (&["--record", "no/where.rec", "--compare", "ours"], "--record: no/where.rec"),
@@ -413,6 +415,15 @@ fn pools_that_cannot_serve_are_left_alone() {
     }
     let ran = over(&desk, &[&unready], &trace, &["--compare", "least-loaded"]).expect(0).says("50 no_pool_is_there");
     assert_eq!(runs(&ran)[0][2], "0/50");
+}
+
+/// A schedule that never ends its first line is none.
+#[cfg(unix)]
+#[test]
+fn an_endless_schedule_is_refused() {
+    let desk = Desk::new();
+    let ran = over(&desk, &[&pool("a").to_string()], "0,10,10\n", &["--faults", "/dev/zero"]).expect(2);
+    ran.says("/dev/zero: the first line is too long");
 }
 
 /// What was long in the making is shown also where its report cannot be written.

@@ -49,7 +49,7 @@ impl Lines {
 }
 
 /// Fails once the first line that is not blank has more than [`FIRST_LINE_BYTES`], instead of looking for its end.
-struct FirstLineGuard<R> {
+pub(crate) struct FirstLineGuard<R> {
     reader: BufReader<R>,
     /// Bytes of the current line so far; `None` behind the first line.
     length: Option<usize>,
@@ -71,7 +71,7 @@ impl fmt::Display for FirstLineTooLong {
 impl std::error::Error for FirstLineTooLong {}
 
 impl<R: Read> FirstLineGuard<R> {
-    fn new(source: R) -> Self {
+    pub(crate) fn new(source: R) -> Self {
         Self { reader: BufReader::new(source), length: Some(0), blank: true }
     }
 }

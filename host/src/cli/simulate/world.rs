@@ -2,7 +2,6 @@
 //! said before the first run.
 
 use std::fs::File;
-use std::io::BufReader;
 use std::path::Path;
 
 use indicatif::HumanCount;
@@ -10,6 +9,7 @@ use indicatif::HumanCount;
 use super::super::{Failure, load, terminal};
 use super::args::SimulateArgs;
 use crate::import::Deployment;
+use crate::import::lines::FirstLineGuard;
 use crate::input::Warnings;
 use crate::report::printable;
 use crate::simulate::faults::{ScheduledFault, read_faults};
@@ -101,7 +101,7 @@ pub(super) fn read_schedule(
 ) -> Result<Vec<ScheduledFault>, Failure> {
     let in_file = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
     let file = File::open(path).map_err(|error| in_file(&error))?;
-    Ok(read_faults(BufReader::new(file), fleet, warnings).map_err(|error| in_file(&error))?)
+    Ok(read_faults(FirstLineGuard::new(file), fleet, warnings).map_err(|error| in_file(&error))?)
 }
 
 /// The last arrival at a load, of requests that arrive at times of their own.
