@@ -109,7 +109,12 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
             let contends = self.queue.contends(ticket);
             return Some(if contends { PassedOver::Contending } else { PassedOver::Known });
         }
-        self.refusals.include(&waiting.wants(&self.queue.facts(ticket)?)).then_some(PassedOver::Known)
+        self.is_refused(&waiting.wants(&self.queue.facts(ticket)?)).then_some(PassedOver::Known)
+    }
+
+    /// Whether a job is known to be refused, by what it wants or with all of its kind.
+    fn is_refused(&self, wants: &Wants) -> bool {
+        self.refusals.include(wants) || self.kinds.is_refused(wants.kind())
     }
 
     #[inline(never)] // Its frame is large, and stays off the stack of the other ways through its caller.
@@ -177,7 +182,7 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
             waiting.refuse_in(epoch, &wants);
         }
         // Else it waits behind the first of its like.
-        let is_first = !self.refusals.include(&wants);
+        let is_first = !self.is_refused(&wants);
         let contends = is_first && self.note_first_refusal(job, &wants, headline);
         self.queue.passed_over(ticket, if contends { PassedOver::Contending } else { PassedOver::Waiting });
     }

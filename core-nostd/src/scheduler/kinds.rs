@@ -7,6 +7,8 @@
 //! Invariant: of a kind at most as many are counted as wait, so that a count of all that wait leaves nobody out. Jobs of
 //! kinds for which there is no row, and of those that are not known, are not counted.
 
+use heapless::Vec;
+
 use super::refusals::Wants;
 use crate::values::kept::{Kept32, Kept64};
 
@@ -36,22 +38,20 @@ impl Row {
 }
 
 /// Waiting jobs by kind.
-#[derive(Debug)]
-pub(super) struct WaitingKinds([Row; KINDS_MAX]);
+#[derive(Debug, Default)]
+pub(super) struct WaitingKinds(Vec<Row, KINDS_MAX>);
 
 impl WaitingKinds {
-    pub(super) const fn new() -> Self {
-        Self([Row::new(Wants::UNKNOWN.kind(), 0); KINDS_MAX])
-    }
-
     /// A job waits.
     pub(super) fn came(&mut self, kind: u64) {
         if let Some(row) = self.row(kind) {
             row.jobs = Kept32::new(row.jobs.get().saturating_add(1));
-        } else if kind != Wants::UNKNOWN.kind()
-            && let Some(free) = self.0.iter_mut().find(|row| row.jobs.get() == 0)
-        {
-            *free = Row::new(kind, 1);
+        } else if kind != Wants::UNKNOWN.kind() {
+            match self.0.iter_mut().find(|row| row.jobs.get() == 0) {
+                Some(free) => *free = Row::new(kind, 1),
+                // Without room it is not counted.
+                None => drop(self.0.push(Row::new(kind, 1))),
+            }
         }
     }
 
@@ -77,6 +77,11 @@ impl WaitingKinds {
         if let Some(row) = self.row(kind) {
             row.is_refused = true;
         }
+    }
+
+    /// Whether no pool takes even the least of a kind. O(kinds).
+    pub(super) fn is_refused(&self, kind: u64) -> bool {
+        self.0.iter().any(|row| row.is_refused && row.counts(kind))
     }
 
     /// Something changed that could help.
@@ -111,7 +116,7 @@ mod tests {
             kinds in 1u64..20,
             steps in proptest::collection::vec((any::<bool>(), 0u64..20), 0..400),
         ) {
-            let (mut counted, mut waiting) = (WaitingKinds::new(), BTreeMap::<u64, u32>::new());
+            let (mut counted, mut waiting) = (WaitingKinds::default(), BTreeMap::<u64, u32>::new());
             for (comes, kind) in steps {
                 let kind = kind % kinds;
                 let jobs = waiting.entry(kind).or_default();
@@ -130,6 +135,8 @@ mod tests {
                     waiting.keys().for_each(|&kind| counted.refuse(kind));
                     let known: u32 = waiting.iter().filter(|(kind, _)| **kind > 0).map(|(_, jobs)| jobs).sum();
                     prop_assert_eq!(counted.refused_jobs(), known);
+                    let is_known = |(&kind, &jobs): (&u64, &u32)| counted.is_refused(kind) == (kind > 0 && jobs > 0);
+                    prop_assert!(waiting.iter().all(is_known));
                     counted.forget_refusals();
                     prop_assert_eq!(counted.refused_jobs(), 0);
                 }

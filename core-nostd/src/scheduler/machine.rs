@@ -173,7 +173,7 @@ impl<'a, F: PoolRegistry> Scheduler<'a, F> {
             now_us: 0,
             epoch: 1,
             refusals: Refusals::default(),
-            kinds: WaitingKinds::new(),
+            kinds: WaitingKinds::default(),
             todo: Todo::default(),
         }
     }

@@ -129,7 +129,7 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
         let taken = self.take_all(&mut reader, &prelude, clock);
         let pools = taken.inspect_err(|_| {
             self.queue.clear();
-            self.kinds = WaitingKinds::new();
+            self.kinds = WaitingKinds::default();
             self.leases.clear();
             self.sessions.clear();
             self.note_all_prefills();
