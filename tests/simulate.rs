@@ -73,6 +73,7 @@ fn request(at_us: u64, output_tokens: u32) -> Request {
         prompt_tokens: 1,
         output_tokens,
         predicted_output_tokens: Some(output_tokens),
+        output_tokens_max: None,
         prefix_blocks: 0..0,
         deadline_us: None,
         is_cold: false,

@@ -417,6 +417,37 @@ fn pools_that_cannot_serve_are_left_alone() {
     assert_eq!(runs(&ran)[0][2], "0/50");
 }
 
+/// Whoever sends a request to a pool whose KV cache is too small for it would be served for nothing.
+#[test]
+fn no_policy_sends_what_a_cache_cannot_hold() {
+    let desk = Desk::new();
+    // 4,096 tokens of 128 KiB, with 256 tokens of answer: one prompt fits, one goes to the larger pool, one to none.
+    let of = |id: &str, bytes: u64| with(&pool(id), "vram_free_bytes", &bytes.to_string());
+    let (small, large) = (of("small", 4096 << 17), of("large", 8192 << 17));
+    let trace = "0,3840,10\n60000,3841,10\n120000,7937,10\n";
+    let all = "ours,least-loaded,round-robin,random,power-of-two,dynamo,smg,llm-d";
+    let ran = over(&desk, &[&small, &large], trace, &["--compare", all]).expect(0);
+    assert!(runs(&ran).iter().all(|cells| cells[2] == "2/3"), "{}", ran.out);
+    let ran = over(&desk, &[&small], trace, &["--compare", all]).expect(0);
+    assert!(runs(&ran).iter().all(|cells| cells[2] == "1/3"), "{}", ran.out);
+}
+
+/// JOB-1: an answer that may not be longer is not taken for longer, so that it fits.
+#[test]
+fn max_tokens_are_known_beforehand() {
+    let desk = Desk::new();
+    desk.write("fleet.json", fleet_of([with(&pool("a"), "supports", "{\"ctx_max\": 1024}")]));
+    let mut own = job("j");
+    own["prompt_tokens"] = 900.into();
+    for (most, finished) in [(124, "1/1"), (125, "0/1")] {
+        own["max_tokens"] = most.into();
+        desk.write("trace.jsonl", format!("{own}\n"));
+        let asked = ["simulate", "--fleet", "fleet.json", "--trace", "trace.jsonl", "--compare", "ours,dynamo"];
+        let ran = desk.run(asked).expect(0);
+        assert!(runs(&ran).iter().all(|cells| cells[2] == finished), "{}", ran.out);
+    }
+}
+
 /// A schedule that never ends its first line is none.
 #[cfg(unix)]
 #[test]

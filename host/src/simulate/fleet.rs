@@ -132,11 +132,11 @@ impl SimPool<'_> {
         identity(&self.text)
     }
 
-    /// The most tokens of a prompt and its answer that it takes; without a limit of its own, any number.
+    /// The most tokens of a prompt and its answer that it takes: its limit, if it has one, and what its KV cache holds.
     #[must_use]
     pub fn context_tokens_max(&self) -> u64 {
         let published = self.with_snapshot(|pool| pool.supports.ctx_max);
-        published.map_or(u64::MAX, |tokens| u64::try_from(tokens).unwrap_or(0))
+        published.map_or(u64::MAX, |tokens| u64::try_from(tokens).unwrap_or(0)).min(self.spec.kv_tokens)
     }
 
     /// What its engine has loaded when it starts, of these models.

@@ -29,6 +29,8 @@ pub struct Request {
     pub output_tokens: u32,
     /// What a predictor said.
     pub predicted_output_tokens: Option<u32>,
+    /// Its user wants no more than this; policies know. JOB-1.
+    pub output_tokens_max: Option<u32>,
     /// Tokens of the prompt's beginning that equal those of earlier requests, block by block, into [`Trace::blocks`];
     /// empty where unknown.
     pub prefix_blocks: Range<u32>,
@@ -160,6 +162,7 @@ impl Request {
             prompt_tokens: 1,
             output_tokens: 1,
             predicted_output_tokens: None,
+            output_tokens_max: None,
             prefix_blocks: 0..0,
             deadline_us: None,
             is_cold: false,

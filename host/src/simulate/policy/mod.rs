@@ -51,9 +51,10 @@ pub struct World<'w> {
 }
 
 impl World<'_> {
-    /// Output tokens as predicted, or a default.
+    /// Output tokens as predicted, or a default; no more than its user wants.
     fn predicted_tokens(&self, request: u32) -> u32 {
-        self.trace.requests[request as usize].predicted_output_tokens.unwrap_or(256)
+        let asked = &self.trace.requests[request as usize];
+        asked.predicted_output_tokens.unwrap_or(256).min(asked.output_tokens_max.unwrap_or(u32::MAX))
     }
 
     /// Tokens of the prompt and the predicted output: the context that a pool must take.

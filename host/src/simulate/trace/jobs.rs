@@ -29,6 +29,7 @@ struct Row {
     priority: Priority,
     prompt_tokens: u32,
     output_tokens: u32,
+    output_tokens_max: Option<u32>,
     deadline_us: Option<u64>,
     is_cold: bool,
     /// What it asks for in vain.
@@ -85,8 +86,8 @@ fn add(
         None => None,
     };
     let request = part.request(Arrival::At { at_us }, model, row.prompt_tokens, row.output_tokens);
-    let Row { priority, deadline_us, is_cold, .. } = row;
-    part.requests.push(Request { session, priority, deadline_us, is_cold, ..request });
+    let Row { output_tokens_max, priority, deadline_us, is_cold, .. } = row;
+    part.requests.push(Request { session, output_tokens_max, priority, deadline_us, is_cold, ..request });
     Ok(())
 }
 
@@ -126,6 +127,7 @@ fn row_of(spec: &JobSpec<'_>, at_us: Option<u64>) -> Result<Row, BadField> {
         priority: spec.priority,
         prompt_tokens: tokens("prompt_tokens", spec.prompt_tokens)?,
         output_tokens: tokens("expected_tokens", output)?,
+        output_tokens_max: spec.max_tokens.map(|most| tokens("max_tokens", most)).transpose()?,
         deadline_us: deadline_us.map_err(|problem| ("deadline_ms", problem.to_string()))?,
         is_cold: spec.kv_hint == KvHint::Cold,
         not_simulated: not_simulated(spec),

@@ -98,6 +98,7 @@ impl<'a> Part<'a> {
             prompt_tokens,
             output_tokens,
             predicted_output_tokens: None,
+            output_tokens_max: None,
             prefix_blocks: 0..0,
             deadline_us: None,
             is_cold: false,

@@ -304,6 +304,8 @@ fn what_a_job_asks_for_counts_or_is_said_not_to() {
     let loaded = load(&[("j.jsonl", &lines.concat())], &ask());
     let lengths: Vec<_> = loaded.trace.requests.iter().map(|asked| (asked.output_tokens, asked.is_cold)).collect();
     assert_eq!(lengths, [(5, false), (5, true), (5, false), (5, false)]);
+    let limits: Vec<_> = loaded.trace.requests.iter().map(|asked| asked.output_tokens_max).collect();
+    assert_eq!(limits, [Some(5), Some(500), None, None]);
     let said =
         "1 job: unknown field `colour`\n1 job: `est_kv_bytes` is not simulated\n2 jobs: `placement` is not simulated";
     assert_eq!(loaded.warnings.to_string(), said);
