@@ -494,7 +494,7 @@ impl<'s, 'w> Simulation<'s, 'w> {
 }
 
 /// A time of the trace at a load.
-fn at_load(time_us: u64, load_permille: u32) -> u64 {
+pub(crate) fn at_load(time_us: u64, load_permille: u32) -> u64 {
     let time_us = u128::from(time_us) * 1000 / u128::from(load_permille.max(1));
     u64::try_from(time_us).unwrap_or(u64::MAX)
 }

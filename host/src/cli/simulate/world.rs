@@ -16,9 +16,9 @@ use crate::simulate::faults::{ScheduledFault, read_faults};
 use crate::simulate::fleet::SimFleet;
 use crate::simulate::policy::World;
 use crate::simulate::predictor::Predictor;
-use crate::simulate::request::{Arrival, Trace};
+use crate::simulate::request::{Arrival, Request, Trace};
 use crate::simulate::results::factor;
-use crate::simulate::run::RunOptions;
+use crate::simulate::run::{RunOptions, at_load};
 use crate::simulate::trace::{self, LoadedTrace, TraceAsk};
 
 /// A trace that asks for nothing, or for nothing that the fleet has, is a slip: a table of it would look like a result.
@@ -61,7 +61,7 @@ pub(super) fn say_if_long(world: &World<'_>, load_permille: u32, options: &RunOp
     let span_us = last_arrival_us(world.trace, load_permille);
     let reports = span_us / options.report_every_us * world.fleet.pools.len() as u64;
     if reports >= MANY_REPORTS {
-        let first_us = world.trace.requests.first().map_or(0, |asked| at_load(asked.arrival, load_permille));
+        let first_us = world.trace.requests.first().map_or(0, |asked| arrival_us(asked, load_permille));
         let (first, last, load) = (first_us / DAY_US, span_us / DAY_US, factor(load_permille));
         let reports = HumanCount(reports);
         let what = format!("requests arrive from day {first} to day {last} at load {load}: {reports} reports of pools");
@@ -106,10 +106,9 @@ pub(super) fn read_schedule(
 
 /// The last arrival at a load, of requests that arrive at times of their own.
 pub(super) fn last_arrival_us(trace: &Trace, load_permille: u32) -> u64 {
-    trace.requests.iter().map(|asked| at_load(asked.arrival, load_permille)).max().unwrap_or(0)
+    trace.requests.iter().map(|asked| arrival_us(asked, load_permille)).max().unwrap_or(0)
 }
 
-fn at_load(arrival: Arrival, load_permille: u32) -> u64 {
-    let at_us = if let Arrival::At { at_us } = arrival { at_us } else { 0 };
-    at_us.saturating_mul(1000) / u64::from(load_permille.max(1))
+fn arrival_us(asked: &Request, load_permille: u32) -> u64 {
+    if let Arrival::At { at_us } = asked.arrival { at_load(at_us, load_permille) } else { 0 }
 }
