@@ -89,7 +89,7 @@ pub use values::device_mask::DeviceMask;
 pub use values::edge::Rate;
 pub use values::text::{Id, Name};
 
-/// From wire units to integers and back: the only place with floats.
+/// From wire units to integers and back: behind it there are no floats.
 pub mod units {
     pub use crate::values::edge::{micros_from_millis, millis_ceil, rate_from_milli_tps, weight_256_from};
 }

@@ -2,7 +2,8 @@
 
 use core::fmt;
 
-use super::writer::{Fixed, MORE, NAN_BITS};
+use super::writer::{Fixed, MORE};
+use crate::values::binary64::canonical_bits;
 use crate::values::text::Id;
 
 /// Bytes that are no value of the form expected.
@@ -233,7 +234,7 @@ impl Decode<'_> for f64 {
     fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let Fixed(bits) = reader.take()?;
         let value = Self::from_bits(bits);
-        if value.is_nan() && bits != NAN_BITS { reader.fail(DecodeProblem::NotCanonical) } else { Ok(value) }
+        if bits == canonical_bits(value) { Ok(value) } else { reader.fail(DecodeProblem::NotCanonical) }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use core::fmt;
 
+use crate::values::binary64::canonical_bits;
 use crate::values::hash::Xxh64;
 use crate::values::text::Id;
 
@@ -111,8 +112,6 @@ pub(crate) struct Fixed(pub(crate) u64);
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Raw<'a>(pub(crate) &'a [u8]);
 
-/// The one NaN that is written.
-pub(super) const NAN_BITS: u64 = 0x7ff8_0000_0000_0000;
 /// The bytes of the longest integer: 64 bits in sevens.
 const INTEGER_BYTES_MAX: usize = 10;
 /// Says that another byte of the integer follows.
@@ -178,7 +177,7 @@ impl Encode for i64 {
 /// The bits, so that a value comes back as it was; every NaN is the same.
 impl Encode for f64 {
     fn encode<S: Sink + ?Sized>(&self, sink: &mut S) -> Result<(), OutOfRoom> {
-        Fixed(if self.is_nan() { NAN_BITS } else { self.to_bits() }).encode(sink)
+        Fixed(canonical_bits(*self)).encode(sink)
     }
 }
 

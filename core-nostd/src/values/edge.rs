@@ -1,9 +1,9 @@
-//! The only place with floats: wire values in milliseconds, tokens per second and weights become integers here.
+//! Where floats end: wire values in milliseconds, tokens per second and weights become integers here.
 //!
 //! A decision must be the same on every machine, so everything behind this module is integer arithmetic. Each
 //! conversion below is one IEEE 754 multiplication, one addition and one floor on `f64`, in that order, and then a
-//! range check: three operations whose result the standard fixes to the bit, with or without an FPU. (Rust never fuses
-//! the multiplication and the addition.) Rules: UNIT-1, UNIT-2, POLICY-1 of `docs/spec.md`.
+//! range check: three operations whose result the standard fixes to the bit. They are worked out with integers here too
+//! (`binary64`), so that no machine needs floats. Rules: UNIT-1, UNIT-2, POLICY-1 of `docs/spec.md`.
 //!
 //! Invariants:
 //! - a time made here is at most [`TIME_MAX_US`];
@@ -23,11 +23,8 @@
 //! assert_eq!(rate.q10, 20_480_000); // 20 ms per token, in 1/1024 µs
 //! # Ok::<(), Problem>(())
 //! ```
-#![allow(
-    clippy::float_arithmetic,
-    reason = "wire values are floats by their nature; this is the one module that turns them into integers"
-)]
 
+use super::binary64::scaled_and_rounded;
 use crate::error::Problem;
 use crate::limits::{TIME_MAX_US, WEIGHT_256_MAX};
 
@@ -146,28 +143,8 @@ pub fn weight_256_from(weight: f64) -> Result<u16, Problem> {
 
 /// `floor(value * per + 0.5)`, or why it is not a number from 0 to `max`.
 fn scaled(value: f64, per: u16, max: u64) -> Result<u64, Problem> {
-    if !value.is_finite() {
-        return Err(Problem::NotFinite);
-    }
-    // `-0.0 < 0.0` is false, so negative zero passes and becomes 0.
-    if value < 0.0 {
-        return Err(Problem::Negative);
-    }
-    // A product above the range of f64 is +infinity, which the check below refuses as too large.
-    let product = value * f64::from(per);
-    let whole = saturating_u64(libm::floor(product + 0.5));
+    let whole = scaled_and_rounded(value, per)?;
     if whole > max { Err(Problem::TooLargeScaled { max, per }) } else { Ok(whole) }
-}
-
-/// A whole number as an integer: `as` from a float is exact for whole numbers below 2^64 and saturates above, where
-/// every limit of this module refuses it.
-#[allow(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "the argument is whole and at least 0; above 2^64 the cast saturates, by definition of the language"
-)]
-const fn saturating_u64(whole: f64) -> u64 {
-    whole as u64
 }
 
 #[cfg(test)]
@@ -220,13 +197,6 @@ mod tests {
         for (ms, expected) in table {
             assert_eq!(micros_from_millis(ms), expected, "{ms:?} ms");
         }
-    }
-
-    // UNIT-1: the operations are those of f64, also where the sum rounds: 0.49999999999999994 + 0.5 is 1.0.
-    #[test]
-    fn the_sum_is_one_of_f64() {
-        assert_eq!(scaled(0.499_999_999_999_999_94, 1, 9), Ok(1));
-        assert_eq!(scaled(0.499_999_999_999_999_9, 1, 9), Ok(0));
     }
 
     // UNIT-1: out again.

@@ -3,6 +3,7 @@
 //! Invariant: a value of one of these types is inside its limits ([`crate::limits`]); the functions that make one from
 //! outside data return a [`Problem`](crate::Problem) otherwise.
 
+pub(crate) mod binary64;
 pub(crate) mod bytes6;
 pub(crate) mod capability;
 pub(crate) mod device_mask;
