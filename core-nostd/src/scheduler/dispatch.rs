@@ -177,8 +177,10 @@ impl<F: PoolRegistry> Scheduler<'_, F> {
     ) {
         let epoch = self.epoch;
         if let Some(waiting) = self.queue.get_mut(ticket) {
-            self.kinds.left(waiting.kind());
-            self.kinds.came(wants.kind());
+            if waiting.kind() != wants.kind() {
+                self.kinds.left(waiting.kind());
+                self.kinds.came(wants.kind());
+            }
             waiting.refuse_in(epoch, &wants);
         }
         // Else it waits behind the first of its like.

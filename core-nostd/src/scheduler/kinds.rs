@@ -1,6 +1,6 @@
 //! How many jobs wait of each kind, so that a pass can end where no pool can take any of them.
 //!
-//! Jobs of one kind ask the same of a pool but for their tokens and their VRAM. Where no pool can take the least that a kind
+//! Jobs of one kind ask the same of a pool but for their tokens and their KV cache. Where no pool can take the least that a kind
 //! can ask for, none takes any of the kind: a queue of one model, all of whose pools are full, need not be walked job by job
 //! for each slot that another model leaves free. QUEUE-13.
 //!
