@@ -74,7 +74,8 @@ budget() {
     printf '%-29s %-15s %9s %9s%s\n' "$triple" "$cost" "$value" "${limit:-none}" "$note"
 }
 
-# The agent's firmware has no allocator, and nothing in it can panic: the functions that do are not there.
+# The agent's firmware has no allocator, nothing in it can panic, and no float is computed with: the functions that do are
+# not there.
 check_symbols() {
     local triple=$1 elf names
     elf=$(firmware_path "$triple" agent)
@@ -88,7 +89,7 @@ check_symbols() {
         echo "error: $elf has no names" >&2
         return 1
     fi
-    printf '%-29s no allocator, no panic\n' "$triple"
+    printf '%-29s no allocator, no panic, no floats\n' "$triple"
 }
 
 # The negative control: the same firmware with a panic in the midst of a decision. Of one target: the check is the same for
@@ -105,9 +106,12 @@ check_planted_panic() {
     printf '%-29s a planted panic is found\n' "$triple"
 }
 
-# forbidden_among NAMES: those that panic or allocate; fails where there are none.
+# forbidden_among NAMES: those that panic, allocate or compute with floats; fails where there are none.
 forbidden_among() {
-    grep -iE '__rust_alloc|__rdl_|__rg_|alloc::|panick|unwrap_failed|expect_failed|_fail' <<<"$1"
+    local allocates='__rust_alloc|__rdl_|__rg_|alloc::' panics='panick|unwrap_failed|expect_failed|_fail'
+    # Of f32 and f64, as the compiler's library calls them.
+    local computes='builtins::float|__aeabi_[df]|__[a-z]*[sd]f([0-9]|si|di)'
+    grep -iE "$allocates|$panics|$computes" <<<"$1"
 }
 
 # The same firmware with logs: the frames are read by the decoder, and name what the agent did.

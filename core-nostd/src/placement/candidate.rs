@@ -118,11 +118,13 @@ impl<'a> Scorer<'a> {
     pub(crate) fn parts(&self, pool: &PoolRef<'_>, resident: bool, cached_tokens: u32) -> KeyParts {
         let PoolRow { vram_free_bytes, milli_tps, slots_total, slots_free, .. } = *pool.row;
         let job = self.job.row;
-        let terms = self.terms(pool, resident);
-        let weighted = if self.has_weights { terms.weighted(self.policy.weights()) } else { terms };
+        let mut terms = self.terms(pool, resident);
+        if self.has_weights {
+            terms = terms.weighted(self.policy.weights());
+        }
         KeyParts {
             preferred: self.checker.is_preferred(pool.rank),
-            weighted_end_us: end_us(&weighted, job, cached_tokens),
+            weighted_end_us: end_us(&terms, job, cached_tokens),
             warm: cached_tokens > 0,
             // Validation clamped slots_free, and a feasible pool has need <= free.
             active_leases: slots_total.saturating_sub(slots_free),
@@ -153,7 +155,7 @@ impl<'a> Scorer<'a> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn spread(&self, pool: &PoolRef<'_>) -> u32 {
         if self.policy.spread_seed().is_some() { spread_value(pool.spread_hash(), self.job.row.spread_hash) } else { 0 }
     }
@@ -190,7 +192,7 @@ impl<'a> Scorer<'a> {
     }
 }
 
-#[inline]
+#[inline(always)]
 fn end_us(terms: &ScoreTerms, job: &JobRow, cached_tokens: u32) -> u64 {
     terms.end_us(uncached_tokens(job.prompt_tokens, cached_tokens), job.output_tokens)
 }

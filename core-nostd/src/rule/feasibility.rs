@@ -93,7 +93,7 @@ impl<'a> Checker<'a> {
     }
 
     /// Whether the job prefers the pool at `rank`. KEY-1, FEAS-3.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn is_preferred(&self, rank: u32) -> bool {
         self.job.row.flags.has(JobFlags::PREFER) && self.prefer.contains(rank)
     }
@@ -290,27 +290,23 @@ fn check_capability(class: &PoolClass, job: &JobRow) -> Result<(), Rejection> {
 }
 
 /// FEAS-18.
-#[inline]
+#[inline(always)] // See `Checker::check`. Few jobs ask for a split.
 fn check_split(pool: &PoolRef<'_>, job: &JobRow) -> Result<(), Rejection> {
-    let degree = job.split_degree;
-    if degree > 0 && eligible(pool.class(), pool.devices(), job).count_ones() < u32::from(degree) {
-        return Err(Rejection::SplitDegree);
-    }
-    Ok(())
+    if job.split_degree == 0 || has_devices(pool, job, 0) { Ok(()) } else { Err(Rejection::SplitDegree) }
 }
 
 /// FEAS-23.
-#[inline]
+#[inline(always)] // As above.
 fn has_free_vram(pool: &PoolRef<'_>, job: &JobRow, need_bytes: u64) -> bool {
-    if need_bytes > pool.row.vram_free_bytes {
-        return false;
-    }
-    let degree = job.split_degree;
-    degree == 0 || {
-        let devices = pool.devices();
-        let share = share_bytes(need_bytes, degree);
-        count_with_free(devices, eligible(pool.class(), devices, job), share) >= u32::from(degree)
-    }
+    need_bytes <= pool.row.vram_free_bytes && (job.split_degree == 0 || has_devices(pool, job, need_bytes))
+}
+
+/// Whether a split finds as many devices as it asks for, with its share of `need_bytes` free on each.
+#[inline(never)] // As above.
+fn has_devices(pool: &PoolRef<'_>, job: &JobRow, need_bytes: u64) -> bool {
+    let devices = pool.devices();
+    let share = share_bytes(need_bytes, job.split_degree);
+    count_with_free(devices, eligible(pool.class(), devices, job), share) >= u32::from(job.split_degree)
 }
 
 /// Whether ranks lie in one of some ranges, with the last stretch of equal answers remembered: a scan in rank order
@@ -338,10 +334,10 @@ impl<'a> RangeMemo<'a> {
     }
 }
 
-/// Entries of a [`ClassMemo`]; a power of two. Fleets have a few dozen classes.
-const MEMO_ENTRIES: usize = 64;
+/// Entries of a [`ClassMemo`]; a power of two. Fleets have a few dozen classes, those of a microcontroller a few.
+const MEMO_ENTRIES: usize = if cfg!(feature = "small_tables") { 8 } else { 64 };
 
-/// What stages 2 to 4 said of a class, by class number modulo the size: 320 bytes of stack instead of a table per job.
+/// What stages 2 to 4 said of a class, by class number modulo the size: 5 bytes of stack each instead of a table per job.
 #[derive(Debug)]
 struct ClassMemo {
     classes: [Cell<u32>; MEMO_ENTRIES],

@@ -54,7 +54,7 @@ pub struct Key {
 
 impl Key {
     /// The key of order `predicted-end`. KEY-1 to KEY-9.
-    #[inline]
+    #[inline(always)] // Once per candidate of every scan.
     #[must_use]
     pub fn by_predicted_end(parts: &KeyParts, quantum_shift: u8) -> Self {
         let bucket = parts.weighted_end_us.checked_shr(u32::from(quantum_shift)).unwrap_or(0);
