@@ -155,7 +155,7 @@ impl<'a> Scorer<'a> {
         }
     }
 
-    #[inline(always)]
+    #[inline(always)] // As above.
     fn spread(&self, pool: &PoolRef<'_>) -> u32 {
         if self.policy.spread_seed().is_some() { spread_value(pool.spread_hash(), self.job.row.spread_hash) } else { 0 }
     }
@@ -192,7 +192,7 @@ impl<'a> Scorer<'a> {
     }
 }
 
-#[inline(always)]
+#[inline(always)] // As above.
 fn end_us(terms: &ScoreTerms, job: &JobRow, cached_tokens: u32) -> u64 {
     terms.end_us(uncached_tokens(job.prompt_tokens, cached_tokens), job.output_tokens)
 }

@@ -188,7 +188,7 @@ impl<'a> PoolRef<'a> {
     }
 
     /// Whether `model` needs no loading. NEED-1.
-    #[inline(always)]
+    #[inline(always)] // Once per candidate of every scan.
     pub(crate) fn is_resident(&self, model: NameId) -> bool {
         !self.row.flags.has(PoolFlags::RESIDENCY_PUBLISHED) || self.lists().has_resident(self.table.residents, model)
     }

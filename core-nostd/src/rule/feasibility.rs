@@ -93,7 +93,7 @@ impl<'a> Checker<'a> {
     }
 
     /// Whether the job prefers the pool at `rank`. KEY-1, FEAS-3.
-    #[inline(always)]
+    #[inline(always)] // See `check`.
     pub(crate) fn is_preferred(&self, rank: u32) -> bool {
         self.job.row.flags.has(JobFlags::PREFER) && self.prefer.contains(rank)
     }

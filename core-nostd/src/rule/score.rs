@@ -46,7 +46,7 @@ impl ScoreTerms {
     }
 
     /// The predicted start in µs, known even where the end is not. SCORE-1.
-    #[inline(always)]
+    #[inline(always)] // As above.
     #[must_use]
     pub fn start_us(&self, uncached_prompt_tokens: u32, output_tokens: u32) -> u64 {
         let wait_us = if self.waves == 0 {
@@ -60,7 +60,7 @@ impl ScoreTerms {
     }
 
     /// From the start to the end in µs, not saturated: below 2^48. SCORE-2.
-    #[inline(always)]
+    #[inline(always)] // As above.
     fn service_us(&self, uncached_prompt_tokens: u32, output_tokens: u32) -> Option<u64> {
         let (first_token_us, decode_q10) = (self.first_token_us?, self.decode_q10?);
         // Wrapping, because nothing wraps: 32 by 24 bits twice stay below 2^57, the sum of times below 2^49 (`limits`).
@@ -70,7 +70,7 @@ impl ScoreTerms {
     }
 
     /// The predicted end in µs, or [`END_UNKNOWN_US`]. SCORE-2.
-    #[inline(always)]
+    #[inline(always)] // As above.
     #[must_use]
     pub fn end_us(&self, uncached_prompt_tokens: u32, output_tokens: u32) -> u64 {
         let Some(service_us) = self.service_us(uncached_prompt_tokens, output_tokens) else {

@@ -1,7 +1,7 @@
 //! What IEEE 754 makes of `floor(value * per + 0.5)`, worked out with integers.
 //!
 //! The rules for wire values (UNIT-1, UNIT-2, POLICY-1) are three operations on `f64`. A microcontroller has no unit for
-//! these: the compiler would bring 3 KiB of routines for any numbers at all. A wire value is at least 0, its factor is
+//! these: the compiler would bring 2 KiB of routines that take any two numbers. A wire value is at least 0, its factor is
 //! small and so are all results that count, so that the product and the sum are exact in 64 bits, and what is left to do
 //! is to round each to the 53 bits that an `f64` has.
 //!
@@ -12,7 +12,7 @@
 //! assert_eq!(micros_from_millis(1.005), Ok(1_005));
 //! ```
 //!
-//! Invariant: what [`scaled_and_rounded`] makes is that of the three operations on `f64`, or, where that is 2^52 or more, at least 2^52.
+//! Invariant: what [`scaled_and_rounded`] makes of a value below 2^52 is what the three operations on `f64` make of it.
 
 use crate::error::Problem;
 
