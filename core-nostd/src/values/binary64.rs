@@ -136,7 +136,7 @@ mod tests {
     fn edges_are_as_in_floats() {
         let powers = (0..=2046_u64).map(|exponent| exponent << FRACTION_BITS);
         let halves = (0..4_000_u32).map(|steps| (f64::from(steps) / 2_000.0).to_bits());
-        for bits in powers.chain(halves).chain([0, 1 << 63, INFINITY]) {
+        for bits in powers.chain(halves).chain([0, SIGN, INFINITY]) {
             for near in -3..=3_i64 {
                 let value = f64::from_bits(bits.wrapping_add_signed(near));
                 FACTORS.iter().for_each(|&per| check(value, per));
